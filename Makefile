@@ -1,0 +1,48 @@
+# Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
+.DEFAULT_GOAL := help
+.PHONY: help setup run sim test image footprint lint clean
+
+BIN := .venv/bin
+BOARD ?=
+LANE ?= 64
+HEAP ?=
+SPEED ?=
+CSMS ?=
+JOBS ?= auto
+ARGS ?=
+
+options = --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(SPEED),--speed $(SPEED))
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: .venv/stamp  ## charge a virtual car through network loss and power cut (LANE=64 or 32, HEAP=64k, SPEED=20)
+	@$(BIN)/python -m hostsim run $(options) $(ARGS)
+
+sim: .venv/stamp  ## a charging station to play with (also CSMS=ws://host:port/path)
+	@$(BIN)/python -m hostsim sim $(options) $(if $(BOARD),--board $(BOARD)) $(if $(CSMS),--csms $(CSMS)) $(ARGS)
+
+test: .venv/stamp  ## all tests (JOBS=2, ARGS='-k name')
+	@$(BIN)/python -m tools.lane32 >/dev/null || true
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+image: .venv/stamp  ## what is flashed: .mpy tree, ROMFS image, manifest (BOARD=esp32_generic; all without)
+	@$(BIN)/python -m tools.build $(BOARD) $(ARGS)
+
+footprint: .venv/stamp  ## flash and heap by room and block (BOARD=; all without)
+	@$(BIN)/python -m tools.footprint $(BOARD)
+
+lint: .venv/stamp  ## ruff, and mypy of the firmware against MicroPython's stubs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m tools.typecheck
+
+setup: .venv/stamp  ## only the local environment
+
+clean:  ## remove everything that was made, .venv too
+	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew when the pinned packages change.
+.venv/stamp: pyproject.toml tools/setup.sh
+	@if [ -f $@ ] && cksum pyproject.toml | cmp -s - $@; then touch $@; else tools/setup.sh; fi

@@ -1,0 +1,122 @@
+# The hardware of one EVSE, and the interlock between its parts.
+import machine
+from contactor import Contactor
+from lamp import Lamp
+from lock import Lock
+from meter import Meter
+from micropython import const
+from pilot import Pilot, Proximity
+from settled import Settled
+
+_A = const(65)
+_E = const(69)
+_SURE = const(3)  # scans that a button is held
+
+
+class Outlet:
+    """Built from the rows of the profile's [pins]; what is not fitted is None.
+
+    The contactor opens in the very scan in which the EV stops asking or a fault shows, before any other
+    code of the station hears of it.
+    """
+
+    def __init__(self, evse: int, current: int, pins, nvs, ticks):
+        now = ticks()
+        pins.need("contactor", evse)
+        self.contactor = Contactor(
+            pins.output("contactor", evse), pins.input("contactor_sense", evse), now
+        )
+        self.pilot = Pilot(
+            pins.need("pilot_pwm", evse),
+            pins.need("pilot_adc", evse),
+            pins.get("pilot_zero_mv", 1300),
+            pins.get("pilot_full_mv", 2300),
+            pins.get("ventilated", False),
+        )
+        pull = pins.get("proximity_pull_ohm", 330)
+        proximity = pins.pin("proximity_adc", evse)
+        self.proximity = None if proximity is None else Proximity(proximity, pull)
+        self.meter = Meter(
+            machine.Pin(pins.need("meter", evse), machine.Pin.IN),
+            nvs,
+            "wh" + str(evse),
+            pins.get("meter_pulses", 1000),
+            pins.get("meter_store_wh", 10),
+        )
+        pulse = pins.get("lock_ms", 400)
+        extend, retract = pins.output("lock_close", evse), pins.output("lock_open", evse)
+        sense = pins.input("lock_sense", evse)
+        self.lock = Lock(extend, retract, sense, pulse, ticks) if extend and retract else None
+        self.lamp = Lamp(
+            *[pins.output("lamp_" + colour, evse) for colour in ("red", "green", "blue")]
+        )
+        self.cable = False  # is an EV at the cable?
+        self.pressed = False  # the stop button, since it was asked for
+        self.offered = 0  # mA
+        self.fault = None  # name
+        self._current = current
+        self._wanted = 0  # mA that the station wants to offer
+        self._button = pins.input("stop_button", evse)
+        self._held = Settled(False)
+        self._residual = pins.input("residual_current", evse)
+        self._tripped = False
+        self.scan(now)
+
+    def scan(self, now: int) -> None:
+        """Read everything once; open the contactor if it must not be closed."""
+        pilot = self.pilot
+        pilot.scan()
+        if self._residual is not None and self._residual.value():
+            self._tripped = True
+        self.contactor.scan(now)
+        self._judge()
+        if self.contactor.closed and not self.safe():
+            self.contactor.switch(False, now)
+        self._look_at_cable()
+        self.meter.scan(now)
+        if (
+            self._button is not None
+            and self._held.see(bool(self._button.value()), _SURE)
+            and self._held.value
+        ):
+            self.pressed = True
+        self.lamp.scan(now)
+
+    def safe(self) -> bool:
+        """May the contactor be closed?"""
+        return self.pilot.wants and self.fault is None
+
+    def switch(self, closed: bool, now: int) -> None:
+        """Close or open the contactor; opening also brings the register to flash, after the contact."""
+        self.contactor.switch(closed and self.safe(), now)
+        if not closed:
+            self.meter.stop()
+
+    def offer(self, milliamps: int) -> None:
+        """Offer a current; never more than the EVSE and the cable carry."""
+        self._wanted = milliamps
+        milliamps = min(milliamps, self._current)
+        if self.proximity is not None:
+            milliamps = min(milliamps, self.proximity.limit)
+        self.offered = milliamps if milliamps >= 6000 else 0
+        self.pilot.offer(self.offered)
+
+    def _judge(self):
+        if self._tripped:
+            self.fault = "ResidualCurrent"
+        else:
+            self.fault = self.contactor.fault or self.meter.fault
+
+    def _look_at_cable(self):
+        if self.proximity is not None:
+            limit = self.proximity.limit
+            self.proximity.scan()
+            if limit != self.proximity.limit:
+                self.offer(self._wanted)
+        # In E and F nobody knows: what was there is there.
+        if self.pilot.state < _E:
+            self.cable = self.pilot.state != _A
+        if not self.cable:
+            # Faults that belong to one charging end with it.
+            self._tripped = False
+            self.contactor.unplugged()

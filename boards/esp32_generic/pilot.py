@@ -1,0 +1,145 @@
+# The control pilot and the proximity contact of IEC 61851-1: what is offered, and what answers.
+import machine
+from micropython import const
+from settled import Settled
+
+_A = const(65)
+_B = const(66)
+_C = const(67)
+_D = const(68)
+_E = const(69)
+_F = const(70)
+
+_STEADY = const(65535)  # duty cycle of a steady +12 V: nothing is offered
+_DIODE_MV = const(
+    -9000
+)  # an EV's diode keeps the negative half near -12 V; without it, it stays above this
+_EDGE_MV = const(1500)  # between a plateau and the 0 V of an error
+_PLATEAU = const(3)  # samples of each plateau that are enough
+_SAMPLES = const(160)  # at most, while the duty cycle runs; steady voltage: _STEADY_SAMPLES
+_STEADY_SAMPLES = const(12)
+
+_SURE = const(4)  # scans before a new state counts,
+_SURE_OFF = const(
+    2
+)  # and before an EV that wants no more energy does: it expects the contactor open in 100 ms
+
+
+def duty(milliamps: int) -> int:
+    """The duty cycle that offers a current, in 1/65536: 6 to 51 A are 10 % to 85 %, up to 80 A is 96 %.
+    Less than 6 A cannot be offered: steady."""
+    if milliamps < 6000:
+        return _STEADY
+    if milliamps <= 51000:
+        return milliamps * 4096 // 3750  # A / 0.6 in percent
+    return (min(milliamps, 80000) + 160000) * 4096 // 15625  # A / 2.5 + 64 in percent
+
+
+def state_of(high: int, low: int, oscillates: bool) -> int:
+    """The state that the plateaus (mV on the pilot) mean. B to D need the EV's diode; only a pilot that
+    oscillates shows it."""
+    if high >= 10500:
+        return _A
+    if oscillates and low > _DIODE_MV:
+        return _E
+    if high >= 7500:
+        return _B
+    if high >= 4500:
+        return _C
+    if high >= _EDGE_MV:
+        return _D
+    return _E if high > -_EDGE_MV else _F
+
+
+class Pilot:
+    """One pilot line: a PWM output into a +-12 V driver, and an ADC input that sees the line scaled down.
+
+    `zero` and `full` are the mV at the ADC while the line is at 0 V and at +12 V. Without ventilation an
+    EV that needs it (state D) counts as one that wants no energy (B). States are `ord("A")` to `ord("F")`.
+    """
+
+    def __init__(self, pwm: int, adc: int, zero: int, full: int, ventilated: bool):
+        self._pwm = machine.PWM(machine.Pin(pwm), freq=1000, duty_u16=_STEADY)
+        self._adc = machine.ADC(machine.Pin(adc), atten=machine.ADC.ATTN_11DB)
+        self._zero = zero
+        self._span = full - zero
+        self._unventilated = not ventilated
+        self._duty = _STEADY
+        self.state = _A  # the settled state
+        self.wants = False  # does the EV want energy?
+        self._settled = Settled(_A)
+        self._off = 0  # scans in a row in which an EV that had energy wanted none
+        for _ in range(_SURE):
+            self.scan()
+
+    def offer(self, milliamps: int) -> None:
+        value = duty(milliamps)
+        if value != self._duty:  # an unchanged cycle is not disturbed
+            self._duty = value
+            self._pwm.duty_u16(value)
+
+    def scan(self) -> None:
+        """Measure once. The way out of C and D is short, and open to any mixture of other states."""
+        seen = self._look()
+        self._off = self._off + 1 if self.wants and seen not in (_C, _D) else 0
+        if self._settled.see(seen, 1 if self._off >= _SURE_OFF else _SURE):
+            self.state = seen
+            self.wants = seen in (_C, _D)
+
+    def _look(self):
+        # Samples fall anywhere into the cycle: go on until both plateaus were met. The second highest and
+        # the second lowest count, so that one spike does not.
+        read, zero = self._adc.read_uv, self._zero
+        oscillates = self._duty != _STEADY
+        edge = self._span * _EDGE_MV // 12000
+        highest = high = -10000
+        lowest = low = 10000
+        above = below = 0
+        for _ in range(_SAMPLES if oscillates else _STEADY_SAMPLES):
+            v = read() // 1000 - zero
+            if v > highest:
+                highest, high = v, highest
+            elif v > high:
+                high = v
+            if v < lowest:
+                lowest, low = v, lowest
+            elif v < low:
+                low = v
+            if v > edge:
+                above += 1
+            elif v < -edge:
+                below += 1
+            if above >= _PLATEAU and below >= _PLATEAU:
+                break
+        seen = state_of(high * 12000 // self._span, low * 12000 // self._span, oscillates)
+        return _B if seen == _D and self._unventilated else seen
+
+
+# Ohms of the plug's resistor below which it means a current (mA); below the first row it is a short.
+_CABLES = ((75, 0), (150, 63000), (330, 32000), (1000, 20000), (2700, 13000))
+
+
+class Proximity:
+    """The resistor in the plug of a detachable cable: what may the cable carry?
+
+    `pull` is the resistor (ohm) between the contact and the 3.3 V that the ADC sees at most.
+    """
+
+    def __init__(self, adc: int, pull: int):
+        self._adc = machine.ADC(machine.Pin(adc), atten=machine.ADC.ATTN_11DB)
+        self._pull = pull
+        self.limit = 0  # mA that the cable may carry, 0 without a plug
+        self._settled = Settled(0)
+        for _ in range(_SURE):
+            self.scan()
+
+    def scan(self) -> None:
+        mv = min(self._adc.read_uv() // 1000, 3299)
+        ohms = self._pull * mv // (3300 - mv)
+        for below, milliamps in _CABLES:
+            if ohms < below:
+                break
+        else:
+            milliamps = 0  # open: no plug
+        if self._settled.see(milliamps, _SURE):
+            self.limit = milliamps

@@ -1,0 +1,1 @@
+# What everything else stands on: the board, flash devices, facts, the log. Imports nothing of ours.

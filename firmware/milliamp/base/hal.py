@@ -1,0 +1,140 @@
+# What a board implements. This is the integrator's page and the longest-lived promise of the project.
+#
+# Everything here is called from the one asyncio thread. Inputs are polled every `scan_ms`; an
+# interrupt handler may set an attribute that the next poll reads and must do nothing else. Apart
+# from the calls marked "may block", a method returns at once.
+
+VERSION = 1
+
+import time
+
+
+class Board:
+    """A charger is a handful of inputs and outputs. Override what the hardware has; the rest is safe
+    as it stands. EVSEs and connectors count from 1, as in OCPP. Integers only: Wh, mA, mV, W, s, ms.
+
+    ```
+    class Charger(hal.Board):
+        def cable(self, evse): return 1 if self.proximity.value() else 0
+        def pilot(self, evse): return self.cp.state()
+        def energy(self, evse): return self.meter.wh()
+        def card(self): return self.reader.poll()
+        def contactor(self, evse, closed): self.relay.value(closed)
+        def offer(self, evse, milliamps): self.cp.duty(milliamps)
+        def flash(self, region): return flash.Partition("ocpp", region)
+        def reboot(self): machine.reset()
+        def watchdog(self): self.wdt.feed()
+        def network(self): return self.wlan.isconnected()
+    ```
+    """
+
+    scan_ms = 50  # how often the inputs are polled
+
+    # --- inputs -----------------------------------------------------------------------------------
+    def scan(self) -> None:
+        """Called before each poll of the inputs: read slow hardware once, here."""
+
+    def cable(self, evse: int) -> int:
+        """The connector whose cable is plugged into an EV, 0 for none."""
+        return 0
+
+    def pilot(self, evse: int) -> int:
+        """The control pilot state of IEC 61851-1 as `ord("A")` to `ord("F")`. C or D: the EV wants
+        energy. E or F: not available."""
+        return 65
+
+    def energy(self, evse: int) -> int:
+        """The import register in Wh. It never falls and is never rebased."""
+        return 0
+
+    def measure(self, evse: int, measurand: str, phase: int):
+        """A present value: W for Power.*, mA for Current.*, mV for Voltage, 1/10 percent for SoC, 1/10 degree
+        for Temperature. `phase` 0 is the sum (or the only one), 1 to 3 is L1 to L3. None: not measured."""
+        return None
+
+    def card(self):
+        """A token just presented, once, as (idToken, type, evse), else None. evse 0: the reader is
+        shared by all EVSEs. Type: an OCPP IdTokenEnumType, mostly "ISO14443"."""
+        return None
+
+    def stop_button(self, evse: int) -> bool:
+        """True once for each press."""
+        return False
+
+    def fault(self, evse: int):
+        """The name of the fault that keeps this EVSE from charging, None for none."""
+        return None
+
+    def bay(self, evse: int) -> bool:
+        """Is the parking bay occupied? (only with TxStartPoint or TxStopPoint ParkingBayOccupancy)"""
+        return False
+
+    # --- outputs ----------------------------------------------------------------------------------
+    def contactor(self, evse: int, closed: bool) -> None:
+        """Close or open the contactor. Opening must work whatever else happens."""
+
+    def offer(self, evse: int, milliamps: int) -> None:
+        """The current offered to the EV (control pilot duty cycle); 0: none, steady +12 V."""
+
+    def lock(self, evse: int, connector: int, locked: bool) -> bool:
+        """Move the plug's retention lock; False: it did not reach its place. May block for 500 ms."""
+        return True
+
+    def indicate(self, evse: int, status: int) -> None:
+        """Show a connector status (numbers of domain.evse) on a lamp."""
+
+    # --- the controller ---------------------------------------------------------------------------
+    def flash(self, region: str):
+        """The flash device (base.flash) of a region of the profile's flash map: "journal", "settings".
+        Its erase may block for as long as a sector takes."""
+        raise OSError("no flash region " + region)
+
+    def ticks(self) -> int:
+        """Milliseconds that wrap as `time.ticks_ms` does."""
+        return time.ticks_ms()
+
+    def rtc(self):
+        """Seconds since 2000-01-01 UTC, None when the board does not know."""
+        return None
+
+    def set_rtc(self, seconds: int) -> None:
+        """Set the real-time clock, in seconds since 2000-01-01 UTC."""
+
+    def reset_cause(self) -> str:
+        """Why the controller started, as an OCPP BootReasonEnumType: PowerUp, Watchdog, Unknown, ..."""
+        return "PowerUp"
+
+    def reboot(self) -> None:
+        """Restart the controller. Does not return."""
+        raise SystemExit
+
+    def watchdog(self) -> None:
+        """Feed the watchdog. Only the supervisor calls it, and only while every task shows progress."""
+
+    def random(self, n: int) -> bytes:
+        """n unpredictable bytes."""
+        import os
+
+        return os.urandom(n)
+
+    def network(self) -> bool:
+        """Is there an IP network? Called about once a second until it is; starts what must be started."""
+        return True
+
+    def console(self, text: str) -> None:
+        """Write one line of the log."""
+        print(text)
+
+    def trace(self, error) -> None:
+        """Show where an exception came from; nobody caught it."""
+        import sys
+
+        sys.print_exception(error)
+
+    def factory(self):
+        """Pairs (settings key, value) that hold from the first boot on: identity, CSMS URL, password.
+        Asked for once, when the settings are empty."""
+        return ()
+
+    def started(self, station) -> None:
+        """The station is composed and its tasks are about to run: a service port may keep it."""

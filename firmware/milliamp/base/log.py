@@ -1,0 +1,55 @@
+# The log: the last lines in a ring of fixed size, and each line to the board's console.
+
+_LEVELS = "EWID"
+
+
+class Log:
+    """A ring of `size` bytes of text. What was named a secret never gets in."""
+
+    def __init__(self, board, size: int = 512, level: int = 2):
+        self.level = level  # 0 errors, 1 warnings, 2 information, 3 debugging
+        self._board = board
+        self._ring = bytearray(size)
+        self._at = 0
+        self._secrets = []
+
+    def secret(self, text: str) -> None:
+        """From now on `text` is written as `***`. A handful at most: passwords and keys."""
+        if text and text not in self._secrets:
+            self._secrets.append(text)
+            del self._secrets[:-4]
+
+    def error(self, text: str) -> None:
+        self._write(0, text)
+
+    def warn(self, text: str) -> None:
+        self._write(1, text)
+
+    def info(self, text: str) -> None:
+        self._write(2, text)
+
+    def debug(self, text: str) -> None:
+        self._write(3, text)
+
+    def _write(self, level, text):
+        if level > self.level:
+            return
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = _LEVELS[level] + " " + text[:120]
+        self._board.console(text)
+        for byte in text.encode():
+            self._put(byte)
+        self._put(10)
+
+    def _put(self, byte):
+        ring = self._ring
+        ring[self._at] = byte
+        self._at = (self._at + 1) % len(ring)
+
+    def tail(self) -> str:
+        """What the ring holds, oldest line first; a line cut at the front is left out."""
+        ring = self._ring
+        text = bytes(ring[self._at :] + ring[: self._at])
+        text = text[text.find(b"\n") + 1 :] if text[0] else text.replace(b"\0", b"")
+        return text.decode()

@@ -1,0 +1,1 @@
+# One module per OCPP functional block, under OCPP's own name.

@@ -1,0 +1,47 @@
+# Authorization (functional block C): asks the CSMS about a token.
+from milliamp.base.facts import _ASK_TOKEN, _LINK
+from milliamp.domain import tokens
+from milliamp.wire import types
+from milliamp.wire.gates import _WHEN_ACCEPTED
+
+
+def init(st) -> None:
+    """Listen for questions, and for the link that may drop with one open."""
+    st.bus.subscribe(_ASK_TOKEN | _LINK, _hear)
+
+
+def _hear(st, fact, evse, arg):
+    if fact == _LINK and not arg:
+        for e in st.evses:
+            tokens.unanswered(st, e)
+    else:
+        st.outbox.wake()
+
+
+def _due(st):
+    for e in st.evses:
+        if e.asking is not None:
+            return e, e.asking
+    return None
+
+
+def _render(st, w, cursor):
+    w.object()
+    types.id_token(w, cursor[1].token)
+    w.end()
+
+
+def _answered(st, cursor, r, at):
+    """An answer counts for the question it was asked for: meanwhile there may be another."""
+    e, question = cursor
+    if e.asking is not question:
+        return
+    info = r.get(at, "idTokenInfo") if r is not None else 0
+    if info:
+        group = types.read_token(r, r.get(info, "groupIdToken"))
+        tokens.answered(st, e, r.same(r.get(info, "status"), "Accepted"), group)
+    else:
+        tokens.unanswered(st, e)
+
+
+SENDS = ((1, _WHEN_ACCEPTED, "Authorize", _due, _render, _answered),)

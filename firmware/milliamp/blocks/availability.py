@@ -1,0 +1,159 @@
+# Availability (functional block G): StatusNotification, Heartbeat and ChangeAvailability.
+from milliamp.base.facts import _ACCEPTED, _LINK, _STATUS
+from milliamp.domain import evse
+from milliamp.storage.keys import _OPERATIVE
+from milliamp.wire import types
+from milliamp.wire.gates import _WHEN_ACCEPTED
+from micropython import const
+from tables.ids import _OCPP_COMM_HEARTBEAT_INTERVAL, _OCPP_COMM_OFFLINE_THRESHOLD
+
+_STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
+_NOT_REPORTED = const(255)
+
+
+class Availability:
+    """What the CSMS was told last, and when. 3 bytes and a time a connector."""
+
+    def __init__(self, st):
+        self.told = [bytearray(b"\xff" * len(e.status)) for e in st.evses]
+        self.changed = [[st.clock.now()] * len(e.status) for e in st.evses]
+        self.heartbeat = st.clock.ticks()
+        self.offline = st.clock.ticks()
+
+
+def init(st) -> None:
+    """Report every connector after the boot, and what changes from then on."""
+    st.availability = Availability(st)
+    st.bus.subscribe(_STATUS | _ACCEPTED | _LINK, _hear)
+
+
+def _hear(st, fact, index, arg):
+    own = st.availability
+    if fact == _STATUS:
+        own.changed[index - 1][arg - 1] = st.clock.now()
+    elif fact == _LINK and not arg:
+        own.offline = st.clock.ticks()
+    elif fact == _ACCEPTED or own.offline is not None:
+        # B04: after a long time offline the CSMS is told of every connector, after a short one of changes.
+        threshold = st.model.get(_OCPP_COMM_OFFLINE_THRESHOLD) * 1000
+        if fact == _ACCEPTED or st.clock.since(own.offline) > threshold:
+            forget(st)
+        own.offline = None
+    st.outbox.wake()
+
+
+def forget(st, index: int = 0, connector: int = 0) -> None:
+    """Take it that the CSMS knows nothing of these connectors: they are reported again."""
+    for e in st.evses:
+        if index in (0, e.index):
+            told = st.availability.told[e.index - 1]
+            for n in range(len(told)):
+                if connector in (0, n + 1):
+                    told[n] = _NOT_REPORTED
+
+
+def _status_due(st):
+    for e in st.evses:
+        told = st.availability.told[e.index - 1]
+        for n in range(len(told)):
+            if told[n] != e.status[n]:
+                return e.index, n + 1, e.status[n]
+    return None
+
+
+def _status_render(st, w, cursor):
+    index, connector, status = cursor
+    w.object()
+    w.key("timestamp").time(st.availability.changed[index - 1][connector - 1])
+    w.field("connectorStatus", _STATUSES[status])
+    w.field("evseId", index)
+    w.field("connectorId", connector)
+    w.end()
+
+
+def _status_answered(st, cursor, r, at):
+    index, connector, status = cursor
+    st.availability.told[index - 1][connector - 1] = status
+
+
+def _heartbeat_due(st):
+    interval = st.model.get(_OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
+    due = interval and st.clock.since(st.availability.heartbeat) >= interval
+    return 1 if due else None
+
+
+def _heartbeat_render(st, w, cursor):
+    st.availability.heartbeat = st.clock.ticks()
+    w.object()
+    w.end()
+
+
+def _heartbeat_answered(st, cursor, r, at):
+    if r is not None:
+        st.set_clock(r.text(r.get(at, "currentTime")))
+
+
+def change_availability(st, r, at, w):
+    """G03, G04: Accepted at once, Scheduled behind a transaction; the state survives a reboot."""
+    where = r.get(at, "evse")
+    index, connector = r.number(r.get(where, "id")) or 0, r.number(r.get(where, "connectorId")) or 0
+    if index > len(st.evses) or index and connector > len(st.evses[index - 1].status):
+        return w.status("Rejected")
+    on = r.same(r.get(at, "operationalStatus"), "Operative")
+    w.status("Accepted" if evse.set_operative(st, index, connector, on) else "Scheduled")
+
+
+def trigger_heartbeat(st, index, connector):
+    """TriggerMessage Heartbeat."""
+    interval = st.model.get(_OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
+    st.availability.heartbeat = (st.clock.ticks() - interval) & 0x3FFFFFFF
+    return True
+
+
+def trigger_status(st, index, connector):
+    """TriggerMessage StatusNotification, which names an EVSE and a connector (F06.FR.12)."""
+    if not index or not connector:
+        return False
+    forget(st, index, connector)
+    return True
+
+
+def station_state(st, index, connector):
+    """ChargingStation.AvailabilityState."""
+    if not st.settings.get(_OPERATIVE, 1):
+        return "Unavailable"
+    states = [evse_state(st, e.index, 0) for e in st.evses]
+    for state in ("Available", "Occupied", "Unavailable"):
+        if state in states:
+            return state
+    return "Faulted"
+
+
+def evse_state(st, index, connector):
+    """EVSE.AvailabilityState: of its connectors, the one in use."""
+    status = st.evses[index - 1].status
+    return _STATUSES[1 if 1 in status else min(status)]
+
+
+def connector_state(st, index, connector):
+    """Connector.AvailabilityState."""
+    return _STATUSES[st.evses[index - 1].status[connector - 1]]
+
+
+def lock_problem(st, index, connector):
+    """ConnectorPlugRetentionLock.Problem: the plug did not lock when it should have (G05)."""
+    return int(st.evses[index - 1].lock_failed)
+
+
+CALLS = {"ChangeAvailability": change_availability}
+TRIGGERS = {"Heartbeat": trigger_heartbeat, "StatusNotification": trigger_status}
+LIVE = {
+    "ChargingStation.AvailabilityState": station_state,
+    "EVSE.AvailabilityState": evse_state,
+    "Connector.AvailabilityState": connector_state,
+    "ConnectorPlugRetentionLock.Problem": lock_problem,
+}
+SENDS = (
+    (2, _WHEN_ACCEPTED, "StatusNotification", _status_due, _status_render, _status_answered),
+    (3, _WHEN_ACCEPTED, "Heartbeat", _heartbeat_due, _heartbeat_render, _heartbeat_answered),
+)

@@ -1,0 +1,349 @@
+# Provisioning (functional block B): boot, variables, reports and reset.
+from milliamp.base.facts import _LINK, _WHO_IS_BUSY
+from milliamp.domain import charging
+from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
+from milliamp.storage.keys import _BOOT_REASON, _PASSWORD
+from milliamp.wire import types
+from milliamp.wire.gates import (
+    _ACCEPTED_BY_CSMS,
+    _BEFORE_BOOT,
+    _PENDING,
+    _REJECTED,
+    _WHEN_PENDING,
+)
+from milliamp.wire.rpc import CallError
+from micropython import const
+from tables.ids import (
+    _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES,
+    _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES,
+    _EVSE_ALLOW_RESET,
+    _OCPP_COMM_HEARTBEAT_INTERVAL,
+)
+
+_BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
+
+_SET_STATUS = ("Accepted", "Rejected", "RebootRequired")
+
+
+class Provisioning:
+    """Where the boot stands, and the report that is being sent."""
+
+    def __init__(self):
+        self.wait = 0  # ms until BootNotification is due
+        self.since = 0  # ticks from which it counts; the first is due at once
+        self.report = None  # (requestId, base) while one is sent
+        self.entry = 0  # the entry whose turn it is
+        self.seq = 0
+
+
+def init(st) -> None:
+    """The first thing that goes over a link is BootNotification."""
+    st.provisioning = Provisioning()
+    st.bus.subscribe(_LINK, _link)
+
+
+def _link(st, fact, evse, up):
+    if not up:
+        st.provisioning.report = None
+
+
+# --- boot -------------------------------------------------------------------------------------------
+
+
+def _boot_due(st):
+    own = st.provisioning
+    if st.outbox.registration == _ACCEPTED_BY_CSMS:
+        return None
+    return 1 if not own.wait or st.clock.since(own.since) >= own.wait else None
+
+
+def _boot_render(st, w, cursor):
+    profile = st.profile
+    w.object()
+    w.field("reason", st.boot_reason)
+    w.object("chargingStation")
+    w.field("model", profile.MODEL)
+    w.field("vendorName", profile.VENDOR)
+    if profile.SERIAL:
+        w.field("serialNumber", profile.SERIAL)
+    w.field("firmwareVersion", profile.VERSION)
+    w.end()
+    w.end()
+
+
+def _boot_answered(st, cursor, r, at):
+    own = st.provisioning
+    own.since, own.wait = st.clock.ticks(), _BOOT_RETRY * 1000
+    if r is None:
+        return
+    st.set_clock(r.text(r.get(at, "currentTime")))
+    interval = r.number(r.get(at, "interval"))
+    status = r.get(at, "status")
+    if r.same(status, "Accepted"):
+        if interval > 0:
+            _put(st, _OCPP_COMM_HEARTBEAT_INTERVAL, interval)
+        st.settings.put((_BOOT_REASON, None))
+        st.outbox.register(_ACCEPTED_BY_CSMS)
+        st.log.info("accepted")
+    else:
+        own.wait = (interval if interval > 0 else _BOOT_RETRY) * 1000
+        st.outbox.register(_PENDING if r.same(status, "Pending") else _REJECTED)
+
+
+def _put(st, variable, value):
+    if st.model.get(variable) != value:
+        st.model.put(st.model.entry(variable), value)
+
+
+def trigger_boot(st, evse, connector):
+    """TriggerMessage BootNotification: only before the station is accepted (F06.FR.17)."""
+    if st.outbox.registration == _ACCEPTED_BY_CSMS:
+        return False
+    st.provisioning.wait = 0
+    return True
+
+
+# --- variables --------------------------------------------------------------------------------------
+
+
+def _entry(st, r, item):
+    # The entry that an item of GetVariables or SetVariables names, negative when there is none.
+    component, variable = r.get(item, "component"), r.get(item, "variable")
+    where = r.get(component, "evse")
+    return st.model.find(
+        r.text(r.get(component, "name")),
+        r.text(r.get(component, "instance")),
+        r.number(r.get(where, "id")) or 0,
+        r.number(r.get(where, "connectorId")) or 0,
+        r.text(r.get(variable, "name")),
+        r.text(r.get(variable, "instance")),
+    )
+
+
+def _status(st, r, item):
+    # The entry of an item, or the status that says why there is none.
+    entry = _entry(st, r, item)
+    attribute = r.get(item, "attributeType")
+    if entry < 0:
+        return entry, ("UnknownComponent", "UnknownVariable")[-1 - entry]
+    if attribute and not r.same(attribute, "Actual"):
+        return -1, "NotSupportedAttributeType"
+    return entry, "Accepted"
+
+
+def _result(w, r, item, status, value=None, reason=""):
+    # One result: the status, and what the item named, as it named it.
+    w.object()
+    w.field("attributeStatus", status)
+    if reason:
+        w.object("attributeStatusInfo")
+        w.field("reasonCode", reason)
+        w.end()
+    if value is not None:
+        w.field("attributeValue", value)
+    for key in ("attributeType", "component", "variable"):
+        at = r.get(item, key)
+        if at:
+            w.key(key).echo(r, at)
+    w.end()
+
+
+def _limited(st, r, items, limit):
+    count = 0
+    for _ in r.each(items):
+        count += 1
+    most = st.model.get(limit)
+    if count > most:
+        raise CallError("OccurrenceConstraintViolation", "at most %d items" % most)
+
+
+async def get_variables(st, r, at, w):
+    """B06: one result for each item, in their order."""
+    items = r.get(at, "getVariableData")
+    _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
+    w.object()
+    w.array("getVariableResult")
+    for item in r.each(items):
+        entry, status = _status(st, r, item)
+        value = None
+        if entry >= 0:
+            value = st.model.text(entry)
+            if value is None:
+                status = "Rejected"  # write-only (B06.FR.09)
+        _result(w, r, item, status, value)
+        await st.rpc.pause()
+    w.end()
+    w.end()
+
+
+async def set_variables(st, r, at, w):
+    """B05: each item is written, or not, by itself."""
+    items = r.get(at, "setVariableData")
+    _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
+    w.object()
+    w.array("setVariableResult")
+    for item in r.each(items):
+        entry, status = _status(st, r, item)
+        reason = ""
+        if entry >= 0:
+            status = _SET_STATUS[st.model.set(entry, r.text(r.get(item, "attributeValue")))]
+            reason = st.model.reason
+        _result(w, r, item, status, None, reason)
+        await st.rpc.pause()
+    w.end()
+    w.end()
+
+
+def date_time(st, evse, connector):
+    """ClockCtrlr.DateTime."""
+    return st.clock.text(st.clock.now())
+
+
+def network_profile(st, evse, connector):
+    """OCPPCommCtrlr.ActiveNetworkProfile: the one slot there is."""
+    return 1
+
+
+def security_profile(st, evse, connector):
+    """SecurityCtrlr.SecurityProfile: 1 with a password, 0 without."""
+    return 1 if st.settings.get(_PASSWORD) else 0
+
+
+# --- reports ----------------------------------------------------------------------------------------
+
+
+def get_base_report(st, r, at, w):
+    """B07: the inventories, one variable a message."""
+    own = st.provisioning
+    base = r.get(at, "reportBase")
+    if r.same(base, "SummaryInventory"):
+        return w.status("NotSupported")
+    if own.report is not None:
+        return w.status("Rejected")
+    own.report = r.number(r.get(at, "requestId")), r.same(base, "FullInventory")
+    own.entry, own.seq = _next_reported(st, 0), 0
+    w.status("Accepted")
+
+
+def _next_reported(st, entry):
+    # The first entry from `entry` on that belongs to the report.
+    while entry < st.model.count and not (st.provisioning.report[1] or st.model.writable(entry)):
+        entry += 1
+    return entry
+
+
+def _report_due(st):
+    own = st.provisioning
+    return own.entry if own.report is not None else None
+
+
+def _report_render(st, w, entry):
+    own = st.provisioning
+    w.object()
+    w.field("requestId", own.report[0])
+    w.key("generatedAt").time(st.clock.now())
+    w.field("seqNo", own.seq)
+    if _next_reported(st, entry + 1) < st.model.count:
+        w.field("tbc", True)
+    w.array("reportData")
+    _report_entry(st, w, entry)
+    w.end()
+    w.end()
+
+
+def _report_entry(st, w, entry):
+    component, c_instance, evse, connector, variable, v_instance, mutability, kind, unit, least, most, values = (
+        st.model.fields(entry)
+    )
+    w.object()
+    w.object("component")
+    _name(w, component, c_instance)
+    if evse:
+        types.evse(w, evse, connector)
+    w.end()
+    w.object("variable")
+    _name(w, variable, v_instance)
+    w.end()
+    w.array("variableAttribute")
+    w.object()
+    value = st.model.text(entry)
+    if value is not None:
+        w.field("value", value)
+    w.field("mutability", mutability)
+    if mutability != "ReadOnly":
+        w.field("persistent", True)
+    w.end()
+    w.end()
+    w.object("variableCharacteristics")
+    w.field("dataType", kind)
+    w.field("supportsMonitoring", False)
+    if unit:
+        w.field("unit", unit)
+    if least is not None:
+        w.field("minLimit", least)
+    if most is not None:
+        w.field("maxLimit", most)
+    if values:
+        w.field("valuesList", values)
+    w.end()
+    w.end()
+
+
+def _name(w, name, instance):
+    w.field("name", name)
+    if instance:
+        w.field("instance", instance)
+
+
+def _report_answered(st, entry, r, at):
+    """Whatever the answer: the CSMS has it, or does not want it."""
+    own = st.provisioning
+    if own.report is None:
+        return
+    own.seq += 1
+    own.entry = _next_reported(st, entry + 1)
+    if own.entry >= st.model.count:
+        own.report = None
+
+
+# --- reset ------------------------------------------------------------------------------------------
+
+
+def reset(st, r, at, w):
+    """B11, B12: at once, or when no transaction is in the way; answered first."""
+    index = r.number(r.get(at, "evseId")) or 0
+    if index > len(st.evses) or index and not st.model.get(_EVSE_ALLOW_RESET, index):
+        return w.status("Rejected")
+    if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(_WHO_IS_BUSY, index):
+        w.status("Scheduled")
+        if not index:  # an EVSE has nothing to reset but its transaction, and that ends by itself
+            st.reboot("ScheduledReset", True)
+        return None
+    w.status("Accepted")
+    return _reset_now, index
+
+
+def _reset_now(st, index):
+    for e in st.evses:
+        if index in (0, e.index):
+            charging.finish(st, e, _RESET_COMMAND, _IMMEDIATE_RESET)
+    if not index:
+        st.reboot("RemoteReset")
+
+
+CALLS = {
+    "GetVariables": get_variables,
+    "SetVariables": set_variables,
+    "GetBaseReport": get_base_report,
+    "Reset": reset,
+}
+LIVE = {
+    "ClockCtrlr.DateTime": date_time,
+    "OCPPCommCtrlr.ActiveNetworkProfile": network_profile,
+    "SecurityCtrlr.SecurityProfile": security_profile,
+}
+TRIGGERS = {"BootNotification": trigger_boot}
+SENDS = (
+    (0, _BEFORE_BOOT, "BootNotification", _boot_due, _boot_render, _boot_answered),
+    (4, _WHEN_PENDING, "NotifyReport", _report_due, _report_render, _report_answered),
+)

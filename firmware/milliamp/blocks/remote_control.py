@@ -1,0 +1,90 @@
+# Remote control (functional block F): start and stop, unlock, trigger.
+from milliamp.domain import charging
+from milliamp.domain.events import _REMOTE, _REMOTE_STOP
+from milliamp.wire import types
+
+
+def request_start(st, r, at, w):
+    """F01, F02: answer, then start. A transaction that runs without a token is taken over."""
+    e = _start_on(st, r.number(r.get(at, "evseId")) or 0)
+    if e is None:
+        return w.status("Rejected")
+    w.object()
+    w.field("status", "Accepted")
+    if e.tx is not None:
+        w.field("transactionId", st.journal.transaction_id(e.tx.counter))
+    w.end()
+    token = types.read_token(r, r.get(at, "idToken"))
+    group = types.read_token(r, r.get(at, "groupIdToken"))
+    return _start, (e, token, r.number(r.get(at, "remoteStartId")), group)
+
+
+def _start(st, arg):
+    charging.remote_start(st, *arg)
+
+
+def _start_on(st, index):
+    # The EVSE to start on: the one that is named, else one with an EV, else any that is free.
+    free = None
+    for e in st.evses:
+        if index in (0, e.index) and charging.startable(st, e):
+            if e.cable:
+                return e
+            free = free or e
+    return free
+
+
+def request_stop(st, r, at, w):
+    """F03: of a transaction that runs."""
+    e = _running(st, r.text(r.get(at, "transactionId")))
+    if e is None:
+        return w.status("Rejected")
+    w.status("Accepted")
+    return _stop, e
+
+
+def _stop(st, e):
+    charging.deauthorize(st, e, _REMOTE_STOP, _REMOTE)
+
+
+def _running(st, name):
+    for e in st.evses:
+        if e.tx is not None and st.journal.transaction_id(e.tx.counter) == name:
+            return e
+    return None
+
+
+def unlock_connector(st, r, at, w):
+    """F05: never under an authorized transaction."""
+    index, connector = r.number(r.get(at, "evseId")), r.number(r.get(at, "connectorId"))
+    if not 0 < index <= len(st.evses) or not 0 < connector <= len(st.evses[index - 1].status):
+        return w.status("UnknownConnector")
+    e = st.evses[index - 1]
+    if e.tx is not None and e.authorized:
+        return w.status("OngoingAuthorizedTransaction")
+    w.status("Unlocked" if charging.unlock(st, e, connector) else "UnlockFailed")
+
+
+def trigger_message(st, r, at, w):
+    """F06: the answer, then the message."""
+    where = r.get(at, "evse")
+    index, connector = r.number(r.get(where, "id")) or 0, r.number(r.get(where, "connectorId")) or 0
+    name = r.text(r.get(at, "requestedMessage"))
+    trigger = st.trigger(name)
+    if trigger is None:
+        return w.status("NotImplemented")
+    if index > len(st.evses) or index and connector > len(st.evses[index - 1].status):
+        return w.status("Rejected")
+    if not trigger(st, index, connector):
+        return w.status("Rejected")
+    w.status("Accepted")
+    # The answer holds the transmit buffer, so what was triggered leaves after it.
+    st.outbox.ask(name)
+
+
+CALLS = {
+    "RequestStartTransaction": request_start,
+    "RequestStopTransaction": request_stop,
+    "UnlockConnector": unlock_connector,
+    "TriggerMessage": trigger_message,
+}

@@ -1,0 +1,143 @@
+# Transactions (functional block E): TransactionEvent and GetTransactionStatus.
+from milliamp.base.facts import _TX
+from milliamp.domain import charging, meter, transaction
+from milliamp.domain.events import _SAMPLE_TRIGGER, _TRIGGER
+from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
+from milliamp.wire import types
+from milliamp.wire.gates import _FROM_JOURNAL
+from tables.ids import _SAMPLED_DATA_TX_UPDATED_MEASURANDS
+
+# In the order of domain.events.
+_EVENT_TYPES = ("Started", "Updated", "Ended")
+_TRIGGERS = (
+    "Authorized",
+    "CablePluggedIn",
+    "ChargingStateChanged",
+    "Deauthorized",
+    "EVCommunicationLost",
+    "EVConnectTimeout",
+    "MeterValuePeriodic",
+    "MeterValueClock",
+    "Trigger",
+    "StopAuthorized",
+    "RemoteStart",
+    "RemoteStop",
+    "EVDetected",
+    "EVDeparted",
+    "ResetCommand",
+    "AbnormalCondition",
+    "UnlockCommand",
+    "EnergyLimitReached",
+    "TimeLimitReached",
+    "SignedDataReceived",
+    "ChargingRateChanged",
+)
+_STATES = ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE")
+_REASONS = (
+    "Local",
+    "DeAuthorized",
+    "EVDisconnected",
+    "ImmediateReset",
+    "PowerLoss",
+    "Reboot",
+    "Remote",
+    "Timeout",
+    "EmergencyStop",
+    "GroundFault",
+    "OvercurrentFault",
+    "MasterPass",
+    "StoppedByEV",
+    "EnergyLimitReached",
+    "Other",
+)
+
+
+def init(st) -> None:
+    """Send what the journal gets."""
+    st.bus.subscribe(_TX, _tx)
+
+
+def _tx(st, fact, evse, arg):
+    st.outbox.wake()
+
+
+def _due(st):
+    head = st.journal.head()
+    return head if head is not None and head[1] in (_TX_EVENT, _TX_UPDATE) else None
+
+
+def _render(st, w, head):
+    _, _, offline, time, payload = head
+    event = transaction.Event(payload)
+    w.object()
+    w.field("eventType", _EVENT_TYPES[event.kind])
+    w.key("timestamp").time(time)
+    w.field("triggerReason", _TRIGGERS[event.trigger])
+    w.field("seqNo", event.seq)
+    if offline:
+        w.field("offline", True)
+    w.object("transactionInfo")
+    w.field("transactionId", st.journal.transaction_id(event.counter))
+    w.field("chargingState", _STATES[event.state])
+    if event.kind == 2:
+        w.field("stoppedReason", _REASONS[event.reason])
+    if event.remote_id is not None:
+        w.field("remoteStartId", event.remote_id)
+    w.end()
+    if event.connector:
+        types.evse(w, event.evse, event.connector)
+    if event.token is not None:
+        types.id_token(w, event.token)
+    if event.left():
+        w.array("meterValue")
+        for context, age, mask in transaction.groups(event):
+            types.meter_value(w, time - age, context, mask, event)
+        w.end()
+    w.end()
+
+
+def _answered(st, head, r, at):
+    """The answer may refuse the token after all (E05)."""
+    if r is None:
+        return
+    info = r.get(at, "idTokenInfo")
+    if info and not r.same(r.get(info, "status"), "Accepted"):
+        charging.token_refused(st, transaction.counter_of(head[4]))
+
+
+def get_transaction_status(st, r, at, w):
+    """E14: whether a transaction goes on, and whether messages of it (or any) are still queued."""
+    wanted = r.get(at, "transactionId")
+    w.object()
+    if wanted:
+        name = r.text(wanted)
+        number = st.journal.transaction_id
+        ongoing = any(e.tx is not None and number(e.tx.counter) == name for e in st.evses)
+        w.field("ongoingIndicator", ongoing)
+        queued = any(number(transaction.counter_of(p)) == name for p in _queued(st))
+    else:
+        queued = any(True for _ in _queued(st))
+    w.field("messagesInQueue", queued)
+    w.end()
+
+
+def _queued(st):
+    for kind, payload in st.journal.each_pending():
+        if kind in (_TX_EVENT, _TX_UPDATE):
+            yield payload
+
+
+def trigger(st, evse, connector):
+    """TriggerMessage TransactionEvent: an Updated event of each running transaction (F06.FR.07)."""
+    done = False
+    mask = meter.slots(st.model.get(_SAMPLED_DATA_TX_UPDATED_MEASURANDS))
+    for e in st.evses:
+        if evse in (0, e.index) and e.tx is not None:
+            charging.trigger_event(st, e, _TRIGGER, meter.sample(st, e, mask, _SAMPLE_TRIGGER))
+            done = True
+    return done
+
+
+CALLS = {"GetTransactionStatus": get_transaction_status}
+TRIGGERS = {"TransactionEvent": trigger}
+SENDS = ((9, _FROM_JOURNAL, "TransactionEvent", _due, _render, _answered),)

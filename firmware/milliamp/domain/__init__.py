@@ -1,0 +1,1 @@
+# What a charging station does, without a word of JSON or OCPP messages.

@@ -1,0 +1,502 @@
+# Charging and its transactions: one state machine, driven by what the EVSE, the tokens and the CSMS tell.
+#
+# Every change ends in `step`: it computes which start and stop points hold, what the charging is doing, writes
+# the event that follows and then sets the contactor. Opening comes before anything else, closing after the
+# event is durable.
+from milliamp.base.facts import (
+    _BAY,
+    _CABLE,
+    _CARD,
+    _CHARGING_STATE,
+    _FAULT,
+    _PILOT,
+    _STOP_BUTTON,
+    _TX,
+    _WHO_IS_BUSY,
+)
+from milliamp.domain import evse, meter, tokens, transaction
+from milliamp.domain.events import (
+    _ABNORMAL_CONDITION,
+    _AUTHORIZATION,
+    _AUTHORIZED,
+    _CABLE_PLUGGED_IN,
+    _CHARGING,
+    _CHARGING_STATE_CHANGED,
+    _DE_AUTHORIZED,
+    _DEAUTHORIZED,
+    _ENDED,
+    _ENERGY_TRANSFER,
+    _EV_COMMUNICATION_LOST,
+    _EV_CONNECT_TIMEOUT,
+    _EV_CONNECTED,
+    _EV_CONNECTION,
+    _EV_DEPARTED,
+    _EV_DETECTED,
+    _EV_DISCONNECTED,
+    _IDLE,
+    _LOCAL,
+    _METER_VALUE_PERIODIC,
+    _OTHER,
+    _PARKING_BAY,
+    _POWER_LOSS,
+    _POWER_PATH,
+    _REMOTE_START,
+    _SAMPLE_PERIODIC,
+    _STARTED,
+    _STOP_AUTHORIZED,
+    _SUSPENDED_EV,
+    _SUSPENDED_EVSE,
+    _TIMEOUT,
+    _TRANSACTION_BEGIN,
+    _TRANSACTION_END,
+    _UPDATED,
+)
+from micropython import const
+from tables.ids import (
+    _AUTH_AUTHORIZE_REMOTE_START,
+    _OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT,
+    _SAMPLED_DATA_TX_ENDED_MEASURANDS,
+    _SAMPLED_DATA_TX_STARTED_MEASURANDS,
+    _SAMPLED_DATA_TX_UPDATED_INTERVAL,
+    _SAMPLED_DATA_TX_UPDATED_MEASURANDS,
+    _TX_EV_CONNECTION_TIME_OUT,
+    _TX_STOP_TX_ON_EV_SIDE_DISCONNECT,
+    _TX_STOP_TX_ON_INVALID_ID,
+    _TX_TX_BEFORE_ACCEPTED_ENABLED,
+    _TX_TX_START_POINT,
+    _TX_TX_STOP_POINT,
+)
+
+_DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
+_EV_READY_MS = const(5000)  # how long an EV may take to ask for energy before it counts as suspending
+
+# The values of TxStartPoint and TxStopPoint, and the points they name.
+_POINTS = (
+    ("ParkingBayOccupancy", _PARKING_BAY),
+    ("EVConnected", _EV_CONNECTION),
+    ("Authorized", _AUTHORIZATION),
+    ("PowerPathClosed", _POWER_PATH),
+    ("EnergyTransfer", _ENERGY_TRANSFER),
+)
+
+
+def init(st) -> None:
+    """Listen to the EVSEs, and take up the transactions that a reboot interrupted."""
+    st.bus.subscribe(_CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _WHO_IS_BUSY, _hear)
+    st.journal.checkpoint = lambda write: _checkpoint(st, write)
+    for tx in transaction.replay(st):
+        e = st.evses[tx.evse - 1]
+        e.tx = tx
+        e.authorized = tx.authorized
+        e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
+    for e in st.evses:
+        st.board.contactor(e.index, False)
+        evse.scan(st, e)
+        if e.tx is not None:
+            _resume(st, e)
+
+
+def _checkpoint(st, write):
+    for e in st.evses:
+        if e.tx is not None:
+            write(e.tx.checkpoint())
+
+
+def _resume(st, e):
+    """Power was lost while this transaction ran. It goes on if every stop point that held still holds;
+    the power path and the energy transfer were interrupted, that is certain."""
+    if e.tx.seq == 0:  # cut before its first event was durable: it never was
+        e.tx = None
+        return
+    e.points = _points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER)
+    e.state = e.tx.state
+    st.log.warn("power was lost in transaction " + st.journal.transaction_id(e.tx.counter))
+    held = _EV_CONNECTION | _POWER_PATH | _ENERGY_TRANSFER
+    if e.tx.authorized:
+        held |= _AUTHORIZATION
+    if held & ~e.points & points_of(st, _TX_TX_STOP_POINT):
+        _end(st, e, _ABNORMAL_CONDITION, _POWER_LOSS)
+    step(st, e)
+
+
+def points_of(st, variable: int) -> int:
+    """The points that TxStartPoint or TxStopPoint (their variable ids) lists, as a mask."""
+    listed = st.model.get(variable).split(",")
+    mask = 0
+    for name, point in _POINTS:
+        if name in listed:
+            mask |= point
+    return mask
+
+
+def _hear(st, fact, index, arg):
+    """What the EVSEs tell, and what each means."""
+    if fact == _CARD:
+        _card(st, index, arg)
+        return 0
+    if fact == _WHO_IS_BUSY:
+        for e in st.evses:
+            if index in (0, e.index) and e.tx is not None:
+                return 1
+        return 0
+    e = st.evses[index - 1]
+    if fact == _CABLE:
+        if arg:
+            step(st, e, _CABLE_PLUGGED_IN)
+        else:
+            _unplugged(st, e)
+    elif fact == _STOP_BUTTON:
+        if e.authorized:
+            deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
+    elif fact == _BAY:
+        step(st, e, _EV_DETECTED if arg else _EV_DEPARTED)
+    else:
+        step(st, e)
+    return 0
+
+
+def _unplugged(st, e):
+    """The EV side is gone: E09 ends the authorization with it, E10 keeps it for the next plug."""
+    e.barred = False
+    if e.authorized and st.model.get(_TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
+        _forget(e)
+    else:
+        e.since = st.clock.ticks()  # the time to plug in again runs
+    step(st, e, _EV_COMMUNICATION_LOST, _EV_DISCONNECTED)
+    if not e.cable and (e.tx is None or st.model.get(_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT)):
+        _unlock(st, e)
+
+
+# --- tokens -----------------------------------------------------------------------------------------
+
+
+def _card(st, index, token):
+    """A card was read: at an EVSE, or (index 0) at a reader that all share."""
+    e = st.evses[index - 1] if index else _which_evse(st, tokens.token_hash(token))
+    if e is None:
+        st.log.info("a card, but no EVSE for it")
+    else:
+        present(st, e, token)
+
+
+def _which_evse(st, hashed):
+    """Where a card at a shared reader belongs: where it is charging, else where an EV waits for it, else
+    where nothing goes on."""
+    best, chosen = 0, None
+    for e in st.evses:
+        if e.authorized and e.token_hash == hashed:
+            return e
+        rank = 0 if e.authorized or not _usable(st, e) else 2 if e.cable else 1
+        if rank > best:
+            best, chosen = rank, e
+    return chosen or (st.evses[0] if len(st.evses) == 1 else None)
+
+
+def present(st, e, token) -> None:
+    """A token (idToken, type) is presented to an EVSE: to start, or to stop what it started (C01, C09)."""
+    hashed = tokens.token_hash(token)
+    again = hashed == e.card_hash and st.clock.since(e.card_at) < _DOUBLE_READ_MS
+    e.card_hash, e.card_at = hashed, st.clock.ticks()
+    if again or e.asking is not None:
+        return
+    if e.authorized and hashed == e.token_hash:
+        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
+    elif e.authorized:
+        tokens.check(st, e, token, _second_token)
+    elif not _usable(st, e):
+        st.log.info("a card, but the EVSE cannot be used")
+    else:
+        tokens.check(st, e, token, _first_token)
+
+
+def _first_token(st, e, token, verdict, group):
+    if verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
+        _authorize(st, e, token, group, _AUTHORIZED)
+    else:
+        st.log.info("a token was refused")
+
+
+def _second_token(st, e, token, verdict, group):
+    """Another card while charging: it stops the charging only as a member of the same group (C09)."""
+    if verdict == tokens.ACCEPTED and group and group == e.group_hash and e.authorized:
+        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
+
+
+def remote_start(st, e, token, remote_id: int, group) -> None:
+    """RequestStartTransaction was accepted: start with its token (F01, F02)."""
+    e.remote_id = remote_id
+    if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
+        tokens.check(st, e, token, _remote_token)
+    else:
+        _authorize(st, e, token, tokens.group_hash(group), _REMOTE_START)
+
+
+def _remote_token(st, e, token, verdict, group):
+    if verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
+        _authorize(st, e, token, group, _REMOTE_START)
+    else:
+        e.remote_id = None
+
+
+def _authorize(st, e, token, group, trigger):
+    e.authorized = True
+    e.barred = False
+    e.token = token
+    e.token_hash, e.group_hash = tokens.token_hash(token), group
+    e.since = st.clock.ticks()
+    step(st, e, trigger)
+    if e.tx is not None and group:
+        st.journal.note(e.tx.checkpoint())
+
+
+def deauthorize(st, e, trigger: int, reason: int) -> None:
+    """End the authorization of an EVSE, whoever asked for it; charging stops at once."""
+    if e.authorized or e.tx is not None:
+        e.barred = True
+        _forget(e)
+        step(st, e, trigger, reason)
+
+
+def finish(st, e, trigger: int, reason: int) -> None:
+    """End the transaction of an EVSE, if one runs, whatever TxStopPoint says (B12: a reset)."""
+    if e.tx is None:
+        return
+    e.barred = True
+    _forget(e)
+    _contactor(st, e, False)
+    e.points = _points(st, e)
+    e.state = _state(st, e) if e.cable == 0 else _EV_CONNECTED
+    try:
+        _end(st, e, trigger, reason)
+    except OSError as error:
+        st.log.error("the journal takes no event: " + str(error))
+        e.cause = (trigger, reason)
+
+
+def token_refused(st, counter: int) -> None:
+    """The CSMS refuses the token of a transaction that runs (E05, C15)."""
+    for e in st.evses:
+        if e.tx is not None and e.tx.counter == counter and e.authorized:
+            if st.model.get(_TX_STOP_TX_ON_INVALID_ID):
+                deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
+            else:
+                e.barred = True  # the transaction stays, the energy does not
+                step(st, e, _DEAUTHORIZED)
+
+
+def _forget(e):
+    """The authorization is over. Who it was stays known until the transaction ends."""
+    e.authorized = False
+    e.remote_id = None
+
+
+def startable(st, e) -> bool:
+    """May a transaction be started here from afar? (F01.FR.21 to FR.25, F02)"""
+    return not e.authorized and e.asking is None and _usable(st, e)
+
+
+def _usable(st, e):
+    if e.fault is not None or not evse.operative(st, e, e.cable):
+        return False
+    return st.accepted or bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED))
+
+
+# --- the state machine ------------------------------------------------------------------------------
+
+
+def _points(st, e):
+    """Which start and stop points hold."""
+    points = _PARKING_BAY if e.bay else 0
+    if e.cable:
+        points |= _EV_CONNECTION
+    if e.authorized:
+        points |= _AUTHORIZATION
+        if e.cable and e.fault is None and not e.barred and e.pilot < 69:
+            points |= _POWER_PATH
+            if e.pilot > 66:
+                points |= _ENERGY_TRANSFER
+    return points
+
+
+def _state(st, e):
+    """What the charging is doing, from the points that hold."""
+    if not e.cable:
+        return _IDLE
+    if e.points & _ENERGY_TRANSFER:
+        return _CHARGING
+    if e.points & _POWER_PATH:
+        was = e.state
+        waited = st.clock.since(e.since) >= _EV_READY_MS
+        return _SUSPENDED_EV if was in (_CHARGING, _SUSPENDED_EV) or waited else _EV_CONNECTED
+    return _SUSPENDED_EVSE if e.authorized and e.tx is not None else _EV_CONNECTED
+
+
+def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER) -> None:
+    """Take one step after a change. `trigger` is its most specific cause; it makes an event even where the
+    charging state stays the same, unless it is the default. `reason` counts if it ends the transaction."""
+    before = e.points
+    e.points = points = _points(st, e)
+    if not points & _ENERGY_TRANSFER:
+        _contactor(st, e, False)
+    if not points & _POWER_PATH:
+        st.board.offer(e.index, 0)
+    old, e.state = e.state, _state(st, e)
+    try:
+        if e.tx is None:
+            if points & ~before & points_of(st, _TX_TX_START_POINT):
+                _start(st, e, trigger)
+        elif before & ~points & points_of(st, _TX_TX_STOP_POINT):
+            _end(st, e, trigger, reason)
+        elif trigger != _CHARGING_STATE_CHANGED or e.state != old:
+            _update(st, e, trigger)
+    except OSError as error:
+        # Nothing may happen that is not durable: no start, no energy; an end is tried again by `tick`.
+        st.log.error("the journal takes no event: " + str(error))
+        e.points, e.state = before, old
+        e.cause = (trigger, reason)
+        e.barred = True
+        _contactor(st, e, False)
+        return
+    if e.state != old:
+        st.bus.tell(_CHARGING_STATE, e.index, e.state)
+    if points & _POWER_PATH:
+        if e.locked != e.cable and not _lock(st, e):
+            return
+        st.board.offer(e.index, 32000)
+        if points & _ENERGY_TRANSFER:
+            _contactor(st, e, True)
+    elif not e.authorized and e.locked:
+        _unlock(st, e)
+
+
+def _contactor(st, e, closed):
+    if e.closed != closed:
+        e.closed = closed
+        st.board.contactor(e.index, closed)
+
+
+def _lock(st, e):
+    e.lock_failed = not st.board.lock(e.index, e.cable, True)
+    if not e.lock_failed:
+        e.locked = e.cable
+        return True
+    st.log.error("the plug did not lock: no charging")  # G05
+    e.barred = True
+    step(st, e)
+    return False
+
+
+def unlock(st, e, connector: int) -> bool:
+    """Release the plug of a connector, locked or not (F05); True: it is free."""
+    if e.locked == connector:
+        e.locked = 0
+    return st.board.lock(e.index, connector, False)
+
+
+def _unlock(st, e):
+    if e.locked:
+        unlock(st, e, e.locked)
+
+
+def _start(st, e, trigger):
+    tx = transaction.Transaction(st.journal.next_transaction(), e.index)
+    tx.start_register = tx.register = st.board.energy(e.index)
+    tx.started = st.clock.now()
+    e.tx = tx
+    try:
+        _write(st, e, _STARTED, _REMOTE_START if e.remote_id is not None and e.authorized else trigger)
+    except OSError:
+        e.tx = None
+        raise
+    e.sampled = st.clock.ticks()
+    evse.refresh(st, e)
+
+
+def _update(st, e, trigger):
+    samples, thin = b"", False
+    if trigger == _METER_VALUE_PERIODIC:
+        samples = meter.sample(st, e, _mask(st, _SAMPLED_DATA_TX_UPDATED_MEASURANDS), _SAMPLE_PERIODIC)
+        thin = True
+    _write(st, e, _UPDATED, trigger, samples, thin=thin)
+
+
+def _end(st, e, trigger, reason):
+    tx = e.tx
+    # The register never falls: a meter that lost its memory does not take energy back.
+    register = max(st.board.energy(e.index), tx.register)
+    mask = _mask(st, _SAMPLED_DATA_TX_ENDED_MEASURANDS)
+    samples = b""
+    if mask & 1:
+        begin = bytearray()
+        transaction.put_number(begin, tx.start_register)
+        samples = transaction.group(_TRANSACTION_BEGIN, 1, begin, st.clock.now() - tx.started)
+    samples += meter.sample(st, e, mask, _TRANSACTION_END, register)
+    _write(st, e, _ENDED, trigger, samples, reason)
+    e.tx = None
+    e.token, e.token_hash, e.group_hash = None, b"", b""
+    _forget(e)
+    # What comes after needs a new authorization, and a point that still holds starts nothing new.
+    e.points = _points(st, e)
+    _contactor(st, e, False)
+    st.board.offer(e.index, 0)
+    evse.refresh(st, e)
+
+
+def _mask(st, variable):
+    return meter.slots(st.model.get(variable))
+
+
+def _write(st, e, kind, trigger, samples=b"", reason=0, thin=False):
+    """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
+    tx = e.tx
+    if not tx.begun and e.cable or kind == _STARTED:
+        mask = _mask(st, _SAMPLED_DATA_TX_STARTED_MEASURANDS)
+        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register) + samples
+    transaction.append(
+        st,
+        tx,
+        kind,
+        trigger,
+        e.state,
+        samples,
+        token=e.token if not tx.token_sent else None,
+        remote_id=e.remote_id if e.authorized else None,
+        reason=reason,
+        thin=thin,
+    )
+    tx.begun = tx.begun or kind == _STARTED or bool(e.cable)
+    tx.authorized = e.authorized
+    tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
+    if e.authorized:
+        e.remote_id = None
+    st.bus.tell(_TX, e.index, (kind, trigger))
+
+
+def trigger_event(st, e, trigger: int, samples: bytes) -> None:
+    """Write an Updated event that somebody asked for (F06, J01), with these sample groups."""
+    _write(st, e, _UPDATED, trigger, samples)
+
+
+def tick(st, e) -> None:
+    """What time brings: timeouts, periodic values, an EV that does not get ready. Called at every poll."""
+    if e.authorized and not e.cable:
+        timeout = st.model.get(_TX_EV_CONNECTION_TIME_OUT)
+        if timeout and st.clock.since(e.since) >= timeout * 1000:
+            _forget(e)
+            step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
+            if e.tx is None:
+                e.token, e.token_hash, e.group_hash = None, b"", b""
+    elif e.state == _EV_CONNECTED and e.points & _POWER_PATH:
+        step(st, e)
+    if e.cause is not None:
+        (trigger, reason), e.cause = e.cause, None
+        step(st, e, trigger, reason)
+    if e.tx is not None:
+        interval = st.model.get(_SAMPLED_DATA_TX_UPDATED_INTERVAL)
+        if interval and st.clock.since(e.sampled) >= interval * 1000:
+            # Counted from the last due time, so that the period does not drift.
+            e.sampled = (e.sampled + interval * 1000) & 0x3FFFFFFF
+            if st.clock.since(e.sampled) >= interval * 1000:
+                e.sampled = st.clock.ticks()
+            step(st, e, _METER_VALUE_PERIODIC)
+            e.tx.register = max(e.tx.register, st.board.energy(e.index))

@@ -1,0 +1,115 @@
+# One EVSE: its cable, its EV, its faults, whether it may be used, and what it reports of its connectors.
+from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
+from milliamp.storage.keys import _OPERATIVE
+
+# Connector status, in the order of ConnectorStatusEnumType.
+AVAILABLE = 0
+OCCUPIED = 1
+RESERVED = 2
+UNAVAILABLE = 3
+FAULTED = 4
+
+
+class Evse:
+    """The state of one EVSE; its functions stand beside it. `index` counts from 1. About 320 bytes."""
+
+    def __init__(self, index: int, connectors: int):
+        self.index = index
+        # What the hardware said last.
+        self.cable = 0  # connector plugged in, 0 for none
+        self.pilot = 65  # ord() of the control pilot state
+        self.fault = None  # name
+        self.bay = False  # parking bay occupied
+        self.status = bytearray(connectors)  # last effective status of each connector
+        # Charging: domain.charging owns these.
+        self.tx = None  # the running Transaction
+        self.token = None  # (idToken, type) that charging is authorized with
+        self.token_hash = b""  # of that token, also known after a reboot
+        self.group_hash = b""  # of its group, if it has one
+        self.authorized = False
+        self.barred = False  # no energy until the EV is unplugged (deauthorized, refused)
+        self.since = 0  # ticks of the authorization, or of being ready without the EV being so
+        self.points = 0  # which of the start and stop points hold
+        self.state = 0  # charging state
+        self.cause = None  # (trigger, reason) of a step that the journal could not take
+        self.closed = False  # contactor
+        self.locked = 0  # connector whose plug is locked
+        self.lock_failed = False
+        self.remote_id = None  # remoteStartId to report
+        self.sampled = 0  # ticks of the last periodic sample
+        # Tokens: domain.tokens owns these.
+        self.asking = None  # the question to the CSMS that is open
+        self.card_at = 0  # ticks at which the last card was read, against double reads
+        self.card_hash = b""
+
+
+def scan(st, e: Evse) -> None:
+    """Read the inputs of one EVSE and tell what changed."""
+    board, index, tell = st.board, e.index, st.bus.tell
+    fault = board.fault(index)
+    if fault != e.fault:
+        e.fault = fault
+        tell(_FAULT, index, fault)
+    bay = board.bay(index)
+    if bay != e.bay:
+        e.bay = bay
+        tell(_BAY, index, 1 if bay else 0)
+    cable = board.cable(index)
+    if cable != e.cable:
+        e.cable = cable
+        refresh(st, e)  # the status message comes before the transaction's
+        tell(_CABLE, index, cable)
+    pilot = board.pilot(index)
+    if pilot != e.pilot:
+        e.pilot = pilot
+        tell(_PILOT, index, pilot)
+    if board.stop_button(index):
+        tell(_STOP_BUTTON, index)
+    refresh(st, e)
+
+
+def status(st, e: Evse, connector: int) -> int:
+    """The effective status of a connector. What follows from a running transaction wins over an
+    ordered unavailability, which waits for its end (G03.FR.05)."""
+    if e.fault is not None or e.pilot == 70:
+        return FAULTED
+    if e.tx is None and not operative(st, e, connector):
+        return UNAVAILABLE
+    return OCCUPIED if e.cable == connector else AVAILABLE
+
+
+def refresh(st, e: Evse) -> None:
+    """Compute the status of every connector and tell those that changed."""
+    connector = 0
+    for old in e.status:
+        connector += 1
+        new = status(st, e, connector)
+        if new != old:
+            e.status[connector - 1] = new
+            st.bus.tell(_STATUS, e.index, connector)
+            st.board.indicate(e.index, new)
+
+
+def operative(st, e: Evse, connector: int = 0) -> bool:
+    """Are the station, the EVSE and (if given) the connector all operative?"""
+    get = st.settings.get
+    return bool(
+        get(_OPERATIVE, 1)
+        and get(_OPERATIVE + e.index * 16, 1)
+        and (not connector or get(_OPERATIVE + e.index * 16 + connector, 1))
+    )
+
+
+def set_operative(st, evse: int, connector: int, on: bool) -> bool:
+    """Make the station (0, 0), an EVSE (n, 0) or a connector operative or not, for good.
+
+    Returns True when it holds at once, False when it waits for a transaction to end (G03.FR.05, G04.FR.06).
+    """
+    st.settings.put((_OPERATIVE + evse * 16 + connector, None if on else 0))
+    at_once = True
+    for e in st.evses:
+        if evse in (0, e.index):
+            refresh(st, e)
+            if not on and e.tx is not None and connector in (0, e.cable):
+                at_once = False
+    return at_once

@@ -1,0 +1,38 @@
+# Measured values: which ones are asked for, and reading them.
+from milliamp.base.measurands import SLOTS
+from milliamp.base.packing import put_number
+from milliamp.domain.transaction import group
+
+
+def slots(names: str) -> int:
+    """The slot mask of a list of measurands, as SampledDataCtrlr and AlignedDataCtrlr hold it."""
+    wanted = names.split(",")
+    mask = 0
+    for slot in range(len(SLOTS)):
+        if SLOTS[slot][0] in wanted:
+            mask |= 1 << slot
+    return mask
+
+
+def read(st, e, slot: int):
+    """The present value of a slot (Wh, W, mA, mV, ...), None when the board does not measure it."""
+    if slot == 0:
+        return st.board.energy(e.index)
+    name, phase, _, _ = SLOTS[slot]
+    return st.board.measure(e.index, name, phase)
+
+
+def sample(st, e, mask: int, context: int, register=None) -> bytes:
+    """Read what `mask` names and pack it as one sample group; empty when nothing of it is measured.
+
+    `register`: Wh to report in place of the meter's present one.
+    """
+    values = bytearray()
+    measured = 0
+    for slot in range(len(SLOTS)):
+        if mask >> slot & 1:
+            value = register if slot == 0 and register is not None else read(st, e, slot)
+            if value is not None:
+                measured |= 1 << slot
+                put_number(values, value)
+    return group(context, measured, values) if measured else b""

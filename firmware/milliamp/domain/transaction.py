@@ -1,0 +1,224 @@
+# A transaction and its events, as bytes in the journal. What is packed here, blocks.transactions renders.
+#
+# An event: type | flags, trigger | state << 5, transaction counter, seqNo, then what the flags announce
+# (EVSE and connector; token type, length, token; remoteStartId; reason), then sample groups to the end.
+# Started always has the EVSE; a connector of 0 is not known yet. Numbers are varints, low bits first.
+# A sample group: context | 8 if it is older than the event, [age in seconds], slot mask, one value per slot.
+from micropython import const
+
+from milliamp.base.measurands import SLOTS
+from milliamp.base.packing import Bytes, put_number
+from milliamp.domain.events import (
+    _AUTHORIZED,
+    _DEAUTHORIZED,
+    _ENDED,
+    _REMOTE_START,
+    _REMOTE_STOP,
+    _STARTED,
+    _STOP_AUTHORIZED,
+)
+from milliamp.domain.tokens import TOKEN_TYPES, token_hash
+from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+
+_HAS_EVSE = const(4)
+_HAS_TOKEN = const(8)
+_HAS_REMOTE_ID = const(16)
+_HAS_REASON = const(32)
+_OLDER = const(8)
+
+class Transaction:
+    """A running transaction: what must be known to go on with it, also after a reboot."""
+
+    def __init__(self, counter: int, evse: int):
+        self.counter = counter  # journal.transaction_id(counter) is its transactionId
+        self.evse = evse
+        self.seq = 0  # of the next event
+        self.connector = 0  # 0: not known yet, so not reported yet
+        self.authorized = False
+        self.token_sent = False
+        self.token_hash = b""
+        self.group_hash = b""
+        self.begun = False  # the values of its begin are reported
+        self.register = 0  # Wh, the last durable one
+        self.start_register = 0  # Wh at its begin
+        self.started = 0  # seconds since 2000
+        self.state = 0  # charging state last reported
+
+    def checkpoint(self) -> bytes:
+        """What a new sector repeats, so that nothing depends on an old one. 22 to 34 bytes."""
+        out = bytearray()
+        put_number(out, self.counter)
+        put_number(out, self.seq)
+        out.append(self.evse)
+        out.append(self.connector)
+        out.append(self.authorized | self.token_sent << 1 | self.begun << 2 | self.state << 3)
+        put_number(out, self.register)
+        put_number(out, self.start_register)
+        put_number(out, self.started)
+        out.append(len(self.token_hash))
+        out.extend(self.token_hash)
+        out.extend(self.group_hash)
+        return bytes(out)
+
+
+def restore(payload) -> Transaction:
+    """A transaction from its checkpoint."""
+    data = Bytes(payload)
+    tx = Transaction(data.number(), 0)
+    tx.seq = data.number()
+    tx.evse = data.byte()
+    tx.connector = data.byte()
+    flags = data.byte()
+    tx.authorized = bool(flags & 1)
+    tx.token_sent = bool(flags & 2)
+    tx.begun = bool(flags & 4)
+    tx.state = flags >> 3
+    tx.register = data.number()
+    tx.start_register = data.number()
+    tx.started = data.number()
+    tx.token_hash = data.take(data.byte())
+    tx.group_hash = data.take(len(payload) - data.at)
+    return tx
+
+
+def append(
+    st,
+    tx: Transaction,
+    kind: int,
+    trigger: int,
+    state: int,
+    samples: bytes = b"",
+    token=None,
+    remote_id=None,
+    reason: int = 0,
+    thin: bool = False,
+) -> None:
+    """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it.
+
+    `samples`: packed groups of domain.meter. `token`: (idToken, type). `thin`: may be dropped when memory
+    is short (E04.FR.07).
+    """
+    connector = 0 if tx.connector else st.evses[tx.evse - 1].cable
+    out = bytearray(2)
+    out[0] = (
+        kind
+        | (_HAS_EVSE if connector or kind == _STARTED else 0)
+        | (_HAS_TOKEN if token else 0)
+        | (_HAS_REMOTE_ID if remote_id is not None else 0)
+        | (_HAS_REASON if reason else 0)
+    )
+    out[1] = trigger | state << 5
+    put_number(out, tx.counter)
+    put_number(out, tx.seq)
+    if out[0] & _HAS_EVSE:
+        out.append(tx.evse)
+        out.append(connector)
+    if token:
+        text = token[0].encode()
+        out.append(TOKEN_TYPES.index(token[1]))
+        out.append(len(text))
+        out.extend(text)
+    if remote_id is not None:
+        put_number(out, remote_id)
+    if reason:
+        out.append(reason)
+    out.extend(samples)
+    st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out)
+    tx.seq += 1
+    tx.state = state
+    tx.connector = tx.connector or connector
+    tx.token_sent = tx.token_sent or bool(token)
+
+
+class Event(Bytes):
+    """An event as it is read back; the sample groups are left to walk."""
+
+    def __init__(self, payload):
+        super().__init__(payload)
+        flags = self.byte()
+        trigger = self.byte()
+        self.kind = flags & 3
+        self.trigger = trigger & 31
+        self.state = trigger >> 5
+        self.counter = self.number()
+        self.seq = self.number()
+        self.evse = self.connector = 0
+        if flags & _HAS_EVSE:
+            self.evse = self.byte()
+            self.connector = self.byte()
+        self.token = None
+        if flags & _HAS_TOKEN:
+            kind = TOKEN_TYPES[self.byte()]
+            self.token = (self.take(self.byte()).decode(), kind)
+        self.remote_id = self.number() if flags & _HAS_REMOTE_ID else None
+        self.reason = self.byte() if flags & _HAS_REASON else 0
+
+
+def counter_of(payload) -> int:
+    """Which transaction an event belongs to, without unpacking the rest."""
+    data = Bytes(payload)
+    data.at = 2
+    return data.number()
+
+
+def replay(st) -> list:
+    """The transactions that were open when the journal was last written, at most one an EVSE."""
+    open_txs = {}
+    for kind, payload in st.journal.replay():
+        if kind == _OPEN_TX:
+            tx = restore(payload)
+            open_txs[tx.counter] = tx
+        elif kind in (_TX_EVENT, _TX_UPDATE):
+            event = Event(payload)
+            tx = open_txs.get(event.counter)
+            if event.kind == _STARTED:
+                open_txs[event.counter] = tx = Transaction(event.counter, event.evse)
+            if event.kind == _ENDED:
+                open_txs.pop(event.counter, None)
+            elif tx is not None:
+                _follow(tx, event)
+    return [tx for tx in open_txs.values() if 0 < tx.evse <= len(st.evses)]
+
+
+def _follow(tx, event):
+    """What an event says of the transaction that goes on after it."""
+    tx.seq = event.seq + 1
+    tx.state = event.state
+    tx.connector = tx.connector or event.connector
+    if event.token is not None:
+        tx.token_sent = True
+    if event.trigger in (_AUTHORIZED, _REMOTE_START):
+        tx.authorized = True
+        if event.token is not None:
+            tx.token_hash = token_hash(event.token)
+    elif event.trigger in (_STOP_AUTHORIZED, _REMOTE_STOP, _DEAUTHORIZED):
+        tx.authorized = False
+    for _, _, mask in groups(event):
+        tx.begun = True
+        if mask & 1:  # the energy register comes first
+            register = event.number()
+            tx.start_register = tx.start_register or register
+            tx.register = max(tx.register, register)
+        for _ in range(len(SLOTS)):
+            mask >>= 1
+            if mask & 1:
+                event.number()
+
+
+def groups(event: Bytes):
+    """Walk sample groups: yields (context, age in seconds, slot mask); read a number for each bit of it."""
+    while event.left():
+        context = event.byte()
+        age = event.number() if context & _OLDER else 0
+        yield context & 7, age, event.number()
+
+
+def group(context: int, mask: int, values: bytes, age: int = 0) -> bytes:
+    """Pack a sample group: the values (varints) of the slots in `mask`, read `age` seconds ago."""
+    out = bytearray(1)
+    out[0] = context | (_OLDER if age else 0)
+    if age:
+        put_number(out, age)
+    put_number(out, mask)
+    out.extend(values)
+    return bytes(out)

@@ -1,0 +1,217 @@
+# The composition root: builds the rooms, finds the blocks, runs and watches the tasks.
+import asyncio
+import gc
+import sys
+from array import array
+
+from milliamp.base.bus import Bus
+from milliamp.base.counts import _COUNTS
+from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
+from milliamp.base.log import Log
+from milliamp.domain import charging, evse
+from milliamp.storage.clock import Clock
+from milliamp.storage.device_model import Model
+from milliamp.storage.journal import Journal
+from milliamp.storage.keys import _BOOT_REASON, _PASSWORD
+from milliamp.storage.settings import Settings
+from milliamp.wire.gates import _REJECTED
+from milliamp.wire.link import Link
+from milliamp.wire.outbox import Outbox
+from milliamp.wire.rpc import Rpc
+from micropython import const
+
+_STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
+_DEATHS = const(10)  # of tasks, then the station starts over
+_FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
+
+
+class Station:
+    """One charging station: the rooms, and what they must know of each other.
+
+    `tables` is the package that the build generated from the board's profile.
+    """
+
+    def __init__(self, board, tables):
+        profile = tables.profile
+        self.board = board
+        self.profile = profile
+        self.schemas = tables.schemas
+        self._routes = tables.routes
+        self.log = Log(board)
+        self.bus = Bus(self)
+        self.settings = Settings(board.flash("settings"))
+        if self.settings.empty:
+            self.settings.put(*board.factory())
+        self.log.secret(self.settings.get(_PASSWORD))
+        self.clock = Clock(board)
+        self.clock_was_set = self.clock.synced
+        self.journal = Journal(board.flash("journal"), self.clock, board.random)
+        self.clock.not_before(self.journal.last)
+        self.model = Model(tables.model.MODEL, self.settings, self._live, self.bus)
+        self.boot_reason = self.settings.get(_BOOT_REASON) or board.reset_cause()
+        self.accepted = False  # by the CSMS, since this boot
+        self.online = False  # accepted, and the link is up
+        self.evses = []
+        for connectors in profile.EVSES:
+            self.evses.append(evse.Evse(len(self.evses) + 1, len(connectors)))
+        self.counters = array("I", bytes(4 * _COUNTS))
+        self.link = Link(self)
+        self.outbox = Outbox(self)
+        self.rpc = Rpc(self, bytearray(profile.RECEIVE_BUFFER), bytearray(profile.TRANSMIT_BUFFER))
+        self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
+        self._deaths = 0
+        self._reboot = None  # the reason of a reboot that is due
+        self._reboot_at = None  # ticks from which it waits for the queue; None: for transactions to end
+        self._blocks = []
+        self._ticking = []
+        charging.init(self)
+        for name in self._routes.RESIDENT:
+            self._block(name)
+
+    # --- blocks: what the build found in their tables -------------------------------------------------
+
+    def _block(self, name):
+        # The module of a block; its rows of the sender are taken in at its first use.
+        path = "milliamp.blocks." + name
+        __import__(path)
+        module = sys.modules[path]
+        if name not in self._blocks:
+            self._blocks.append(name)
+            if hasattr(module, "init"):
+                module.init(self)
+            if hasattr(module, "tick"):
+                self._ticking.append(module.tick)
+            self.outbox.add(getattr(module, "SENDS", ()))
+        return module
+
+    def _route(self, table, name):
+        # (function, is it async) of a name in a table of tables.routes, None when it is not there.
+        at = table.find(b"\n" + name.encode() + b" ")
+        if at < 0:
+            return None
+        _, block, function = table[at + 1 : table.find(b"\n", at + 1)].decode().split(" ")
+        is_async = function.endswith("*")
+        return getattr(self._block(block), function.rstrip("*")), is_async
+
+    def handler(self, action: str):
+        """Who answers a call: (function, is it async); False for what OCPP knows and this profile does
+        not, None for what OCPP does not know."""
+        found = self._route(self._routes.CALLS, action)
+        if found is None and b"\n" + action.encode() + b"\n" in self._routes.KNOWN:
+            return False
+        return found
+
+    def refuse(self, action: str):
+        """The error code for any call while the CSMS has rejected this station (B03.FR.03), else None."""
+        return "SecurityError" if self.outbox.refused else None
+
+    def trigger(self, name: str):
+        """What TriggerMessage calls for a message, None when it cannot be triggered."""
+        found = self._route(self._routes.TRIGGERS, name)
+        return found[0] if found else None
+
+    def _live(self, variable, index, connector):
+        # The value of a variable that is measured rather than stored.
+        found = self._route(self._routes.LIVE, str(variable))
+        return found[0](self, index, connector) if found else None
+
+    # --- what several blocks ask of the station -------------------------------------------------------
+
+    def set_clock(self, text) -> None:
+        """The CSMS told the time. The journal learns by how much earlier records of this boot were off."""
+        seconds = self.clock.parse(text or "")
+        if seconds is None:
+            self.log.warn("no time: " + str(text))
+            return
+        moved = self.clock.set(seconds)
+        if not self.clock_was_set:
+            self.journal.clock_set(moved)
+        if moved:
+            self.bus.tell(_CLOCK, 0, moved)
+        self.clock_was_set = True
+
+    def reboot(self, reason: str, when_idle: bool = False) -> None:
+        """Restart soon: once the queue is empty or ten seconds have passed; `when_idle`: and no sooner
+        than nobody objects. The next BootNotification gives `reason`."""
+        self._reboot = reason
+        self._reboot_at = None if when_idle else self.clock.ticks()
+
+    def progress(self, task: int) -> None:
+        """A task went on: 0 control, 1 sender, 2 link."""
+        self._progress[task] = self.clock.ticks()
+
+    # --- tasks ----------------------------------------------------------------------------------------
+
+    async def _control(self):
+        # Reads the hardware and lets the domain act: the task that must never wait for another.
+        board, clock = self.board, self.clock
+        second = clock.ticks()
+        while True:
+            self.progress(0)
+            board.scan()
+            for e in self.evses:
+                evse.scan(self, e)
+                charging.tick(self, e)
+            card = board.card()
+            if card is not None:
+                self.bus.tell(_CARD, card[2], card[:2])
+            if clock.since(second) >= 1000:
+                second = clock.ticks()
+                clock.now()
+                for tick in self._ticking:
+                    tick(self)
+                self.outbox.wake()
+                self.journal.prepare()
+                if self._reboot is not None:
+                    await self._reboot_if_due()
+            await asyncio.sleep_ms(board.scan_ms)
+
+    async def _reboot_if_due(self):
+        if self._reboot_at is None:
+            if self.bus.tell(_WHO_IS_BUSY):
+                return
+            self._reboot_at = self.clock.ticks()
+        if self.online and self.journal.pending and self.clock.since(self._reboot_at) < _FLUSH_MS:
+            return
+        self.settings.put((_BOOT_REASON, self._reboot))
+        self.log.info("reboot: " + self._reboot)
+        await self.link.close()
+        self.board.reboot()
+
+    async def run(self) -> None:
+        """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
+        starts = (self._control, self.outbox.run, self.link.run)
+        tasks = [None] * len(starts)
+        self.board.started(self)
+        while True:
+            alive = True
+            for n in range(len(starts)):
+                task = tasks[n]
+                if task is None or task.done():
+                    if task is not None:
+                        self._died(n)
+                    tasks[n] = asyncio.create_task(self._guarded(starts[n]))
+                    self.progress(n)
+                alive = alive and self.clock.since(self._progress[n]) < _STUCK_MS
+            if alive:
+                self.board.watchdog()
+            await asyncio.sleep_ms(1000)
+
+    async def _guarded(self, start):
+        try:
+            await start()
+        except Exception as error:
+            self.board.trace(error)
+            self.log.error("task died: " + repr(error))
+            gc.collect()
+
+    def _died(self, n):
+        self._deaths += 1
+        if self._deaths >= _DEATHS:
+            self.settings.put((_BOOT_REASON, "Watchdog"))
+            self.board.reboot()
+
+
+def run(board, tables) -> None:
+    """Be a charging station, for ever."""
+    asyncio.run(Station(board, tables).run())

@@ -1,0 +1,213 @@
+# What must reach the CSMS, in order, whatever fails: transaction events and the like wait here until
+# they are delivered or given up. Each record remembers its connection and its time.
+import struct
+
+from micropython import const
+
+from milliamp.storage.kinds import _ACK, _BASE, _CLOCK_SET, _FIRST_DELIVERED, _OPEN_TX
+from milliamp.storage.records import Records
+
+# Boot, salt, transactions, discarded, thinned, damaged, time; behind it come the corrections.
+_BASE_FORMAT = "<H3sIIIII"
+_BASE_SIZE = const(25)
+_CORRECTION = "<Bi"  # boot number's low 7 bits, seconds
+_CORRECTIONS = const(8)  # boots whose times can be put right at once
+_PREFIX = "<HI"  # connection, time
+_PREFIX_SIZE = const(6)
+_GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
+_RESERVE = const(32)  # transaction numbers that a base takes out at once
+_DISCARDED = b"\x01"  # the note on an acknowledgement: given up, not delivered
+
+
+class Journal:
+    """The log of what is still to be delivered. `random(n)` gives n random bytes.
+
+    After a start the owner walks `replay()` to rebuild the open transactions, then sets `checkpoint`
+    to a function `checkpoint(write)` that calls `write(payload)` once for each open transaction, as it
+    is before the event that is just being appended. Only then can anything be appended.
+    """
+
+    def __init__(self, flash, clock, random):
+        if flash.size < 3 * flash.sector:
+            raise ValueError("the journal needs three sectors")
+        self.checkpoint = None
+        self.boot = 0  # counts the starts that wrote something
+        self.discarded = 0
+        self.thinned = 0
+        self.last = 0  # the newest time that the newest sector knows: it can not be earlier now
+        self._clock = clock
+        self._salt = b""
+        self._transactions = 0  # the last transaction number given out
+        self._reserved = 0  # numbers up to here are taken out
+        self._corrections = []  # (boot number's low 7 bits, seconds) of boots with guessed times
+        self._guessed = False  # a record of this boot has a guessed time
+        self._started = False  # this boot has its base
+        self._links = 0  # connections of this boot
+        self._head = None
+        self._damaged = 0  # as the newest sector says
+        self._records = Records(flash, self._on_open, self._on_mount, flash.sector * 5 // 8)
+        self._records.damaged = self._damaged
+        self._transactions = self._reserved
+        self._salt = self._salt or random(3)
+        self.boot = (self.boot + 1) & 0xFFFF
+        self._connection = (self.boot & 0x7F) << 8  # and the connection's number, 0 for none
+
+    def append(self, kind: int, payload) -> int:
+        """Make it durable; return the record's number. OSError(28): the journal is full."""
+        if not self._started:
+            self._write_base()
+        connection = self._connection
+        if not self._clock.synced:
+            connection |= _GUESSED
+            self._guessed = True
+        prefix = struct.pack(_PREFIX, connection, self._clock.now())
+        self._records.append(kind, payload, prefix)
+        return self._records.next - 1
+
+    def head(self):
+        """The oldest record not delivered, None when there is none: (number, kind, offline, time,
+        payload). Time in seconds since 2000; offline: this connection is not the one it was made in.
+        """
+        if self._head is None:
+            head = self._records.head()
+            if head:
+                connection, time, payload = self._split(head[2])
+                online = connection & 0xFF and connection == self._connection
+                self._head = head[0], head[1], not online, time, payload
+        return self._head
+
+    def ack(self) -> None:
+        """The head is delivered."""
+        self._done(b"")
+
+    def discard(self) -> None:
+        """The head is given up. Counted."""
+        self._done(_DISCARDED)
+        self.discarded += 1
+
+    @property
+    def pending(self) -> int:
+        """How many records wait."""
+        return self._records.next - self._records.acked
+
+    def each_pending(self):
+        """Yield (kind, payload) of all that waits. Not to be held over an append or an ack."""
+        for _, kind, payload in self._records.pending():
+            yield kind, bytes(payload[_PREFIX_SIZE:])
+
+    def replay(self):
+        """Yield (kind, payload) of the checkpoint and of the events and notes after it."""
+        for kind, payload in self._records.newest():
+            if kind == _OPEN_TX:
+                yield kind, bytes(payload)
+            elif kind >= _FIRST_DELIVERED:
+                yield kind, self._split(payload)[2]
+
+    def note(self, payload) -> None:
+        """Keep a new checkpoint of an open transaction: it changed in a way that no event tells."""
+        if not self._started:
+            self._write_base()
+        self._records.append(_OPEN_TX, payload)
+
+    def connected(self, up: bool) -> None:
+        """The connection to the CSMS is open (a new one each time), or it is gone."""
+        number = 0
+        if up:
+            self._links = number = self._links % 255 + 1
+        self._connection = (self.boot & 0x7F) << 8 | number
+        self._head = None
+
+    def clock_set(self, offset: int) -> None:
+        """The clock moved by `offset` seconds: right what this boot stamped when it only guessed."""
+        if self._guessed:
+            self._guessed = False
+            self._head = None
+            boot = self.boot & 0x7F
+            self._correct(boot, offset)
+            try:
+                self._records.append(_CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
+            except OSError:
+                pass  # full: the next base says it
+
+    def next_transaction(self) -> int:
+        """A transaction number never used before, below 2**24. OSError(28): the journal is full."""
+        if not self._started or self._transactions == self._reserved:
+            self._write_base()
+        self._transactions += 1
+        return self._transactions
+
+    def transaction_id(self, number: int) -> str:
+        """The transactionId: 12 hexadecimal digits, unique among all stations and resets."""
+        return "%06x%06x" % (int.from_bytes(self._salt, "big"), number)
+
+    def counts(self):
+        """(created, delivered, discarded, thinned, damaged) since the journal was formatted."""
+        records = self._records
+        gone = self.discarded + self.thinned + records.damaged
+        counts = self.discarded, self.thinned, records.damaged
+        return (records.next + self.thinned, records.acked - gone) + counts
+
+    def prepare(self) -> bool:
+        """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""
+        return self._records.prepare()
+
+    def _done(self, note):
+        head = self.head()
+        if head:
+            self._head = None
+            self._records.ack(head[0] + 1, note)
+
+    def _split(self, payload):
+        # (connection, time put right, what the owner wrote)
+        connection, time = struct.unpack_from(_PREFIX, payload)
+        if connection & _GUESSED:
+            connection ^= _GUESSED
+            for boot, offset in self._corrections:
+                if boot == connection >> 8:
+                    time += offset
+        return connection, time, bytes(payload[_PREFIX_SIZE:])
+
+    def _correct(self, boot, offset):
+        if len(self._corrections) == _CORRECTIONS:
+            self._corrections.pop(0)
+        self._corrections.append((boot, offset))
+
+    def _write_base(self):
+        self._records.append(_BASE, self._base())
+        self._reserved = self._transactions + _RESERVE
+        self._started = True
+
+    def _on_mount(self, kind, payload):
+        if kind == _BASE:
+            base = struct.unpack_from(_BASE_FORMAT, payload)
+            self.boot, self._salt, self._reserved = base[:3]
+            self.discarded, self.thinned, self._damaged, time = base[3:]
+            self.last = max(self.last, time)
+            self._corrections.clear()
+            for at in range(_BASE_SIZE, len(payload), 5):
+                self._corrections.append(struct.unpack_from(_CORRECTION, payload, at))
+        elif kind == _CLOCK_SET:
+            self._correct(*struct.unpack(_CORRECTION, payload))
+        elif kind == _ACK and len(payload) > 2:
+            self.discarded += 1
+        elif kind >= _FIRST_DELIVERED:
+            self.last = max(self.last, self._split(payload)[1])
+
+    def _on_open(self, write):
+        if self.checkpoint is None:
+            raise ValueError("replay, then set checkpoint")
+        write(_BASE, self._base())
+        self.checkpoint(lambda payload: write(_OPEN_TX, payload))
+        self._started = True
+
+    def _base(self):
+        if self.checkpoint is None:
+            raise ValueError("replay, then set checkpoint")
+        if not self.pending:
+            self._corrections.clear()  # nothing left to put right
+        reserved = self._transactions + _RESERVE
+        counts = self.discarded, self.thinned, self._records.damaged, self._clock.now()
+        base = struct.pack(_BASE_FORMAT, self.boot, self._salt, reserved, *counts)
+        for correction in self._corrections:
+            base += struct.pack(_CORRECTION, *correction)
+        return base

@@ -1,0 +1,118 @@
+# Settings: a few dozen numbers and texts that survive everything. One dict in RAM; in flash one record
+# per change, and a snapshot of all of them wherever a new sector begins.
+import struct
+
+from micropython import const
+
+from milliamp.storage.records import Records
+
+_VALUES = const(1)  # the record kind: pairs, one after the other
+_PIECE = const(200)  # bytes of a snapshot record, roughly
+_LONGEST = const(512)  # bytes of a text
+
+
+class Settings:
+    """Integer keys below 65,536 and their values: int or str."""
+
+    def __init__(self, flash):
+        self._values = {}
+        self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
+        self.empty = not self._values  # as on the first boot and after `clear`
+
+    def get(self, key: int, default=None):
+        """The value of `key`."""
+        return self._values.get(key, default)
+
+    def put(self, *pairs) -> None:
+        """Set all these (key, value) pairs durably, or none of them. None deletes. What does not change
+        is not written. OSError(28): too much to keep."""
+        changed = [pair for pair in pairs if self._values.get(pair[0]) != pair[1]]
+        if not changed:
+            return
+        values = dict(self._values)
+        for key, value in changed:
+            if value is not None:
+                values[key] = value
+            elif key in values:
+                del values[key]
+        # The next sector must be able to begin with all of it.
+        if (
+            sum(self._records.size(len(piece)) for piece in _pieces(values))
+            > self._records.opening
+        ):
+            raise OSError(28)
+        record = b"".join([_pack(key, value) for key, value in changed])
+        self._records.append(_VALUES, record)
+        self._values = values
+        self.empty = False
+
+    def clear(self) -> None:
+        """Factory reset: forget everything, and leave nothing of it in the flash."""
+        self._values = {}
+        self.empty = True
+        self._records.renew()
+
+    def prepare(self) -> bool:
+        """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""
+        return self._records.prepare()
+
+    def _load(self, kind, payload):
+        if kind == _VALUES:
+            _unpack(payload, self._values)
+
+    def _snapshot(self, write):
+        for piece in _pieces(self._values):
+            write(_VALUES, piece)
+
+
+def _pieces(values):
+    piece = b""
+    for key in sorted(values):
+        piece += _pack(key, values[key])
+        if len(piece) > _PIECE:
+            yield piece
+            piece = b""
+    if piece:
+        yield piece
+
+
+def _pack(key, value):
+    # Key u16, then a varint: 0 deleted; odd: an integer, zigzag; even: a text of n - 1 bytes.
+    text = b""
+    if value is None:
+        number = 0
+    elif isinstance(value, str):
+        text = value.encode()
+        if len(text) > _LONGEST:
+            raise ValueError("text too long")
+        number = (len(text) + 1) << 1
+    else:
+        number = (value << 1 if value >= 0 else ~value << 1 | 1) << 1 | 1
+    pair = bytearray(struct.pack("<H", key))
+    while number > 0x7F:
+        pair.append(number & 0x7F | 0x80)
+        number >>= 7
+    pair.append(number)
+    return bytes(pair) + text
+
+
+def _unpack(payload, values):
+    at = 0
+    while at < len(payload):
+        key = payload[at] | payload[at + 1] << 8
+        at += 2
+        number = shift = 0
+        more = True
+        while more:
+            more = payload[at] & 0x80
+            number |= (payload[at] & 0x7F) << shift
+            shift += 7
+            at += 1
+        if number & 1:
+            values[key] = ~(number >> 2) if number & 2 else number >> 2
+        elif number:
+            end = at + (number >> 1) - 1
+            values[key] = str(payload[at:end], "utf-8")
+            at = end
+        elif key in values:
+            del values[key]

@@ -1,0 +1,13 @@
+# When the sender may send a row of a block's SENDS.
+# A file of nothing but constants: the build folds them into whoever imports them.
+from micropython import const
+
+_BEFORE_BOOT = const(0)  # as soon as the link is up
+_WHEN_PENDING = const(1)  # Pending is enough: the CSMS asked for it (B02)
+_WHEN_ACCEPTED = const(2)
+_FROM_JOURNAL = const(3)  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says
+
+# What the CSMS made of the station (RegistrationStatusEnumType).
+_REJECTED = const(0)
+_PENDING = const(1)
+_ACCEPTED_BY_CSMS = const(2)

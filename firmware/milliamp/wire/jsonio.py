@@ -1,0 +1,549 @@
+# JSON without objects: a scanner that reads the receive buffer where it lies, and a writer that fills
+# the transmit buffer. Nothing from outside becomes a dict or a list, so no input costs heap.
+from micropython import const
+
+_MAX_DEPTH = const(12)  # containers inside containers; OCPP 2.0.1 needs 10 with its RPC frame
+_MAX_DIGITS = const(18)
+
+_SPACE = b" \t\r\n"
+_STOP = b",]} \t\r\n"
+
+# What the syntax check expects next.
+_VALUE = const(0)
+_FIRST = const(1)  # a value or "]"
+_KEY = const(2)
+_FIRST_KEY = const(3)  # a key or "}"
+_AFTER = const(4)  # a comma or the end of the container
+_NOTHING = const(5)
+
+
+class Reader:
+    """Reads one JSON text at the start of `buf`. A value is known by its index; 0 means "absent", and
+    asking an absent value gives None (or 0, or nothing to iterate), so optional fields need no test.
+
+    `load()` and `check()` come first. All else expects text whose syntax is right, or stays inside it.
+    """
+
+    def __init__(self, buf):
+        self.buf = buf
+        self._view = memoryview(buf)
+        self.load(0)
+
+    def load(self, end: int, diverted=()) -> None:
+        """Take the first `end` bytes as the next text. `diverted`: pairs (index, length) of strings
+        that were taken out of it on arrival, see `wire.sift`."""
+        self.end = end
+        self.diverted = diverted
+        self._at = 0
+        self._nest = 1  # a one, then a bit for each open container: 1 an object, 0 an array
+        self._wants = _VALUE
+        self._controls = end > 0 and min(self._view[:end]) < 32  # must strings be looked through?
+
+    def check(self, steps: int):
+        """Check the syntax of up to `steps` more tokens: None when there are more, else True or False.
+        After False, `end` is the place of the fault: what lies before it can still be read."""
+        buf = self.buf
+        end = self.end
+        at = self._at
+        nest = self._nest
+        wants = self._wants
+        while steps > 0:
+            steps -= 1
+            at = self.gap(at)
+            if at == end:
+                return wants == _NOTHING
+            c = buf[at]
+            stop = 0
+            if wants == _AFTER or wants == _FIRST or wants == _FIRST_KEY:
+                if c == (125 if nest & 1 else 93):
+                    nest >>= 1
+                    stop = at + 1
+                elif wants == _AFTER:
+                    if c != 44:
+                        break
+                    wants = _KEY if nest & 1 else _VALUE
+                    at += 1
+                    continue
+            if stop:
+                pass
+            elif wants == _KEY or wants == _FIRST_KEY:
+                stop = self._string(at) if c == 34 else 0
+                if stop:
+                    stop = self.gap(stop)
+                if not stop or stop == end or buf[stop] != 58:
+                    break
+                wants = _VALUE
+                at = stop + 1
+                continue
+            elif wants == _NOTHING:
+                break
+            elif c == 123 or c == 91:
+                if nest >> _MAX_DEPTH:
+                    break
+                nest = nest << 1 | (c >> 5 & 1)
+                wants = _FIRST_KEY if nest & 1 else _FIRST
+                at += 1
+                continue
+            else:
+                stop = self._string(at) if c == 34 else self._scalar(at)
+                if not stop:
+                    break
+            at = stop
+            wants = _AFTER if nest > 1 else _NOTHING
+        else:
+            self._at = at
+            self._nest = nest
+            self._wants = wants
+            return None
+        self.end = at
+        return False
+
+    # --- places: from one value to another ----------------------------------------------------------
+    def first(self, at: int) -> int:
+        """The first element of the array, or the first key of the object, at `at`; 0 if it is empty."""
+        at = self.gap(at + 1)
+        return 0 if at >= self.end or self.buf[at] in b"]}" else at
+
+    def next(self, at: int) -> int:
+        """The element or key after the value at `at`, 0 when that was the last."""
+        return self.more(self.skip(at))
+
+    def more(self, at: int) -> int:
+        """The element or key after the value that ends before `at`, 0 when that was the last."""
+        at = self.gap(at)
+        if at >= self.end or self.buf[at] != 44:
+            return 0
+        at = self.gap(at + 1)
+        return at if at < self.end else 0
+
+    def value(self, at: int) -> int:
+        """The value of the key at `at`."""
+        at = self.gap(self.skip(at))
+        return self.gap(at + 1) if at < self.end and self.buf[at] == 58 else 0
+
+    def skip(self, at: int) -> int:
+        """The index just behind the value at `at`."""
+        buf = self.buf
+        end = self.end
+        c = buf[at]
+        if c == 34:
+            return self._string(at) or end
+        if c != 123 and c != 91:
+            while at < end and buf[at] not in _STOP:
+                at += 1
+            return at
+        depth = 0
+        while at < end:
+            c = buf[at]
+            if c == 34:
+                at = self._string(at) or end
+                continue
+            at += 1
+            if c == 123 or c == 91:
+                depth += 1
+            elif c == 125 or c == 93:
+                depth -= 1
+                if not depth:
+                    return at
+        return end
+
+    def get(self, at: int, key: str) -> int:
+        """The value of `key` in the object at `at`, 0 when it has none."""
+        if not at or self.buf[at] != 123:
+            return 0
+        key = key.encode()
+        size = len(key) + 2
+        at = self.first(at)
+        while at:
+            stop = self.skip(at)
+            found = stop - at == size and self.buf.startswith(key, at + 1)
+            at = self.gap(self.gap(stop) + 1)
+            if found:
+                return at
+            at = self.next(at)
+        return 0
+
+    def path(self, at: int, *keys) -> int:
+        """`get` through objects in objects."""
+        for key in keys:
+            at = self.get(at, key)
+        return at
+
+    def each(self, at: int):
+        """Iterate over the elements of the array at `at`."""
+        if at and self.buf[at] == 91:
+            at = self.first(at)
+            while at:
+                yield at
+                at = self.next(at)
+
+    def span(self, at: int) -> tuple:
+        """(start, end) of the value's bytes in `buf`."""
+        return at, self.skip(at)
+
+    # --- values -------------------------------------------------------------------------------------
+    def text(self, at: int):
+        """The string at `at`, escapes decoded (half a surrogate pair becomes U+FFFD); None if it is
+        absent or no string."""
+        buf = self.buf
+        if not at or buf[at] != 34:
+            return None
+        stop = self._string(at) - 1
+        at += 1
+        if buf.find(b"\\", at, stop) < 0:
+            return str(self._view[at:stop], "utf-8")
+        out = bytearray(stop - at)  # an escape is never shorter than what it stands for
+        n = 0
+        while at < stop:
+            c = buf[at]
+            at += 1
+            if c == 92:
+                c = buf[at]
+                at += 1
+                if c == 117:
+                    c = self._hex(at)
+                    at += 4
+                    if c >> 10 == 0x36 and at < stop and buf[at] == 92 and buf[at + 1] == 117:
+                        low = self._hex(at + 2)
+                        if low >> 10 == 0x37:
+                            c = 0x10000 + ((c & 0x3FF) << 10 | low & 0x3FF)
+                            at += 6
+                    data = chr(0xFFFD if c >> 11 == 0x1B else c).encode()
+                    out[n : n + len(data)] = data
+                    n += len(data)
+                    continue
+                i = b"bfnrt".find(buf[at - 1 : at])
+                if i >= 0:
+                    c = b"\b\f\n\r\t"[i]
+            out[n] = c
+            n += 1
+        return str(memoryview(out)[:n], "utf-8")
+
+    def same(self, at: int, text: str) -> bool:
+        """Is the value at `at` this very string?"""
+        buf = self.buf
+        if not at or buf[at] != 34:
+            return False
+        stop = self._string(at) - 1
+        if buf.find(b"\\", at, stop) >= 0:
+            return self.text(at) == text
+        data = text.encode()
+        return stop - at - 1 == len(data) and buf.startswith(data, at + 1)
+
+    def length(self, at: int) -> int:
+        """The length of the string at `at` in characters; of a diverted one, in bytes as it came."""
+        for place, size in self.diverted:
+            if place == at:
+                return size
+        buf = self.buf
+        n = high = 0
+        stop = self.skip(at) - 1
+        at += 1
+        while at < stop:
+            c = buf[at]
+            at += 1
+            was_high, high = high, 0
+            if c == 92:
+                at += 1
+                if buf[at - 1] == 117:
+                    c = self._hex(at) >> 10
+                    at += 4
+                    if c == 0x37 and was_high:  # the other half of a surrogate pair
+                        continue
+                    high = c == 0x36
+            n += c & 0xC0 != 0x80 or c < 64
+        return n
+
+    def boolean(self, at: int):
+        """True, False, or None if it is absent or no boolean."""
+        c = self.buf[at] if at else 0
+        return True if c == 116 else False if c == 102 else None
+
+    def number(self, at: int):
+        """The integer at `at` (1.0 and 1e0 are integers too); None if it is absent, none, or beyond
+        18 digits."""
+        return self.fixed(at, 0, True)
+
+    def milli(self, at: int):
+        """The number at `at` in thousandths, digits behind them cut; None as in `number`."""
+        return self.fixed(at, 3)
+
+    def fixed(self, at: int, places: int, exact: bool = False):
+        """The number at `at` times 10**`places`, what is left over cut (None instead, if `exact`)."""
+        buf = self.buf
+        if not at or not (buf[at] == 45 or 48 <= buf[at] <= 57):
+            return None
+        stop = self.skip(at)
+        minus = buf[at] == 45
+        if minus:
+            at += 1
+        n = digits = rest = 0
+        point = -1  # digits behind the point, once there is one
+        while at < stop:
+            c = buf[at]
+            at += 1
+            if c == 46:
+                point = 0
+            elif c > 57:  # "e"
+                minus_e = buf[at] == 45
+                e = 0
+                for i in range(at + (buf[at] < 48), stop):
+                    e = min(e * 10 + buf[i] - 48, 999)
+                places += -e if minus_e else e
+                break
+            elif digits < _MAX_DIGITS:
+                n = n * 10 + c - 48
+                digits += n > 0
+                point += point >= 0
+            elif point >= 0:
+                rest |= c - 48
+            else:
+                return None
+        if point > 0:
+            places -= point
+        while places > 0 and n:
+            n *= 10
+            digits += 1
+            if digits > _MAX_DIGITS:
+                return None
+            places -= 1
+        while places < 0 and n:
+            rest |= n % 10
+            n //= 10
+            places += 1
+        if exact and rest:
+            return None
+        return -n if minus else n
+
+    # --- below ----------------------------------------------------------------------------------------
+    def gap(self, at: int) -> int:
+        """The first index from `at` on that is no white space."""
+        buf = self.buf
+        end = self.end
+        while at < end and buf[at] in _SPACE:
+            at += 1
+        return at
+
+    def _string(self, at):
+        # The index behind the string at `at`, 0 if it is none. Looks for quotes and backslashes in C.
+        buf = self.buf
+        end = self.end
+        start = at = at + 1
+        stop = buf.find(b'"', at, end)
+        while stop >= 0:
+            at = buf.find(b"\\", at, stop)
+            if at < 0:
+                if self._controls:
+                    for i in range(start, stop):
+                        if buf[i] < 32:
+                            return 0
+                return stop + 1
+            c = buf[at + 1]
+            if c == 117:
+                if at + 6 > end:
+                    return 0
+                for i in range(at + 2, at + 6):
+                    if buf[i] not in b"0123456789abcdefABCDEF":
+                        return 0
+                at += 6
+            elif c in b'"\\/bfnrt':
+                at += 2
+            else:
+                return 0
+            if at > stop:
+                stop = buf.find(b'"', at, end)
+        return 0
+
+    def _scalar(self, at):
+        # The index behind the number or literal at `at`, 0 if it is none.
+        buf = self.buf
+        c = buf[at]
+        if c > 57:
+            word = b"true" if c == 116 else b"false" if c == 102 else b"null"
+            stop = at + len(word)
+            return stop if stop <= self.end and buf.startswith(word, at) else 0
+        start = at + (c == 45)
+        at = self._digits(start)
+        if at == start or (buf[start] == 48 and at > start + 1):
+            return 0
+        if at < self.end and buf[at] == 46:
+            start = at + 1
+            at = self._digits(start)
+            if at == start:
+                return 0
+        if at < self.end and buf[at] in b"eE":
+            start = at + 1
+            if start < self.end and buf[start] in b"+-":
+                start += 1
+            at = self._digits(start)
+            if at == start:
+                return 0
+        return at
+
+    def _digits(self, at):
+        while at < self.end and 48 <= self.buf[at] <= 57:
+            at += 1
+        return at
+
+    def _hex(self, at):
+        n = 0
+        for i in range(at, at + 4):
+            c = self.buf[i]
+            n = n << 4 | (c & 15) + (9 if c > 57 else 0)
+        return n
+
+
+class Writer:
+    """Writes one JSON text into `buf` from index `head` on; commas come by themselves. When the buffer
+    is full, `flush(end)` must take buf[head:end] away; so a text may have any length.
+
+    ```
+    w.object("evse")
+    w.field("id", 1)
+    w.end()
+    w.key("timestamp").time(now)
+    ```
+    """
+
+    def __init__(self, buf, head: int, flush, time_text=None):
+        """`time_text`: function of seconds since 2000 that gives RFC 3339 text, for `time`."""
+        self._buf = buf
+        self._head = head
+        self._cap = len(buf)
+        self._flush = flush
+        self._time_text = time_text
+        self.start()
+
+    def start(self) -> None:
+        """Begin a new text. What was not flushed is forgotten."""
+        self.at = self._head  # the index behind the last byte written
+        self._comma = False
+        self._nest = 1  # as in Reader
+
+    # --- structure ------------------------------------------------------------------------------------
+    def object(self, key=None) -> None:
+        """Open an object; `end` closes it."""
+        self._open(key, 1)
+
+    def array(self, key=None) -> None:
+        """Open an array; `end` closes it."""
+        self._open(key, 0)
+
+    def end(self) -> None:
+        """Close what was opened last."""
+        self._byte(125 if self._nest & 1 else 93)
+        self._nest >>= 1
+        self._comma = True
+
+    def finish(self) -> None:
+        """Close everything that is open."""
+        while self._nest > 1:
+            self.end()
+
+    def key(self, key: str):
+        """Write a key; its value must follow. Returns the writer: `w.key("t").time(now)`."""
+        self.text(key)
+        self._byte(58)
+        self._comma = False
+        return self
+
+    def field(self, key: str, value) -> None:
+        """A key and a str, int or bool. None writes nothing: in OCPP, an optional field is absent."""
+        if value is not None:
+            self.key(key).value(value)
+
+    def status(self, value: str, reason: str = "") -> None:
+        """The whole payload of most answers: an object with the status, and a reasonCode if any."""
+        self.object()
+        self.field("status", value)
+        if reason:
+            self.object("statusInfo")
+            self.field("reasonCode", reason)
+            self.end()
+        self.end()
+
+    # --- values ---------------------------------------------------------------------------------------
+    def value(self, value) -> None:
+        """A str, bool or int."""
+        if isinstance(value, str):
+            self.text(value)
+        elif value is True or value is False:
+            self.raw(b"true" if value else b"false")
+        else:
+            self.raw(b"%d" % value)
+
+    def text(self, value: str) -> None:
+        """A string; what must be escaped is."""
+        data = value.encode()
+        if self._comma:
+            self._byte(44)
+        self._byte(34)
+        if data and (min(data) < 32 or data.find(b'"') >= 0 or data.find(b"\\") >= 0):
+            for c in data:
+                if c < 32:
+                    self._put(b"\\u%04x" % c)
+                else:
+                    if c == 34 or c == 92:
+                        self._byte(92)
+                    self._byte(c)
+        else:
+            self._put(data)
+        self._byte(34)
+        self._comma = True
+
+    def fixed(self, value: int, places: int) -> None:
+        """The decimal `value` / 10**`places`, without trailing zeros: `fixed(16500, 3)` gives 16.5."""
+        whole, rest = divmod(abs(value), 10**places)
+        data = b"%s%d" % (b"-" if value < 0 else b"", whole)
+        if rest:
+            data += (b".%0" + b"%d" % places + b"d") % rest
+            while data[-1] == 48:
+                data = data[:-1]
+        self.raw(data)
+
+    def milli(self, value: int) -> None:
+        """A number given in thousandths."""
+        self.fixed(value, 3)
+
+    def time(self, seconds: int) -> None:
+        """A dateTime, given in seconds since 2000."""
+        self.text(self._time_text(seconds))
+
+    def echo(self, reader, at: int) -> None:
+        """A value as it stands in a reader's buffer."""
+        start, end = reader.span(at)
+        self.raw(memoryview(reader.buf)[start:end])
+
+    def raw(self, data) -> None:
+        """A value that is JSON already."""
+        if self._comma:
+            self._byte(44)
+        self._put(data)
+        self._comma = True
+
+    # --- below ----------------------------------------------------------------------------------------
+    def _open(self, key, is_object):
+        if key is not None:
+            self.key(key)
+        if self._comma:
+            self._byte(44)
+        self._byte(123 if is_object else 91)
+        self._nest = self._nest << 1 | is_object
+        self._comma = False
+
+    def _byte(self, c):
+        if self.at == self._cap:
+            self._flush(self.at)
+            self.at = self._head
+        self._buf[self.at] = c
+        self.at += 1
+
+    def _put(self, data):
+        at = self.at
+        stop = at + len(data)
+        if stop <= self._cap:
+            self._buf[at:stop] = data
+            self.at = stop
+        else:
+            for c in data:
+                self._byte(c)

@@ -1,0 +1,154 @@
+# The one sender. Nothing is queued here: each block says what is due, this task asks them in turn.
+#
+# A row of a block's SENDS is (priority, gate, action, due, render, answered):
+#   due(st) -> None, or a cursor that says what to send
+#   render(st, w, cursor) writes the payload
+#   answered(st, cursor, r, at): the answer's payload; r is None when it failed or could not be understood
+import asyncio
+
+from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
+from milliamp.wire import rpc
+from milliamp.wire.gates import (
+    _ACCEPTED_BY_CSMS,
+    _FROM_JOURNAL,
+    _PENDING,
+    _REJECTED,
+)
+from micropython import const
+from tables.ids import (
+    _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
+    _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
+    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
+)
+
+_PATIENCE = const(2)  # so many other messages may overtake the journal, then it is its turn
+
+
+class Outbox:
+    """What may be sent, and whose turn it is. 40 bytes a row."""
+
+    def __init__(self, st):
+        self.registration = _REJECTED
+        self.refused = False  # the CSMS said so, not only nothing yet
+        self._st = st
+        self._rows = []
+        self._asked = set()
+        self._wake = asyncio.Event()
+        self._overtaken = 0
+        self._attempts = 0
+        self._attempt_at = 0  # ticks of the last attempt at the journal's head
+        self._gap = 0  # ms until the next one
+        self.last_sent = 0  # ticks
+        st.bus.subscribe(_LINK, _link)
+
+    def add(self, rows) -> None:
+        """Take in the SENDS of a block that was just imported."""
+        self._rows.extend(rows)
+        self._rows.sort(key=lambda row: row[0])
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._wake.set()
+
+    def ask(self, action: str) -> None:
+        """The CSMS asked for this message: it may go even while Pending (B02.FR.01)."""
+        self._asked.add(action)
+        self.wake()
+
+    def register(self, registration: int) -> None:
+        """The CSMS answered the BootNotification."""
+        self.registration = registration
+        self.refused = registration == _REJECTED
+        self.live()
+        self.wake()
+
+    def live(self) -> None:
+        """The link or the registration changed: tell whether the station is online now."""
+        st = self._st
+        accepted = self.registration == _ACCEPTED_BY_CSMS
+        online = accepted and st.link.up
+        changed = accepted != st.accepted
+        st.accepted = accepted
+        if online != st.online:
+            st.online = online
+            st.journal.connected(online)
+            self._attempts = self._gap = 0
+        if changed:
+            st.bus.tell(_ACCEPTED, 0, 1 if accepted else 0)
+
+    def _may(self, row):
+        gate = row[1]
+        registration = self.registration
+        if registration == _PENDING and row[2] in self._asked:
+            return True
+        return gate <= registration or gate == _FROM_JOURNAL and registration == _ACCEPTED_BY_CSMS
+
+    def _next(self):
+        """The row whose turn it is, and its cursor."""
+        st = self._st
+        first = None
+        for row in self._rows:
+            if not self._may(row):
+                continue
+            if row[1] == _FROM_JOURNAL:
+                if self._gap and st.clock.since(self._attempt_at) < self._gap:
+                    continue
+                if first is not None and self._overtaken < _PATIENCE:
+                    continue
+            elif first is not None:
+                continue
+            cursor = row[3](st)
+            if cursor is not None:
+                first = row, cursor
+                if row[1] == _FROM_JOURNAL:
+                    break
+        return first
+
+    async def run(self) -> None:
+        """The sender task: one call at a time, for ever."""
+        st = self._st
+        while True:
+            st.progress(1)
+            first = self._next() if st.link.up else None
+            if first is None:
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            row, cursor = first
+            self._asked.discard(row[2])
+            timeout = st.model.get(_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
+            self.last_sent = st.clock.ticks()
+            outcome = await st.rpc.call(row[2], row[4], cursor, row[5], timeout)
+            if outcome in (rpc.ERROR, rpc.TIMEOUT):
+                row[5](st, cursor, None, 0)
+            if row[1] == _FROM_JOURNAL:
+                self._overtaken = 0
+                self._journal(outcome)
+            else:
+                self._overtaken += 1
+
+    def _journal(self, outcome):
+        """What becomes of the journal's head after an attempt (E13). An attempt that the connection did
+        not survive does not count."""
+        st = self._st
+        if outcome == rpc.OK:
+            st.journal.ack()
+        elif outcome == rpc.DOWN:
+            return
+        else:
+            self._attempts += 1
+            if self._attempts < st.model.get(_OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
+                self._attempt_at = st.clock.ticks()
+                interval = st.model.get(_OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT)
+                self._gap = interval * 1000 * self._attempts
+                return
+            st.log.error("given up after %d attempts" % self._attempts)
+            st.journal.discard()
+        self._attempts = self._gap = 0
+        if not st.journal.pending:
+            st.bus.tell(_QUEUE_EMPTY)
+
+
+def _link(st, fact, evse, up):
+    st.outbox.live()
+    st.outbox.wake()

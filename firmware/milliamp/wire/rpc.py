@@ -1,0 +1,358 @@
+# OCPP-J: calls of ours, one at a time, and calls of the CSMS, which are answered while ours is open.
+#
+# `run` is the receive loop. A call of the CSMS is handled to its end before the next message is read,
+# so the two buffers and one Reader and Writer are enough for everything.
+import asyncio
+from time import ticks_diff
+
+from micropython import const
+
+from milliamp.base.counts import (
+    _BAD_FRAMES,
+    _CALLS,
+    _DIVERTED,
+    _ERROR_ANSWERS,
+    _HANDLER_FAULTS,
+    _LATE_ANSWERS,
+    _LINK_LOSSES,
+    _MALFORMED_ANSWERS,
+    _OVERSIZE,
+    _REFUSED_CALLS,
+    _TIMEOUTS,
+)
+from milliamp.wire import schema
+from milliamp.wire.jsonio import Reader, Writer
+from milliamp.wire.websocket import HEAD, ConnectionClosed
+
+# How a call of ours ended.
+OK = 0  # CALLRESULT
+ERROR = 1  # CALLERROR
+TIMEOUT = 2
+DOWN = 3  # the link was down, or went down
+
+_PENDING = const(-1)
+
+_CALL = const(2)
+_RESULT = const(3)
+_ERROR = const(4)
+
+_TOKENS = const(100)  # of JSON that are scanned between two yields
+_MAX_ID = const(130)  # bytes of a message id, quotes included; OCPP says 36, some send more
+_MAX_ACTION = const(50)
+
+
+class CallError(Exception):
+    """Raised by a handler to answer with a CALLERROR. `code` as OCPP 2.0.1 spells it."""
+
+    def __init__(self, code: str, text: str = ""):
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+
+class Rpc:
+    """Handlers are found by `st.handler(action)`: (function, is it async) when there is one, False for
+    an action that this build leaves out, None for one that OCPP does not know. Then `st.refuse(action)`
+    may give the code of a CALLERROR. A handler is called as `function(st, reader, payload, writer)`
+    with a payload that fits its schema and writes the payload of the answer ({} if it writes nothing).
+    It may raise CallError, and return (act, arg): `act(st, arg)` is called when the answer has left.
+    An async one awaits `pause()` between items.
+    """
+
+    def __init__(self, st, receive: bytearray, transmit: bytearray):
+        self.receive = receive
+        self.transmit = transmit
+        self.reader = Reader(receive)
+        self.writer = Writer(transmit, HEAD, self._fragment, st.clock.text)
+        self.spelling = {}  # error codes that the negotiated version spells in another way
+        self.tick_ms = 1000  # how often timeouts are looked at
+        self._st = st
+        self._schemas = st.schemas.SCHEMAS
+        self._ws = None
+        self._prefix = "%04x" % int.from_bytes(st.board.random(2), "big")
+        self._count = 0
+        # The call of ours that is open:
+        self._id = ""  # empty when no answer is awaited
+        self._action = ""
+        self._answered = None
+        self._cursor = None
+        self._left_ms = 0
+        self._outcome = OK
+        self._done = asyncio.Event()
+        self._sender = None  # the task that is writing it
+
+    @property
+    def up(self) -> bool:
+        """Is there a connection?"""
+        return self._ws is not None
+
+    # --- our calls ------------------------------------------------------------------------------------
+    async def call(self, action: str, render, cursor, answered, timeout_s: int = 30) -> int:
+        """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
+
+        `render(st, writer, cursor)` writes the payload. When it is answered with a CALLRESULT,
+        `answered(st, cursor, reader, at)` is called before this returns OK; reader is None and at 0 if
+        the answer breaks the schema, for the call was answered all the same. Only OK calls it.
+        """
+        ws = self._ws
+        self._outcome = _PENDING
+        if ws is not None:
+            self._count = self._count + 1 & 0xFFFFFF
+            self._action = action
+            self._answered = answered
+            self._cursor = cursor
+            self._left_ms = timeout_s * 1000
+            self._done.clear()
+            self._sender = asyncio.current_task()
+            try:
+                async with ws.lock:
+                    await self._send_call(ws, render)
+                if ws.continued:
+                    await ws.close(1011)  # `render` failed when half of the message had left
+                self._sender = None
+                await self._done.wait()
+            except ConnectionClosed:
+                pass
+            except asyncio.CancelledError:
+                if self._ws is ws:  # not because the link is down, then
+                    raise
+            finally:
+                self._id = ""
+                self._sender = self._answered = self._cursor = None
+        if self._outcome == _PENDING:
+            self._outcome = DOWN
+        return self._outcome
+
+    async def _send_call(self, ws, render):
+        self._id = "%s%x" % (self._prefix, self._count)
+        w = self.writer
+        w.start()
+        w.array()
+        w.value(_CALL)
+        w.text(self._id)
+        w.text(self._action)
+        try:
+            render(self._st, w, self._cursor)
+        except ConnectionClosed:
+            raise
+        except Exception as e:
+            self._fault(e, self._action)
+            self._finish(ERROR)
+            return
+        w.finish()
+        ws.fragment(w.at, True)
+        await ws.drain()
+
+    def _finish(self, outcome):
+        self._id = ""
+        self._outcome = outcome
+        self._done.set()
+
+    # --- the receive loop -----------------------------------------------------------------------------
+    async def run(self, ws) -> None:
+        """Serve a connection until it ends: raises ConnectionClosed, which says how. Then the socket is
+        closed, an open call has ended as DOWN, and the next connection may be served."""
+        st = self._st
+        self._ws = ws
+        watch = asyncio.create_task(self._watch(ws, asyncio.current_task()))
+        try:
+            while True:
+                await self._on_message(ws, await ws.recv())
+        except ConnectionClosed as e:
+            if e.code == 1006:
+                st.counters[_LINK_LOSSES] += 1
+            raise
+        except asyncio.CancelledError:
+            if not watch.done():
+                raise
+            st.counters[_LINK_LOSSES] += 1
+            raise ConnectionClosed(1006, "lost: the peer fell silent")
+        finally:
+            watch.cancel()
+            self._ws = None
+            if self._sender:
+                self._sender.cancel()
+            if self._outcome == _PENDING:
+                self._finish(DOWN)
+            await ws.release()
+
+    async def _watch(self, ws, reader):
+        # Time: our open call, pings, what the peer owes us.
+        board = self._st.board
+        then = board.ticks()
+        alive = True
+        while alive:
+            await asyncio.sleep_ms(self.tick_ms)
+            now = board.ticks()
+            if self._id:
+                self._left_ms -= ticks_diff(now, then)
+                if self._left_ms <= 0:
+                    self._st.counters[_TIMEOUTS] += 1
+                    self._finish(TIMEOUT)
+            then = now
+            try:
+                alive = await ws.keep(now)
+            except ConnectionClosed:
+                alive = False
+        reader.cancel()
+
+    async def _on_message(self, ws, size):
+        st = self._st
+        r = self.reader
+        r.load(size, ws.diverted)
+        if ws.diverted:
+            st.counters[_DIVERTED] += len(ws.diverted)
+        while True:
+            good = r.check(_TOKENS)
+            if good is not None:
+                break
+            await asyncio.sleep_ms(0)
+        # The elements of the frame, as far as they can be read: [kind, ident, third, fourth].
+        kind = None
+        ident = third = fourth = 0
+        at = r.gap(0)
+        if at < r.end and r.buf[at] == 91 and not ws.binary:
+            at = r.first(at)
+            if at:
+                kind = r.number(at)
+                ident = r.next(at)
+                if ident:
+                    third = r.next(ident)
+                    if third:
+                        fourth = r.next(third)
+                if ident and (r.buf[ident] != 34 or r.skip(ident) - ident > _MAX_ID):
+                    ident = 0
+        if ws.oversize:
+            st.counters[_OVERSIZE] += 1
+        if kind == _RESULT or kind == _ERROR:
+            await self._on_answer(good, kind, ident, third)
+            return
+        try:
+            if kind == _CALL and ident and (good or third):
+                await self._on_call(ws, good, ident, third, fourth)
+                return
+            st.counters[_BAD_FRAMES] += 1
+            if ws.oversize:
+                raise CallError(schema.UNKNOWN, self._too_long())
+            if good and ident and kind is not None and kind != _CALL:
+                raise CallError("MessageTypeNotSupported")
+            raise CallError(
+                "RpcFrameworkError", "binary" if ws.binary else "" if good else "not JSON"
+            )
+        except CallError as e:
+            error = e
+        except ConnectionClosed:
+            raise
+        except Exception as e:
+            self._fault(e, "a call")
+            error = CallError("InternalError")
+        if ws.continued:
+            await ws.close(1011)  # half of the answer has left
+        else:
+            await self._refuse(ws, ident, error.code, error.text)
+
+    async def _on_answer(self, good, kind, ident, at):
+        r = self.reader
+        counters = self._st.counters
+        if not self._id or not r.same(ident, self._id):
+            counters[_LATE_ANSWERS] += 1
+            return
+        self._id = ""  # it is answered: it cannot time out any more, nor be answered twice
+        if kind == _ERROR:
+            counters[_ERROR_ANSWERS] += 1
+            code = r.text(at) if at and r.skip(at) - at < _MAX_ACTION else None
+            self._st.log.warn("%s: answered with %s" % (self._action, code or "an error"))
+            self._finish(ERROR)
+            return
+        count = self._count
+        type_ = schema.find(self._schemas, self._action, True)
+        if not (good and at and type_) or await schema.check(r, at, self._schemas, type_):
+            counters[_MALFORMED_ANSWERS] += 1
+            r = None
+            at = 0
+        if count == self._count and self._answered:  # nothing has happened meanwhile
+            try:
+                self._answered(self._st, self._cursor, r, at)
+            except Exception as e:
+                self._fault(e, self._action)
+            self._finish(OK)
+
+    async def _on_call(self, ws, good, ident, action_at, at):
+        st = self._st
+        r = self.reader
+        if ws.oversize:
+            raise CallError(schema.UNKNOWN, self._too_long())
+        if not good:
+            raise CallError(schema.UNKNOWN, "not JSON")
+        if not at or r.buf[action_at] != 34 or r.next(at):
+            raise CallError("RpcFrameworkError", "not [2, id, action, payload]")
+        action = r.text(action_at) if r.skip(action_at) - action_at < _MAX_ACTION else ""
+        handler = st.handler(action) if action and min(action) >= "0" else None
+        if not handler:
+            raise CallError("NotImplemented" if handler is None else "NotSupported")
+        code = st.refuse(action)
+        if code:
+            raise CallError(code)
+        type_ = schema.find(self._schemas, action)
+        if not type_:
+            raise CallError("InternalError", "no schema")
+        fault = await schema.check(r, at, self._schemas, type_)
+        if fault:
+            raise CallError(*fault)
+        w = self.writer
+        async with ws.lock:
+            self._begin(_RESULT, ident)
+            empty = w.at
+            then = handler[0](st, r, at, w)
+            if handler[1]:
+                then = await then
+            if w.at == empty and not ws.continued:
+                w.object()
+            w.finish()
+            ws.fragment(w.at, True)
+            await ws.drain()
+        st.counters[_CALLS] += 1
+        if then:
+            try:
+                then[0](st, then[1])
+            except Exception as e:
+                self._fault(e, action)
+
+    async def pause(self) -> None:
+        """For async handlers, between two items: lets other tasks run, and the socket catch up."""
+        if not self._ws:
+            raise ConnectionClosed(1006, "gone")
+        await self._ws.drain()
+
+    async def _refuse(self, ws, ident, code, text):
+        self._st.counters[_REFUSED_CALLS] += 1
+        async with ws.lock:
+            self._begin(_ERROR, ident)
+            w = self.writer
+            w.text(self.spelling.get(code, code))
+            w.text(text)
+            w.object()
+            w.finish()
+            ws.fragment(w.at, True)
+            await ws.drain()
+
+    def _begin(self, kind, ident):
+        w = self.writer
+        w.start()
+        w.array()
+        w.value(kind)
+        if ident:
+            w.echo(self.reader, ident)
+        else:
+            w.text("-1")
+
+    def _fragment(self, end):
+        self._ws.fragment(end, False)
+
+    def _too_long(self):
+        return "longer than %d bytes" % len(self.receive)
+
+    def _fault(self, e, where):
+        # Not the exception's text: it may hold what came from outside.
+        self._st.counters[_HANDLER_FAULTS] += 1
+        self._st.log.error("%s in %s" % (type(e).__name__, where))

@@ -1,0 +1,177 @@
+# Checks a payload against a compact form of the official JSON schemas, where it lies in the buffer.
+#
+# The table is made by tools/schemas.py and never leaves ROM: a directory of actions, then types.
+# Offsets are two bytes of seven bits with the top bit set, so that no byte of them is a quote, and
+# each name is stored with its quotes and followed by a byte below 32: what `find` finds is a name.
+#   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response
+#   b n i x    boolean, number, 32-bit integer, anything
+#   r          integer: u8 minimum, u8 maximum (255: none)
+#   s          string: u16 longest (0: any)            e  enumeration: u16 size, "A"B"C"
+#   a          array: u8 fewest, u16 most (0: any), offset of the element's type
+#   o c        object, open object: u8 number of required fields, u16 size, then per field
+#              "name" index (the required ones come first), offset of its type
+import asyncio
+
+from micropython import const
+
+_YIELD_EVERY = const(12)  # fields and elements
+
+_ARRAY = const(97)
+_BOOLEAN = const(98)
+_OPEN = const(99)
+_ENUM = const(101)
+_NUMBER = const(110)
+_OBJECT = const(111)
+_RANGE = const(114)
+_STRING = const(115)
+_ANY = const(120)
+
+MISSING = "OccurrenceConstraintViolation"
+TYPE = "TypeConstraintViolation"
+VALUE = "PropertyConstraintViolation"
+UNKNOWN = "FormatViolation"
+
+
+def find(table: bytes, action: str, response: bool = False) -> int:
+    """The type of an action's request, or of its response; 0 when the table has none."""
+    key = b'"%s"\0' % action.encode()
+    at = table.find(key, 2, 2 + _u16(table, 0))
+    return _offset(table, at + len(key) + (2 if response else 0)) if at >= 0 else 0
+
+
+async def check(r, at: int, table: bytes, kind: int):
+    """Check the value at `at` of Reader `r` against the type `kind` that `find` gave.
+
+    Returns None, or (error code of OCPP 2.0.1, "what is wrong: where"), which repeats no value and no
+    unknown name. Yields to other tasks every few fields; needs no stack for nested payloads.
+    """
+    around = []  # the containers around the innermost one, each as the three names below
+    place = 0  # the key or element that is being looked at
+    outer = 0  # the type of its container
+    seen = 0  # which fields were seen (a bit each), or how many elements
+    steps = 0
+    while True:
+        steps += 1
+        if steps % _YIELD_EVERY == 0:
+            await asyncio.sleep_ms(0)
+        t = table[kind]
+        if t == _ARRAY or t == _OBJECT or t == _OPEN:
+            if r.buf[at] != (91 if t == _ARRAY else 123):
+                return _say(r, table, around, place, outer, seen, TYPE, "wrong type")
+            if outer:
+                around.append((place, outer, seen))
+            outer = kind
+            seen = 0
+            place = r.first(at)
+            at += 1
+        else:
+            behind = r.skip(at)
+            code = _scalar(r, at, behind, table, kind)
+            if code:
+                what = "wrong type" if code is TYPE else "bad value"
+                return _say(r, table, around, place, outer, seen, code, what)
+            if not outer:
+                return None
+            at = behind
+            place = r.more(at)
+        # On to the next value. Here `at` is behind the last one, and a `place` of 0 ends a container.
+        while True:
+            t = table[outer]
+            if place and t == _ARRAY:
+                seen += 1
+                most = _u16(table, outer + 2)
+                if most and seen > most:
+                    return _say(r, table, around, 0, outer, 0, MISSING, "too many elements")
+                at = place
+                kind = _offset(table, outer + 4)
+                break
+            if place:
+                at = r.skip(place)
+                start = outer + 4
+                n = table.find(r.buf[place:at], start, start + _u16(table, outer + 2))
+                if n >= 0:
+                    n += at - place
+                    bit = 1 << table[n]
+                    if seen & bit:
+                        return _say(r, table, around, place, outer, 0, UNKNOWN, "field twice")
+                    seen |= bit
+                    at = r.value(place)
+                    kind = _offset(table, n + 1)
+                    break
+                if t == _OBJECT:
+                    return _say(r, table, around, 0, outer, 0, UNKNOWN, "unknown field")
+                at = r.skip(r.value(place))
+                place = r.more(at)
+                continue
+            if t == _ARRAY and seen < table[outer + 1]:
+                return _say(r, table, around, 0, outer, 0, MISSING, "too few elements")
+            required = 0 if t == _ARRAY else (1 << table[outer + 1]) - 1
+            if seen & required != required:
+                what = "missing " + _missing(table, outer, seen)
+                return _say(r, table, around, 0, outer, 0, MISSING, what)
+            if not around:
+                return None
+            at = r.gap(at) + 1
+            place, outer, seen = around.pop()
+            place = r.more(at)
+
+
+def _scalar(r, at, behind, table, kind):
+    # None, or the code of what is wrong with the value in buf[at:behind].
+    c = r.buf[at]
+    t = table[kind]
+    if t == _STRING or t == _ENUM:
+        if c != 34:
+            return TYPE
+        size = _u16(table, kind + 1)
+        if t == _ENUM:
+            start = kind + 3
+            return None if table.find(r.buf[at:behind], start, start + size) >= 0 else VALUE
+        if size and (behind - at - 2 > size or r.diverted) and r.length(at) > size:
+            return VALUE
+        return None
+    if t == _ANY:
+        return None
+    if t == _BOOLEAN:
+        return None if c == 116 or c == 102 else TYPE
+    if c != 45 and not 48 <= c <= 57:
+        return TYPE
+    if t == _NUMBER:
+        return None
+    n = r.number(at)
+    if n is None:  # a fraction, or far too large
+        return TYPE if r.fixed(at, 0) is not None else VALUE
+    least = -0x80000000
+    most = 0x7FFFFFFF
+    if t == _RANGE:
+        least = table[kind + 1]
+        most = table[kind + 2] if table[kind + 2] < 255 else most
+    return None if least <= n <= most else VALUE
+
+
+def _say(r, table, around, place, outer, seen, code, what):
+    # (code, "what: where"). The path holds only names that are in the table.
+    path = ""
+    around.append((place, outer, seen))
+    for place, outer, seen in around:
+        if place:
+            path += "[%d]" % (seen - 1) if table[outer] == _ARRAY else "." + r.text(place)
+    return code, (what + ": " + path[1:] if path else what)[:200]
+
+
+def _missing(table, outer, seen):
+    # The name of the first required field that was not seen.
+    at = outer + 4
+    while True:
+        stop = table.find(b'"', at + 1)
+        if not seen >> table[stop + 1] & 1:
+            return str(table[at + 1 : stop], "utf-8")
+        at = stop + 4
+
+
+def _u16(table, at):
+    return table[at] << 8 | table[at + 1]
+
+
+def _offset(table, at):
+    return (table[at] & 127) << 7 | table[at + 1] & 127

@@ -1,0 +1,62 @@
+# OCPP data types that several blocks write.
+from milliamp.base.measurands import SLOTS
+
+_CONTEXTS = (
+    "Transaction.Begin",
+    "Transaction.End",
+    "Sample.Periodic",
+    "Sample.Clock",
+    "Trigger",
+)
+
+
+def evse(w, index: int, connector: int = 0) -> None:
+    """EVSEType."""
+    w.object("evse")
+    w.field("id", index)
+    if connector:
+        w.field("connectorId", connector)
+    w.end()
+
+
+def id_token(w, token) -> None:
+    """IdTokenType of (idToken, type)."""
+    w.object("idToken")
+    w.field("idToken", token[0])
+    w.field("type", token[1])
+    w.end()
+
+
+def read_token(r, at: int):
+    """(idToken, type) of an IdTokenType, None when `at` is 0."""
+    return (r.text(r.get(at, "idToken")), r.text(r.get(at, "type"))) if at else None
+
+
+def meter_value(w, time: int, context: int, mask: int, numbers) -> None:
+    """MeterValueType of one sample group. What is the default of the schema is left out: it makes
+    frames longer and says nothing. `numbers` is walked: one for each bit of `mask`."""
+    w.object()
+    w.key("timestamp").time(time)
+    w.array("sampledValue")
+    for slot in range(len(SLOTS)):
+        if mask >> slot & 1:
+            _sampled_value(w, SLOTS[slot], context, numbers.number())
+    w.end()
+    w.end()
+
+
+def _sampled_value(w, slot, context, value):
+    measurand, phase, unit, digits = slot
+    w.object()
+    w.key("value").fixed(value, digits)
+    if context != 2:  # Sample.Periodic is the default
+        w.field("context", _CONTEXTS[context])
+    if measurand != "Energy.Active.Import.Register":
+        w.field("measurand", measurand)
+    if phase:
+        w.field("phase", ("L%d-N" if measurand == "Voltage" else "L%d") % phase)
+    if unit != "Wh":
+        w.object("unitOfMeasure")
+        w.field("unit", unit)
+        w.end()
+    w.end()

@@ -1,0 +1,151 @@
+"""`python -m hostsim run|sim|station`: the bundled scenario, the terminal program, one station on JSON lines."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from hostsim.errors import Trouble
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m hostsim", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="the bundled scenario: a charge through network loss and power cut")
+    _lane(run)
+    _speed(run)
+    run.add_argument("--seed", type=int, help="repeat a run's random choices")
+
+    sim = commands.add_parser("sim", help="an interactive station in the terminal")
+    sim.add_argument("--csms", metavar="URL", help="somebody else's CSMS, ws:// or wss://; default: the bundled one")
+    sim.add_argument("--id", default="milliamp-sim", help="the station's identity (%(default)s)")
+    sim.add_argument("--port", type=int, default=0, help="the bundled CSMS's port; default: any that is free")
+    _station(sim)
+
+    station = commands.add_parser("station", help="one station driven by JSON lines on stdin (try cmd help)")
+    station.add_argument("--url", required=True, help="the CSMS, without the identity")
+    station.add_argument("--id", required=True, help="the station's identity")
+    station.add_argument(
+        "--protocol", default="ocpp2.0.1", choices=["ocpp2.0.1"], help="the OCPP version (%(default)s)"
+    )
+    _station(station)
+    return top
+
+
+def _lane(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--lane", type=int, choices=[64, 32], default=64, help="which MicroPython (%(default)s)")
+    command.add_argument("--heap", help="the firmware's heap, like 64k; default: MicroPython's own")
+
+
+def _speed(command: argparse.ArgumentParser, default: int = 20) -> None:
+    command.add_argument(
+        "--speed", type=_whole, default=default, help="how much faster than the wall clock (%(default)s)"
+    )
+
+
+def _station(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--board", default="sim", help="a folder of boards/ (%(default)s)")
+    command.add_argument("--evses", type=_whole, help="how many EVSEs, instead of the profile's")
+    command.add_argument("--password", help="for basic authentication, 16 to 40 characters")
+    for name in ("vendor", "model", "serial"):
+        command.add_argument(f"--{name}", help=f"the {name} that the station reports")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="Component.Variable=value",
+        help="a factory value, whatever the mutability; may be repeated",
+    )
+    command.add_argument("--state", type=Path, metavar="DIR", help="keep flash and meters here between runs")
+    _lane(command)
+    _speed(command, 1)
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 to 1000")
+    return value
+
+
+def options(given: argparse.Namespace):
+    """The Options that the flags mean. Trouble for a --set that is no assignment."""
+    from hostsim.station import Options
+
+    settings = {}
+    for assignment in given.set:
+        name, equals, value = assignment.partition("=")
+        if not equals or "." not in name:
+            raise Trouble(f"--set {assignment}: write it as Component.Variable=value")
+        settings[name.strip()] = value
+    return Options(
+        board=given.board,
+        identity=given.id,
+        password=given.password,
+        evses=given.evses,
+        vendor=given.vendor,
+        model=given.model,
+        serial=given.serial,
+        settings=settings,
+        state=given.state,
+        lane=given.lane,
+        heap=given.heap,
+    )
+
+
+async def _run_station(given: argparse.Namespace) -> int:
+    from hostsim import jsonlines, refusal
+    from hostsim.clock import SimClock
+    from hostsim.station import Station
+
+    station = Station(SimClock(given.speed), given.url, options(given))
+    station.attach_log(lambda line: print(line, file=sys.stderr, flush=True))  # stdout belongs to the answers
+    try:
+        await station.start()
+        serving = asyncio.create_task(jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout))
+        refused = asyncio.create_task(refusal.watch(station))
+        done, _ = await asyncio.wait((serving, refused), return_when=asyncio.FIRST_COMPLETED)
+        for task in (serving, refused):
+            task.cancel()
+        if refused in done:
+            raise Trouble(refused.result())
+        serving.result()
+    finally:
+        await station.stop()
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code; what the user can mend is one line on stderr."""
+    given = parser().parse_args(argv)
+    try:
+        for stop in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(stop, _interrupt)
+        if given.command == "run":
+            from hostsim.scenario import play
+
+            return asyncio.run(play(given.lane, given.heap, given.speed, given.seed))
+        if given.command == "sim":
+            from hostsim.terminal import interact
+
+            return asyncio.run(interact(given, options(given)))
+        return asyncio.run(_run_station(given))
+    except Trouble as trouble:
+        print(f"hostsim: {trouble}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    except ImportError as error:
+        print(f"hostsim: {error}: run this through `make`, which sets up what it needs", file=sys.stderr)
+        return 2
+
+
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Simulated time: it runs `speed` times as fast as the wall clock, for the firmware and for everything around it."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+EPOCH_2000 = 946_684_800  # 2000-01-01 in Unix time, the epoch of the firmware
+
+
+class SimClock:
+    """One clock for a rig. `now()` counts simulated seconds from its creation, when it was the real UTC."""
+
+    def __init__(self, speed: int = 1):
+        self.speed = speed
+        self._origin = time.monotonic()
+        self._epoch = time.time()
+
+    def now(self) -> float:
+        """Simulated seconds since this clock was made."""
+        return (time.monotonic() - self._origin) * self.speed
+
+    def now_ms(self) -> int:
+        """Simulated milliseconds since this clock was made."""
+        return (time.monotonic_ns() - int(self._origin * 1e9)) * self.speed // 1_000_000
+
+    def unix(self) -> float:
+        """The simulated present in Unix time."""
+        return self._epoch + self.now()
+
+    def text(self) -> str:
+        """The simulated present as OCPP writes it."""
+        return datetime.fromtimestamp(self.unix(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def wall(self, seconds: float) -> float:
+        """How many real seconds a simulated duration takes."""
+        return seconds / self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for a simulated duration."""
+        await asyncio.sleep(self.wall(seconds))
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """`async with clock.timeout(30):` raises TimeoutError after that many simulated seconds.
+
+        Never less than two real seconds: a busy machine is not a failing station.
+        """
+        return asyncio.timeout(max(2.0, self.wall(seconds)))
+
+
+def unix_time(text: str) -> float:
+    """An OCPP dateTime in Unix time."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,116 @@
+"""A rig for tests: a CSMS, a network and a station with the real firmware, in simulated time, in one `async with`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hostsim.clock import SimClock
+from hostsim.csms import Csms
+from hostsim.station import Options, Station
+from hostsim.traffic import Traffic
+
+SPEED = 20
+CARD = "04A2B3C4D5E6F7"  # a token that the CSMS of a rig knows
+
+
+class Rig:
+    """What a test holds in its hand. `station.wait(fact)` and `csms.seen(action)` are how it waits."""
+
+    def __init__(self, clock: SimClock, csms: Csms, station: Station):
+        self.clock = clock
+        self.csms = csms
+        self.station = station
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.station.traffic
+
+    @property
+    def network(self):
+        return self.station.network
+
+    @property
+    def hardware(self):
+        return self.station.hardware
+
+    @property
+    def device(self):
+        return self.station.device
+
+    async def booted(self) -> None:
+        """Wait until the station is registered."""
+        await self.station.wait("accepted", 120)
+
+    async def charging(self, token: str = CARD, evse: int = 1) -> None:
+        """Plug in, present a card, wait until energy flows."""
+        self.hardware.plug(evse)
+        await self.station.wait("plugged", evse=evse)
+        self.hardware.card(token, evse=evse)
+        await self.station.wait("charging", evse=evse)
+
+    async def stopped(self, token: str = CARD, evse: int = 1) -> None:
+        """Present the card again, unplug, wait until everything is delivered."""
+        await self.clock.sleep(3)  # a reader that sees a card twice within 2 s means one card
+        self.hardware.card(token, evse=evse)
+        await self.station.wait("tx_ended", evse=evse)
+        await self.station.wait("unlocked", evse=evse)
+        self.hardware.unplug(evse)
+        await self.station.wait("unplugged", evse=evse)
+
+    async def call(self, action: str, payload: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Have the CSMS call the station."""
+        return await self.csms.call(action, payload)
+
+    def problems(self, *, all_ended: bool = False) -> list[str]:
+        """Everything that went wrong so far: frames, ledger, hardware, crashes."""
+        return [
+            *self.traffic.faults,
+            *self.csms.ledger.problems(all_ended=all_ended),
+            *self.hardware.hazards,
+            *self.device.crashes,
+        ]
+
+    async def drained(self, timeout: float = 300) -> None:
+        """Wait until the CSMS has every event."""
+        await self.station.wait("queue_empty", timeout)
+
+
+@contextlib.asynccontextmanager
+async def rig(
+    *, speed: int = SPEED, password: str | None = None, power: bool = True, wait: bool = True, **options: Any
+) -> AsyncIterator[Rig]:
+    """A rig, its station booted and accepted (`wait`). `options` are those of hostsim.station.Options.
+
+    The CSMS asks for `password` when one is given, and the station has the same.
+    """
+    clock = SimClock(speed)
+    csms = Csms(clock, password=password)
+    csms.knows(CARD)
+    await csms.start()
+    station = Station(clock, csms.url(), Options(password=password, **options))
+    csms.excuse = station.traffic.excuse
+    try:
+        await station.start(power=power)
+        this = Rig(clock, csms, station)
+        if power and wait:
+            await this.booted()
+        yield this
+    finally:
+        await station.stop()
+        await csms.stop()
+
+
+def simulate(test) -> Any:
+    """Run an `async def` test function with pytest, without a plugin: `@simulate`."""
+
+    def run(*arguments: Any, **named: Any) -> None:
+        asyncio.run(test(*arguments, **named))
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    run.__module__ = test.__module__
+    import inspect
+
+    run.__signature__ = inspect.signature(test)
+    return run

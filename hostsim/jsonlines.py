@@ -1,0 +1,92 @@
+"""One station, driven by another program: JSON lines in on stdin, answers out on stdout.
+
+`{"id": 7, "cmd": "plug", "args": {"evse": 1}}` is answered `{"id": 7, "result": ...}` or `{"id": 7, "error": "..."}`
+when it is done. Commands run one after the other, in order, except `wait`, which lets others pass. The answer to
+`quit`, or the end of stdin, is the last one.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from hostsim import commands
+from hostsim.station import Station
+
+_LONGEST_LINE = 1 << 20
+_PASSING = ("wait", "help", "frames")  # do not wait for the command before, and hold up none behind
+
+
+async def serve(station: Station, lines: AsyncIterator[str], write: Callable[[str], None]) -> None:
+    """Run every command in `lines` and `write` its answer; return after quit or the last line."""
+    running: set[asyncio.Task] = set()
+    before: asyncio.Task | None = None
+    async for line in lines:
+        if not line.strip():
+            continue
+        request, fault = _parse(line)
+        if fault:
+            write(json.dumps({"id": request.get("id"), "error": fault}))
+            continue
+        passing = request["cmd"] in _PASSING
+        task = asyncio.create_task(_answer(station, request, None if passing else before, write))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        if not passing:
+            before = task
+        if request["cmd"] == "quit":
+            await task
+            break
+    else:
+        await asyncio.gather(*running)
+    for task in running:
+        task.cancel()
+
+
+async def _answer(
+    station: Station, request: dict[str, Any], before: asyncio.Task | None, write: Callable[[str], None]
+) -> None:
+    if before is not None:
+        await asyncio.wait([before])
+    answer: dict[str, Any] = {"id": request.get("id")}
+    try:
+        answer["result"] = await commands.run(station, request["cmd"], request.get("args") or {})
+    except (ValueError, ConnectionError, TimeoutError, OSError) as error:
+        answer["error"] = str(error) or type(error).__name__
+    write(json.dumps(answer))
+
+
+def _parse(line: str) -> tuple[dict[str, Any], str]:
+    """A request and "", or what can be told of it and why it is none."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {}, f"not JSON: {error}"
+    if not isinstance(request, dict):
+        return {}, 'not an object like {"id": 1, "cmd": "help"}'
+    if not isinstance(request.get("cmd"), str):
+        return request, '"cmd" is missing; {"cmd": "help"} lists the commands'
+    return request, ""
+
+
+async def stdin_lines() -> AsyncIterator[str]:
+    """The lines of stdin as they come."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # longer than the limit: what is left of it is no request either
+            yield "too long"
+            continue
+        if not line:
+            return
+        yield line.decode("utf-8", "replace")
+
+
+def to_stdout(text: str) -> None:
+    """Write one answer at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,271 @@
+"""The host's end of the socket to a firmware process; boards/sim/board.py is the other and has the table of requests.
+
+A request is (op u8, a u8, n u16, v u32) and n bytes of payload if the op carries one, little endian. Requests are
+handled one at a time, in order, as they come: what the firmware waits for is never behind something else.
+"""
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hostsim.clock import EPOCH_2000, SimClock
+from hostsim.flash import PowerCut
+from hostsim.hardware import Hardware
+
+_HEAD = struct.Struct("<BBHI")
+_EVSE = struct.Struct("<BBBBI")
+_U32 = struct.Struct("<I")
+
+HELLO, FACTORY, READ, PROGRAM, ERASE, INPUTS, TEXT, MEASURE = range(1, 9)
+CONTACTOR, OFFER, LOCK, INDICATE, FACT, RTC, WATCHDOG, REPLY, REBOOT = range(9, 18)
+_NETWORK, _CARD_WAITS, _SERVICE_WAITS = 1, 2, 4
+_BUTTON, _BAY, _FAULTED = 1, 2, 4
+_NOT_SET = 0xFFFFFFFF
+_NOT_MEASURED = -0x80000000
+
+
+@dataclass(slots=True)
+class Fact:
+    """Something that the firmware told over its bus. `value` is its argument: int, text, tuple of int or None."""
+
+    time: float
+    fact: int
+    evse: int
+    value: Any
+
+
+class Link:
+    """Serves one firmware process. `regions` is the flash map: offset of each region, by name in sorted order.
+
+    `on_fact(Fact)`, `on_hello()`, `on_reboot()` and `on_power_cut()` are called as it happens; `ask` sends a service command.
+    """
+
+    def __init__(
+        self,
+        clock: SimClock,
+        hardware: Hardware,
+        flash: Any,
+        regions: list[int],
+        *,
+        cause: str = "PowerUp",
+        rtc: float | None = None,
+        factory: list[tuple[int, Any]] = (),
+    ):
+        self.clock = clock
+        self.hardware = hardware
+        self.flash = flash
+        self.network_up = True
+        self.rtc = rtc  # simulated Unix time minus what the board's clock shows; None: not set
+        self.fed = clock.now()  # when the watchdog was fed last
+        self.armed = False
+        self.programs = 0
+        self.on_fact: Callable[[Fact], None] = lambda fact: None
+        self.on_hello: Callable[[], None] = lambda: None
+        self.on_fault: Callable[[str], None] = lambda text: None
+        self.on_reboot: Callable[[], None] = lambda: None
+        self.on_power_cut: Callable[[], None] = lambda: None
+        self._regions = regions
+        self._cause = cause
+        self._factory = factory
+        self._buffer = bytearray()
+        self._polled = 0
+        self._polls: list[tuple[int, asyncio.Future]] = []
+        self._commands: deque[tuple[str, asyncio.Future]] = deque()
+        self._answering: asyncio.Future | None = None
+        self._answer = bytearray()
+        self._socket, self.far_end = socket.socketpair()
+        self._socket.setblocking(False)
+        self._open = True
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Hang up. Whoever still waits for an answer gets ConnectionError."""
+        if not self._open:
+            return
+        self._open = False
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self.far_end.close()
+        for _, future in self._polls:
+            if not future.done():
+                future.set_result(None)
+        waiting = [future for _, future in self._commands] + [self._answering]
+        for future in waiting:
+            if future is not None and not future.done():
+                future.set_exception(ConnectionError("the station has no power or is restarting"))
+
+    async def polled(self, times: int) -> None:
+        """Wait until the firmware has read its inputs that often; less if it goes away meanwhile."""
+        if self._open and times > 0:
+            future = asyncio.get_running_loop().create_future()
+            self._polls.append((self._polled + times, future))
+            await future
+
+    async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Have the firmware answer a service command at its next poll of the inputs."""
+        if not self._open:
+            raise ConnectionError("the station has no power or is restarting")
+        future = asyncio.get_running_loop().create_future()
+        self._commands.append((json.dumps(command), future))
+        return json.loads(await future)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            return
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while self._open and len(buffer) - at >= _HEAD.size:
+            op, a, n, v = _HEAD.unpack_from(buffer, at)
+            end = at + _HEAD.size + (0 if op == READ else n)
+            if end > len(buffer):
+                break
+            payload = bytes(buffer[at + _HEAD.size : end])
+            at = end
+            try:
+                answer = self._handle(op, a, n, v, payload)
+            except PowerCut:
+                self.on_power_cut()
+                return
+            if answer:
+                self._send(answer)
+        del buffer[:at]
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.setblocking(True)
+            self._socket.sendall(data)
+        except OSError:
+            pass  # the process is gone; its end is noticed elsewhere
+        finally:
+            self._socket.setblocking(False)
+
+    def _handle(self, op: int, a: int, n: int, v: int, payload: bytes) -> bytes:
+        hardware = self.hardware
+        if op == INPUTS:
+            return self._inputs()
+        if op == READ:
+            data = bytearray(n)
+            self._flash(self.flash.read, self._regions[a] + v, data)
+            return data
+        if op == PROGRAM:
+            self.programs += 1
+            return self._flash(self.flash.program, self._regions[a] + v, payload)
+        if op == ERASE:
+            return self._flash(self.flash.erase, self._regions[a] + v)
+        if op == FACT:
+            self.on_fact(Fact(self.clock.now(), v, a, _argument(payload.decode(), n)))
+        elif op == MEASURE:
+            value = hardware.measure(a, payload.decode(), v)
+            return struct.pack("<i", _NOT_MEASURED if value is None else value)
+        elif op == CONTACTOR:
+            hardware.contactor(a, bool(v))
+        elif op == OFFER:
+            hardware.offer(a, v)
+        elif op == LOCK:
+            return bytes([hardware.lock(a, v >> 1, bool(v & 1))])
+        elif op == INDICATE:
+            hardware.indicate(a, v)
+        elif op == WATCHDOG:
+            self.fed, self.armed = self.clock.now(), True
+        elif op == TEXT:
+            return self._text(a, v)
+        elif op == REPLY:
+            self._reply(payload, last=bool(v))
+        elif op == RTC:
+            self.rtc = self.clock.unix() - EPOCH_2000 - v
+        elif op == HELLO:
+            self.on_hello()
+            return self._hello()
+        elif op == FACTORY:
+            return _counted(json.dumps(list(self._factory)))
+        elif op == REBOOT:
+            self.on_reboot()
+        else:
+            raise RuntimeError(f"the firmware sent the unknown request {op}: is boards/sim/board.py newer?")
+        return b""
+
+    def _hello(self) -> bytes:
+        seconds = _NOT_SET
+        if self.rtc is not None:
+            seconds = int(self.clock.unix() - EPOCH_2000 - self.rtc)
+        return struct.pack("<HHI", self.clock.speed, 0, seconds) + _counted(self._cause)
+
+    def _inputs(self) -> bytes:
+        hardware = self.hardware
+        self._polled += 1
+        if self._polls:
+            self._wake_polled()
+        hardware.advance()
+        flags = _NETWORK if self.network_up else 0
+        flags |= _CARD_WAITS if hardware.cards else 0
+        flags |= _SERVICE_WAITS if self._commands else 0
+        out = bytearray((flags, 0, 0, 0))
+        for outlet in hardware.outlets:
+            bits = _BUTTON if outlet.button else 0
+            bits |= _BAY if outlet.bay else 0
+            bits |= _FAULTED if outlet.fault else 0
+            outlet.button = False
+            out += _EVSE.pack(outlet.connected, ord(outlet.pilot), bits, 0, outlet.wh)
+        return bytes(out)
+
+    def _wake_polled(self) -> None:
+        for item in [item for item in self._polls if item[0] <= self._polled]:
+            self._polls.remove(item)
+            if not item[1].done():
+                item[1].set_result(None)
+
+    def _flash(self, operation: Callable, *arguments: Any) -> bytes:
+        try:
+            operation(*arguments)
+        except OSError as error:
+            return bytes([error.errno or 5])
+        except ValueError as error:  # no flash chip allows it: a bug of the firmware
+            self.on_fault(f"flash: {error}")
+            return b"\x16"
+        return b"\0"
+
+    def _text(self, what: int, evse: int) -> bytes:
+        if what == 0:
+            return _counted("\n".join(map(str, self.hardware.cards.popleft())))
+        if what == 1:
+            return _counted(self.hardware.outlet(evse).fault or "")
+        text, self._answering = self._commands.popleft()
+        self._answer.clear()
+        return _counted(text)
+
+    def _reply(self, piece: bytes, last: bool) -> None:
+        self._answer += piece
+        if last and self._answering is not None:
+            future, self._answering = self._answering, None
+            if not future.done():
+                future.set_result(self._answer.decode())
+
+
+def _counted(text: str) -> bytes:
+    data = text.encode()
+    return _U32.pack(len(data)) + data
+
+
+def _argument(text: str, length: int) -> Any:
+    """The argument of a fact, from how MicroPython prints it."""
+    if not length:
+        return None
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if re.fullmatch(r"\((-?\d+, )*-?\d+,?\)", text):
+        return tuple(map(int, re.findall(r"-?\d+", text)))
+    return {"True": 1, "False": 0}.get(text, text)

@@ -1,0 +1,3 @@
+from hostsim import cpython
+
+cpython.install()

@@ -1,0 +1,223 @@
+"""The import table and the house rules of the firmware, read from its sources."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools import BOARDS, FIRMWARE, ROOT, device_model, prepare
+
+PACKAGE = FIRMWARE / "milliamp"
+FILES = sorted(FIRMWARE.rglob("*.py"))
+BOARD_FILES = sorted(BOARDS.rglob("*.py"))
+
+# A room may import these rooms.
+MAY_IMPORT = {
+    "base": {"base"},
+    "storage": {"base", "storage"},
+    "domain": {"base", "storage", "domain"},
+    "wire": {"base", "storage", "wire"},
+    "blocks": {"base", "storage", "domain", "wire"},
+    "station": {"base", "storage", "domain", "wire", "blocks"},
+    "main": {"base", "station"},
+}
+# Inside storage a module imports only what stands before it.
+STORAGE_ORDER = ({"clock", "records", "blobs"}, {"journal", "settings"}, {"device_model"})
+# Generated tables other than `ids` are passed down by these.
+MAY_IMPORT_TABLES = {"station", "main"}
+
+# What a room may touch of the station that its functions are given.
+STATE = {
+    "board",
+    "profile",
+    "log",
+    "bus",
+    "clock",
+    "settings",
+    "journal",
+    "model",
+    "counters",
+    "accepted",
+    "online",
+}
+CONTEXT = {
+    "domain": STATE | {"evses", "tokens"},
+    "wire": STATE | {"link", "rpc", "outbox", "schemas", "handler", "refuse", "progress"},
+}
+STATION_NAMES = {"st", "_st", "station", "_station"}
+
+MAY_IMPORT_TIME = {"base/hal.py", "storage/clock.py"}
+TICKS_ARITHMETIC = {"ticks_diff", "ticks_add"}  # read no clock
+FORBIDDEN_MODULES = {
+    "json",
+    "ujson",
+    "typing",
+    "dataclasses",
+    "enum",
+    "abc",
+    "contextlib",
+    "unittest",
+}
+FORBIDDEN_CALLS = {"setattr", "float", "eval", "exec"}
+
+
+def name(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def room(file: Path) -> str:
+    parts = file.relative_to(FIRMWARE).with_suffix("").parts
+    if parts[0] == "milliamp":
+        return parts[1] if len(parts) > 2 else "station"
+    return parts[0]
+
+
+def imports(file: Path):
+    """(line, dotted module) of every import, wherever it stands; `from package import module` gives the module."""
+    for node in ast.walk(prepare.parse(file)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(file)}:{node.lineno}: a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = FIRMWARE.joinpath(*inner.split(".")).with_suffix(".py").is_file()
+                yield node.lineno, inner if is_module else node.module
+
+
+def reads_time(file: Path):
+    """Lines that import more of `time` than the arithmetic of ticks."""
+    for node in ast.walk(prepare.parse(file)):
+        if isinstance(node, ast.Import) and {"time", "utime"} & {
+            alias.name for alias in node.names
+        }:
+            yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module in ("time", "utime"):
+            if not {alias.name for alias in node.names} <= TICKS_ARITHMETIC:
+                yield node.lineno
+
+
+def is_constants(module: str) -> bool:
+    file = prepare.module_file(module, [FIRMWARE])
+    return bool(file and prepare.constants(file))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_rooms_import_as_the_table_says(file):
+    faults = []
+    here = room(file)
+    for line, module in imports(file):
+        parts = module.split(".")
+        if parts[0] == "tables":
+            if module != "tables.ids" and here not in MAY_IMPORT_TABLES:
+                faults.append(f"{line}: {module} is passed down by station, not imported")
+            continue
+        if parts[0] == "hostsim" or parts[0] == "tools":
+            faults.append(f"{line}: {module} is not on the station")
+        if parts[0] != "milliamp":
+            continue
+        target = (
+            parts[1]
+            if len(parts) > 2 or (len(parts) == 2 and (PACKAGE / parts[1]).is_dir())
+            else "station"
+        )
+        if target not in MAY_IMPORT[here]:
+            faults.append(f"{line}: {here} imports {module}")
+        elif here == target == "storage" and not is_constants(module):
+            order = {item: rank for rank, items in enumerate(STORAGE_ORDER) for item in items}
+            if order[parts[2]] >= order[file.stem]:
+                faults.append(f"{line}: {file.stem} comes before {parts[2]}")
+    assert not faults, "\n".join(f"{name(file)}:{fault}" for fault in faults)
+
+
+def test_there_is_a_file_for_every_room():
+    assert {room(file) for file in FILES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room(file) in CONTEXT], ids=name)
+def test_a_room_touches_only_its_part_of_the_station(file):
+    allowed = CONTEXT[room(file)]
+    faults = []
+    for node in ast.walk(prepare.parse(file)):
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            owner = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+            if owner in STATION_NAMES and node.attr not in allowed:
+                faults.append(f"{name(file)}:{node.lineno}: {owner}.{node.attr}")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_house_rules(file):
+    faults = []
+    for node in ast.walk(prepare.parse(file)):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+            faults.append(f"{line}: a float: {node.value}")
+        elif isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
+            faults.append(f"{line}: a true division")
+        elif isinstance(node, ast.Assert):
+            faults.append(f"{line}: an assert, which -O drops")
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in FORBIDDEN_CALLS
+        ):
+            faults.append(f"{line}: {node.func.id}()")
+        elif isinstance(node, ast.Attribute) and node.attr in ("loads", "sleep_us"):
+            faults.append(f"{line}: {node.attr}")
+        elif isinstance(node, ast.ExceptHandler) and node.type is None:
+            faults.append(f"{line}: a bare except")
+    faults += [
+        f"{line}: {module}" for line, module in imports(file) if module in FORBIDDEN_MODULES
+    ]
+    if file.relative_to(FIRMWARE).as_posix().removeprefix("milliamp/") not in MAY_IMPORT_TIME:
+        faults += [
+            f"{line}: reads time, which only the clock and the board do"
+            for line in reads_time(file)
+        ]
+    assert not faults, "\n".join(f"{name(file)}:{fault}" for fault in faults)
+
+
+@pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
+def test_private_names_are_imported_from_constants_modules_only(file):
+    """They are folded by the build: a module that holds anything else besides cannot be."""
+    ids = {variable.const for variable in device_model.load()}
+    faults = []
+    for node in ast.walk(prepare.parse(file)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            if node.module == "tables.ids":
+                if alias.name not in ids:
+                    faults.append(f"{node.lineno}: the device model has no {alias.name}")
+            elif alias.name.startswith("_") and not is_constants(node.module):
+                faults.append(f"{node.lineno}: {alias.name} is private to {node.module}")
+    assert not faults, "\n".join(f"{name(file)}:{fault}" for fault in faults)
+
+
+@pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
+def test_const_is_used_as_the_compiler_folds_it(file):
+    """`_NAME = const(..)`, one a line: anything else costs a name and a call at run time."""
+    assert not prepare.calls_const(prepare.parse(file))
+
+
+def test_files_that_say_so_hold_nothing_but_constants():
+    said = [file for file in FILES if "A file of nothing but constants" in file.read_text()]
+    assert said
+    assert not [name(file) for file in said if prepare.constants(file) is None]
+
+
+def test_every_board_has_its_files():
+    folders = [
+        folder for folder in BOARDS.iterdir() if folder.is_dir() and folder.name != "__pycache__"
+    ]
+    assert {folder.name for folder in folders} >= {"sim", "esp32_generic"}
+    missing = [
+        f"boards/{folder.name}/{needed}"
+        for folder in folders
+        for needed in ("profile.toml", "board.py")
+        if not (folder / needed).is_file()
+    ]
+    assert not missing

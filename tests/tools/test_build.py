@@ -1,0 +1,219 @@
+"""The build: sources as mpy-cross gets them, generated tables, and an image that MicroPython loads."""
+
+import ast
+import subprocess
+
+import pytest
+
+from tools import BuildError, build, device_model, prepare, profile
+from tools.lane32 import BOOT, lane32, lane64
+
+
+def prepared(tmp_path, text, block=False, **modules):
+    """`text` as the build would compile it, beside other modules."""
+    for name, source in modules.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    file = tmp_path / "module.py"
+    file.write_text(text)
+    return prepare.prepare(file, (tmp_path,), block)
+
+
+CONSTS = "# Bits.\nfrom micropython import const\n\n_A = const(1)\n_B = const(_A << 4)  # more\n"
+
+
+def test_constants_are_folded(tmp_path):
+    source = "from consts import _A, _B\n\nx = _A | _B\n"
+    assert (
+        prepared(tmp_path, source, consts=CONSTS)
+        == "_A = const(1); _B = const(16)\n\nx = _A | _B\n"
+    )
+
+
+def test_lines_stay_where_they_are(tmp_path):
+    source = "from consts import (\n    _A,\n    _B as _C,\n)\nfrom micropython import const\n\n_D = const(3)\nx = 1  # here\n"
+    result = prepared(tmp_path, source, consts=CONSTS)
+    assert result.splitlines()[7] == "x = 1  # here"
+    assert result.splitlines()[0] == "_A = const(1); _C = const(16)"
+    assert "import" not in result
+    ast.parse(result)
+
+
+def test_other_imports_stay(tmp_path):
+    source = "from other import _A\nimport consts2\n"
+    assert prepared(tmp_path, source, other=CONSTS + "y = 2\n") == source
+
+
+def test_const_stays_imported_where_it_is_called(tmp_path):
+    source = "from micropython import const\n\n_A, _B = const(1), const(2)\n"
+    assert prepared(tmp_path, source) == source
+
+
+def test_an_unknown_constant_names_its_line(tmp_path):
+    with pytest.raises(BuildError, match=r"module\.py:2: .*no constant '_Z'"):
+        prepared(tmp_path, "x = 1\nfrom consts import _Z\n", consts=CONSTS)
+
+
+def test_constants_are_imported_at_the_top_only(tmp_path):
+    with pytest.raises(BuildError, match=r"module\.py:2: constants are imported at the top"):
+        prepared(tmp_path, "def f():\n    from consts import _A\n", consts=CONSTS)
+
+
+BLOCK = """\
+def reset(st, r, at, w):
+    pass
+
+async def report(st, r, at, w):
+    pass
+
+def init(st):
+    pass
+
+CALLS = {
+    "Reset": reset,
+    "GetBaseReport": report,
+}
+TRIGGERS = {"Heartbeat": reset}
+SENDS = ((1, 2, "Heartbeat", reset, reset, reset),)
+"""
+
+
+def test_tables_are_erased_from_blocks_only(tmp_path):
+    result = prepared(tmp_path, BLOCK, block=True)
+    assert "CALLS" not in result
+    assert "TRIGGERS" not in result
+    assert result.splitlines()[14] == BLOCK.splitlines()[14]
+    assert prepared(tmp_path, BLOCK) == BLOCK
+
+
+def test_tables_are_read(tmp_path):
+    file = tmp_path / "provisioning.py"
+    file.write_text(BLOCK)
+    block = prepare.read_block(file)
+    assert block.calls == {"Reset": ("reset", False), "GetBaseReport": ("report", True)}
+    assert block.sends == ["Heartbeat"]
+    assert block.resident
+    routes = {}
+    exec(build.routes_source([block], []), routes)
+    assert b"\nReset provisioning reset\n" in routes["CALLS"]
+    assert b"\nGetBaseReport provisioning report*\n" in routes["CALLS"]
+    assert routes["TRIGGERS"] == b"\nHeartbeat provisioning reset\n"
+    assert b"\nSetChargingProfile\n" in routes["KNOWN"]
+    assert routes["RESIDENT"] == ("provisioning",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"Reset": reset', '"Reset": nothing', r"must name a function of this module"),
+        ('"Reset"', '"Resat"', r"'Resat' is no action that a CSMS calls"),
+        ('"Heartbeat", reset,', "reset,", r"a row of SENDS names one action"),
+        ("pass", "pass pass", r"provisioning\.py:2: invalid syntax"),
+    ],
+)
+def test_a_wrong_table_names_its_line(tmp_path, old, new, message):
+    file = tmp_path / "provisioning.py"
+    file.write_text(BLOCK.replace(old, new))
+    with pytest.raises(BuildError, match=message):
+        build.routes_source([prepare.read_block(file)], [])
+
+
+def test_two_blocks_cannot_answer_the_same_call(tmp_path):
+    file = tmp_path / "provisioning.py"
+    file.write_text(BLOCK)
+    block = prepare.read_block(file)
+    with pytest.raises(BuildError, match="is in .* too"):
+        build.routes_source([block, block], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "const"),
+    [
+        ("TxCtrlr.EVConnectionTimeOut", "_TX_EV_CONNECTION_TIME_OUT"),
+        ("SampledDataCtrlr.TxUpdatedInterval", "_SAMPLED_DATA_TX_UPDATED_INTERVAL"),
+        ("OCPPCommCtrlr.MessageTimeout.Default", "_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT"),
+        ("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT"),
+        ("EVSE.Power", "_EVSE_POWER"),
+    ],
+)
+def test_names_of_ids(path, const):
+    assert {variable.path: variable.const for variable in device_model.load()}[path] == const
+
+
+def test_factory_values():
+    entries = device_model.expand(device_model.load(), profile.load("sim", evses=2))
+    description = device_model.describe(entries)
+    assert device_model.factory(description, "txctrlr.evconnectiontimeout", "9") == [(50 * 16, 9)]
+    assert device_model.factory(description, "EVSE.AllowReset", "true") == [
+        (67 * 16 + 1, 1),
+        (67 * 16 + 2, 1),
+    ]
+    assert device_model.factory(
+        description, "TxCtrlr.TxStartPoint", "Authorized, EVConnected"
+    ) == [(53 * 16, "Authorized,EVConnected")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("TxCtrlr.TxStartPont", "1", "did you mean 'TxCtrlr.TxStartPoint'"),
+        ("AuthCtrlr.Enabled", "1", "not true or false"),
+        ("EVSE.Power", "1", "measured"),
+        ("TxCtrlr.EVConnectionTimeOut", "0", "0 is not 1 to 86400"),
+        ("TxCtrlr.EVConnectionTimeOut", "soon", "not an integer"),
+        ("TxCtrlr.TxStartPoint", "Plugged", "none of"),
+        ("SecurityCtrlr.BasicAuthPassword", "short", "16 to 40 characters"),
+    ],
+)
+def test_a_wrong_factory_value(name, text, message):
+    entries = device_model.expand(device_model.load(), profile.load("sim"))
+    with pytest.raises(ValueError, match=message):
+        device_model.factory(device_model.describe(entries), name, text)
+
+
+def test_a_build_is_repeated_only_when_something_changed():
+    out = build.build("sim")
+
+    def times():
+        return {file: file.stat().st_mtime_ns for file in out.rglob("*") if file.name != ".lock"}
+
+    before = times()
+    assert build.build("sim") == out
+    assert times() == before
+
+
+def test_variants_are_built_beside_each_other():
+    assert build.tables("sim", evses=2) != build.tables("sim")
+    values = {}
+    exec((build.tables("sim", evses=2) / "tables" / "profile.py").read_text(), values)
+    assert len(values["EVSES"]) == 2
+
+
+LOOK = """
+import sys
+from milliamp.storage.device_model import Model
+import tables.model, tables.profile
+model = Model(tables.model.MODEL, {}, None)
+print(model.find("evse", None, 1, 0, "power", None) >= 0, tables.profile.BOARD)
+"""
+
+
+def run(lane, out, tmp_path):
+    """Load modules from the built image on a lane, without starting the station."""
+    look = tmp_path / "look.py"
+    look.write_text(BOOT.read_text().replace("import main", "#") + LOOK)
+    return subprocess.run(
+        [*lane, "-X", "heapsize=64k", str(look), str(out)], capture_output=True, text=True
+    )
+
+
+def test_the_image_loads_on_64_bits(tmp_path):
+    result = run(lane64(), build.build("sim"), tmp_path)
+    assert (result.stdout, result.stderr) == ("True sim\n", "")
+
+
+def test_the_mapped_image_loads_on_32_bits(tmp_path):
+    lane = lane32()
+    if lane is None:
+        pytest.skip("there is no 32-bit lane on this machine")
+    result = run(lane, build.build("sim"), tmp_path)
+    assert (result.stdout, result.stderr) == ("True sim\n", "")

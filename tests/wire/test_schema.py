@@ -1,0 +1,233 @@
+"""The compact schemas against jsonschema on the official ones: what one accepts the other accepts."""
+
+import asyncio
+import copy
+import functools
+import json
+import random
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milliamp.wire import schema
+from milliamp.wire.jsonio import Reader
+from tools import schemas
+
+MISSING, TYPE, VALUE, UNKNOWN = schema.MISSING, schema.TYPE, schema.VALUE, schema.UNKNOWN
+KINDS = [(a, False) for a in schemas.CORE_REQUESTS] + [(a, True) for a in schemas.CORE_RESPONSES]
+TABLE = schemas.compile(schemas.CORE_REQUESTS, schemas.CORE_RESPONSES)
+
+
+@functools.cache
+def official(action: str, response: bool):
+    found = schemas.load(action + ("Response" if response else "Request"))
+    return found, jsonschema.Draft6Validator(found)
+
+
+def check(action: str, response: bool, text: str):
+    data = text.encode()
+    r = Reader(bytearray(data))
+    r.load(len(data))
+    assert r.check(10**6) is True
+    kind = schema.find(TABLE, action, response)
+    assert kind
+    return asyncio.run(schema.check(r, 0, TABLE, kind))
+
+
+def resolve(node: dict, root: dict) -> dict:
+    return root["definitions"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def example(node: dict, root: dict, rng: random.Random, depth: int = 0):
+    """A valid value, optional fields by chance."""
+    node = resolve(node, root)
+    if "enum" in node:
+        return rng.choice(node["enum"])
+    match node.get("type"):
+        case "object":
+            required = node.get("required", [])
+            return {
+                name: example(one, root, rng, depth + 1)
+                for name, one in node.get("properties", {}).items()
+                if name in required or rng.random() < 0.6 / (depth + 1)
+            }
+        case "array":
+            most = min(node.get("maxItems", 3), 3)
+            return [
+                example(node["items"], root, rng, depth + 1)
+                for _ in range(rng.randint(max(node.get("minItems", 0), 1), most))
+            ]
+        case "string":
+            letters = rng.choice(["a", "é", '"', "\n", "😀", "Zürich/"])
+            return (letters * 20)[: rng.randint(0, min(node.get("maxLength", 20), 20))]
+        case "integer":
+            return rng.randint(
+                int(node.get("minimum", -(2**31))), int(node.get("maximum", 2**31 - 1))
+            )
+        case "number":
+            return rng.choice([0, -1, 1.5, 1e10])
+        case "boolean":
+            return rng.random() < 0.5
+    return rng.choice([None, 1, "x", [1, {"y": [None]}], {"z": []}])
+
+
+def places(value, node: dict, root: dict, holder=None, key=None):
+    """Every place in a value, as (holder, key, value, schema)."""
+    node = resolve(node, root)
+    yield holder, key, value, node
+    if node.get("type") == "object":
+        for name, one in value.items():
+            yield from places(one, node["properties"][name], root, value, name)
+    elif node.get("type") == "array":
+        for index, one in enumerate(value):
+            yield from places(one, node["items"], root, value, index)
+
+
+def breakages(holder, key, value, node):
+    """Ways to break a value at one place: (what to do, error code that must follow)."""
+    kind = node.get("type")
+    if holder is not None and kind:
+        wrong = {"a": 1} if kind in ("string", "array", "integer", "number", "boolean") else "text"
+        for other in (
+            None,
+            wrong,
+            [] if kind != "array" else 5,
+            1.5 if kind == "integer" else {} if kind != "object" else 0,
+        ):
+            yield functools.partial(holder.__setitem__, key, other), TYPE
+    if kind == "object":
+        if node.get("additionalProperties", True) is False:
+            yield functools.partial(value.__setitem__, "unknownField", 1), UNKNOWN
+            yield functools.partial(value.__setitem__, "", 1), UNKNOWN
+        for name in node.get("required", []):
+            yield functools.partial(value.pop, name), MISSING
+    elif kind == "array" and node.get("minItems"):
+        yield value.clear, MISSING
+        if "maxItems" in node:
+            yield lambda: value.extend([value[0]] * node["maxItems"]), MISSING
+    elif "enum" in node:
+        for other in ("", value[:-1], value + "x", value.swapcase(), value + '"' + value):
+            if other not in node["enum"]:
+                yield functools.partial(holder.__setitem__, key, other), VALUE
+    elif "maxLength" in node:
+        most = node["maxLength"]
+        for one in ("x", "é", "😀", '"'):
+            yield functools.partial(holder.__setitem__, key, one * (most + 1)), VALUE
+            yield functools.partial(holder.__setitem__, key, one * most), None
+    elif kind == "integer":
+        for limit, step in (("minimum", -1), ("maximum", 1)):
+            if limit in node:
+                yield functools.partial(holder.__setitem__, key, int(node[limit]) + step), VALUE
+                yield functools.partial(holder.__setitem__, key, int(node[limit])), None
+
+
+@pytest.mark.parametrize("action, response", KINDS)
+def test_agrees_with_jsonschema(action, response):
+    root, validator = official(action, response)
+    rng = random.Random(action)
+    for _ in range(6):
+        payload = example(root, root, rng)
+        assert validator.is_valid(payload)
+        assert check(action, response, json.dumps(payload)) is None
+        assert check(action, response, json.dumps(payload, ensure_ascii=False, indent=1)) is None
+        here = list(places(payload, root, root))
+        for index in rng.sample(range(len(here)), min(len(here), 12)):
+            count = len(list(breakages(*here[index])))
+            for n in range(count):
+                broken = copy.deepcopy(payload)
+                action_, code = list(breakages(*list(places(broken, root, root))[index]))[n]
+                action_()
+                fault = check(action, response, json.dumps(broken, ensure_ascii=n % 2 == 0))
+                assert validator.is_valid(broken) == (fault is None) == (code is None), broken
+                assert (fault and fault[0]) == code, (broken, fault)
+                assert fault is None or len(fault[1]) <= 200
+
+
+@pytest.mark.parametrize("action, response", KINDS)
+def test_a_payload_is_an_object(action, response):
+    for text in ("[]", "null", "1", '"x"', "true"):
+        assert check(action, response, text)[0] == TYPE
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(KINDS), st.integers(), st.data())
+def test_agrees_on_anything(kind, seed, data):
+    # A value of any type at any place: only whether it fits, not why.
+    root, validator = official(*kind)
+    payload = example(root, root, random.Random(seed))
+    holder, key, _, _ = data.draw(st.sampled_from(list(places(payload, root, root))))
+    if holder is not None:
+        value = st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-(2**31), 2**31 - 1)
+            | st.floats(-1e6, 1e6)
+            | st.text("aé\\"),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text("aB", max_size=3), inner, max_size=3)
+            ),
+            max_leaves=5,
+        )
+        holder[key] = data.draw(value)
+    fault = check(*kind, json.dumps(payload))
+    assert (fault is None) == validator.is_valid(payload)
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        # Where we are stricter than the official schema, on purpose.
+        ('{"type":"Immediate","type":"Immediate"}', (UNKNOWN, "field twice: type")),
+        ('{"type":"Immediate","evseId":2147483648}', (VALUE, "bad value: evseId")),
+        ('{"type":"Immediate","evseId":1e300}', (VALUE, "bad value: evseId")),
+        (r'{"typ\u0065":"Immediate"}', (UNKNOWN, "unknown field")),
+        (r'{"type":"Immediat\u0065"}', (VALUE, "bad value: type")),
+        # Integers that are written as decimals are integers.
+        ('{"type":"Immediate","evseId":1.0}', None),
+        ('{"type":"Immediate","evseId":1e0}', None),
+        # No value and no unknown name is repeated, where it may be a secret.
+        ('{"type":"Immediate","password":"secret"}', (UNKNOWN, "unknown field")),
+        ('{"type":"secret"}', (VALUE, "bad value: type")),
+    ],
+)
+def test_texts(text, fault):
+    assert check("Reset", False, text) == fault
+
+
+def test_the_path_names_the_place():
+    items = [{"component": {"name": "a"}, "variable": {"name": "b"}} for _ in range(4)]
+    items[3]["variable"]["name"] = 5
+    text = json.dumps({"getVariableData": items})
+    assert check("GetVariables", False, text) == (
+        TYPE,
+        "wrong type: getVariableData[3].variable.name",
+    )
+    del items[3]["variable"]["name"]
+    text = json.dumps({"getVariableData": items})
+    assert check("GetVariables", False, text) == (
+        MISSING,
+        "missing name: getVariableData[3].variable",
+    )
+
+
+def test_custom_data_is_open():
+    good = {
+        "type": "OnIdle",
+        "customData": {"vendorId": "x", "any": {"thing": [None]}, "other": 1},
+    }
+    assert check("Reset", False, json.dumps(good)) is None
+    del good["customData"]["vendorId"]
+    assert check("Reset", False, json.dumps(good)) == (MISSING, "missing vendorId: customData")
+
+
+def test_every_schema_of_the_version_compiles():
+    known = schemas.actions()
+    assert len(known) == 64
+    for action in known:
+        table = schemas.compile([action], [action])
+        assert schema.find(table, action) and schema.find(table, action, True)
+        assert not schema.find(table, action[1:]) and not schema.find(table, "")
+    assert not schema.find(TABLE, "Heartbeat") and schema.find(TABLE, "Heartbeat", True)

