@@ -14,35 +14,55 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m hostsim", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
-    run = commands.add_parser("run", help="the bundled scenario: a charge through network loss and power cut")
+    run = commands.add_parser(
+        "run", help="the bundled scenario: a charge through network loss and power cut"
+    )
     _lane(run)
     _speed(run)
     run.add_argument("--seed", type=int, help="repeat a run's random choices")
 
     sim = commands.add_parser("sim", help="an interactive station in the terminal")
-    sim.add_argument("--csms", metavar="URL", help="somebody else's CSMS, ws:// or wss://; default: the bundled one")
+    sim.add_argument(
+        "--csms",
+        metavar="URL",
+        help="somebody else's CSMS, ws:// or wss://; default: the bundled one",
+    )
     sim.add_argument("--id", default="milliamp-sim", help="the station's identity (%(default)s)")
-    sim.add_argument("--port", type=int, default=0, help="the bundled CSMS's port; default: any that is free")
+    sim.add_argument(
+        "--port", type=int, default=0, help="the bundled CSMS's port; default: any that is free"
+    )
     _station(sim)
 
-    station = commands.add_parser("station", help="one station driven by JSON lines on stdin (try cmd help)")
+    station = commands.add_parser(
+        "station", help="one station driven by JSON lines on stdin (try cmd help)"
+    )
     station.add_argument("--url", required=True, help="the CSMS, without the identity")
     station.add_argument("--id", required=True, help="the station's identity")
     station.add_argument(
-        "--protocol", default="ocpp2.0.1", choices=["ocpp2.0.1"], help="the OCPP version (%(default)s)"
+        "--protocol",
+        default="ocpp2.0.1",
+        choices=["ocpp2.0.1"],
+        help="the OCPP version (%(default)s)",
     )
     _station(station)
     return top
 
 
 def _lane(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--lane", type=int, choices=[64, 32], default=64, help="which MicroPython (%(default)s)")
-    command.add_argument("--heap", help="the firmware's heap, like 64k; default: MicroPython's own")
+    command.add_argument(
+        "--lane", type=int, choices=[64, 32], default=64, help="which MicroPython (%(default)s)"
+    )
+    command.add_argument(
+        "--heap", help="the firmware's heap, like 64k; default: MicroPython's own"
+    )
 
 
 def _speed(command: argparse.ArgumentParser, default: int = 20) -> None:
     command.add_argument(
-        "--speed", type=_whole, default=default, help="how much faster than the wall clock (%(default)s)"
+        "--speed",
+        type=_whole,
+        default=default,
+        help="how much faster than the wall clock (%(default)s)",
     )
 
 
@@ -59,7 +79,9 @@ def _station(command: argparse.ArgumentParser) -> None:
         metavar="Component.Variable=value",
         help="a factory value, whatever the mutability; may be repeated",
     )
-    command.add_argument("--state", type=Path, metavar="DIR", help="keep flash and meters here between runs")
+    command.add_argument(
+        "--state", type=Path, metavar="DIR", help="keep flash and meters here between runs"
+    )
     _lane(command)
     _speed(command, 1)
 
@@ -102,10 +124,14 @@ async def _run_station(given: argparse.Namespace) -> int:
     from hostsim.station import Station
 
     station = Station(SimClock(given.speed), given.url, options(given))
-    station.attach_log(lambda line: print(line, file=sys.stderr, flush=True))  # stdout belongs to the answers
+    station.attach_log(
+        lambda line: print(line, file=sys.stderr, flush=True)
+    )  # stdout belongs to the answers
     try:
         await station.start()
-        serving = asyncio.create_task(jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout))
+        serving = asyncio.create_task(
+            jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout)
+        )
         refused = asyncio.create_task(refusal.watch(station))
         done, _ = await asyncio.wait((serving, refused), return_when=asyncio.FIRST_COMPLETED)
         for task in (serving, refused):
@@ -139,7 +165,10 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
     except ImportError as error:
-        print(f"hostsim: {error}: run this through `make`, which sets up what it needs", file=sys.stderr)
+        print(
+            f"hostsim: {error}: run this through `make`, which sets up what it needs",
+            file=sys.stderr,
+        )
         return 2
 
 

@@ -43,7 +43,9 @@ class Accounts:
             arrived=ledger.events + len(security),
             duplicates=ledger.duplicates + len(ledger.security) - len(security),
             missing=ledger.lost(),
-            offline=sum(event.offline for tx in ledger.transactions.values() for event in tx.events),
+            offline=sum(
+                event.offline for tx in ledger.transactions.values() for event in tx.events
+            ),
             frame=dict(traffic.largest_frame),
             message=dict(traffic.largest_message),
             frames=traffic.frame_count,
@@ -110,7 +112,10 @@ class Accounts:
             ("largest message, CSMS to station", f"{self.message.get(DOWN, 0):,} bytes"),
             ("heap after collection, largest", f"{self.heap:,} bytes"),
             ("  of it the simulator's own link", f"{self.heap_board:,} bytes"),
-            ("flash programmed per event", f"{self.flash.get('programmed', 0) / events:.1f} bytes"),
+            (
+                "flash programmed per event",
+                f"{self.flash.get('programmed', 0) / events:.1f} bytes",
+            ),
             ("sector erases per event", f"{self.flash.get('erases', 0) / events:.3f}"),
         ]
         for name, value in rows:

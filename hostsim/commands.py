@@ -118,7 +118,12 @@ async def restart(station: Station) -> None:
 
 
 async def get(
-    station: Station, component: str, variable: str, instance: str | None = None, evse: int = 0, connector: int = 0
+    station: Station,
+    component: str,
+    variable: str,
+    instance: str | None = None,
+    evse: int = 0,
+    connector: int = 0,
 ) -> str:
     """Read a device model variable locally, not over OCPP."""
     return await station.get(component, variable, instance, evse, connector)
@@ -191,13 +196,18 @@ async def run(station: Station, name: str, arguments: dict[str, Any]) -> Any:
     for key, value in bound.arguments.items():
         kind = signature.parameters[key].annotation
         if key != "station" and not _fits(value, kind):
-            raise ValueError(f"{name}: {key} cannot be {value!r}; usage: {_usage(function)['usage']}")
+            raise ValueError(
+                f"{name}: {key} cannot be {value!r}; usage: {_usage(function)['usage']}"
+            )
     return await function(*bound.args, **bound.kwargs)
 
 
 def parameters(name: str) -> list[tuple[str, Any]]:
     """The arguments of a command and what each must be, in order."""
-    return [(key, item.annotation) for key, item in inspect.signature(COMMANDS[name]).parameters.items()][1:]
+    return [
+        (key, item.annotation)
+        for key, item in inspect.signature(COMMANDS[name]).parameters.items()
+    ][1:]
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -22,7 +22,9 @@ from hostsim.misbehaviour import Wrong, spoil
 
 SUBPROTOCOL = "ocpp2.0.1"
 
-ocpp.messages.ASYNC_VALIDATION = False  # payloads are small: a thread for each costs more than it gives
+ocpp.messages.ASYNC_VALIDATION = (
+    False  # payloads are small: a thread for each costs more than it gives
+)
 logging.getLogger("ocpp").setLevel(logging.CRITICAL)
 logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
@@ -232,12 +234,14 @@ class Csms:
         """Listen on the loopback; `port` 0: any free one."""
         auth = None
         if self._password is not None:
-            auth = basic_auth(realm="csms", check_credentials=lambda _, word: word == self._password)
+            auth = basic_auth(
+                realm="csms", check_credentials=lambda _, word: word == self._password
+            )
         self._server = await serve(
             self._connected,
             "127.0.0.1",
             port,
-            subprotocols=list(self._subprotocols) or None,
+            select_subprotocol=self._select,
             process_request=auth,
             compression=None,
             ping_interval=None,
@@ -338,12 +342,18 @@ class Csms:
                         self._pulse.discard(future)
                 return result
         except TimeoutError:
-            raise TimeoutError(f"no {what or 'change'} within {timeout:g} simulated seconds") from None
+            raise TimeoutError(
+                f"no {what or 'change'} within {timeout:g} simulated seconds"
+            ) from None
 
     def _wake(self) -> None:
         for future in self._pulse:
             if not future.done():
                 future.set_result(None)
+
+    def _select(self, connection: ServerConnection, offered: list[str]) -> str | None:
+        """The subprotocol that both speak. None: complete the handshake and then hang up, as OCPP-J has it."""
+        return next((name for name in self._subprotocols if name in offered), None)
 
     async def _connected(self, connection: ServerConnection) -> None:
         self.connections += 1
@@ -351,7 +361,7 @@ class Csms:
         peer = self.peer = Peer(self, identity, connection, self.connections)
         self._wake()
         try:
-            if connection.subprotocol is None and self._subprotocols:
+            if connection.subprotocol is None:
                 await connection.close(1002, "no common subprotocol")
                 return
             await peer.start()

@@ -57,7 +57,10 @@ class Device:
         self.flash = _flash(profile, flash_file)
         self.powered = False
         self.boots = 0
-        self.crashes: list[str] = []
+        self.crashes: list[
+            str
+        ] = []  # the firmware ended, or a task of it died, or it misused its flash
+        self.errors: list[str] = []  # lines of its log at that level
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
         self.on_fact: list[Callable[[Fact], None]] = []
         self.on_log: list[Callable[[str], None]] = []
@@ -104,7 +107,9 @@ class Device:
             await self._kill()
             await self._start(cause)
 
-    def cut_in_write(self, writes: int = 1, torn: str = "half", random: Random | None = None) -> None:
+    def cut_in_write(
+        self, writes: int = 1, torn: str = "half", random: Random | None = None
+    ) -> None:
         """Cut the power in the middle of the flash operation that is `writes` from now (1: the next). `torn` is how
         much of it happens: "nothing", "half", random "bits" or "all"."""
         self.flash.cut_power(max(writes, 1) - 1, torn, (random or Random(1)).randrange)
@@ -127,7 +132,11 @@ class Device:
     def flash_counts(self) -> dict[str, int]:
         """What the chip did since this object was made."""
         flash = self.flash
-        return {"programmed": flash.bytes_programmed, "erases": flash.erases, "operations": flash.operations}
+        return {
+            "programmed": flash.bytes_programmed,
+            "erases": flash.erases,
+            "operations": flash.operations,
+        }
 
     # --- talking to the firmware -----------------------------------------------------------------
     async def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
@@ -163,7 +172,9 @@ class Device:
         link.on_hello = lambda: self._tell("started")
         link.on_reboot = lambda: self._spawn(self._reboot(link))
         link.on_power_cut = lambda: self._cut(link)
-        environment = os.environ | self._environment | {"MILLIAMP_LINK": str(link.far_end.fileno())}
+        environment = (
+            os.environ | self._environment | {"MILLIAMP_LINK": str(link.far_end.fileno())}
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -232,6 +243,8 @@ class Device:
             self.log.append(text)
             if _DEATH in text:
                 self.crashes.append(text)
+            elif text.startswith("E "):
+                self.errors.append(text)
             for callback in self.on_log:
                 callback(text)
         code = await process.wait()
@@ -279,7 +292,11 @@ def _flash(profile: Profile, file: Path | None) -> Nor:
         return Nor(profile.flash_size, profile.sector, profile.unit)
     try:
         if file.exists() and file.stat().st_size != profile.flash_size:
-            raise Trouble(f"{file} is the flash of another profile: use another --state folder or remove it")
+            raise Trouble(
+                f"{file} is the flash of another profile: use another --state folder or remove it"
+            )
         return Nor(profile.flash_size, profile.sector, profile.unit, image=file)
     except OSError as error:
-        raise Trouble(f"cannot use the flash image {file}: {error.strerror}: choose another --state folder") from error
+        raise Trouble(
+            f"cannot use the flash image {file}: {error.strerror}: choose another --state folder"
+        ) from error

@@ -34,13 +34,21 @@ def _state(name: str) -> Callable[[dict, dict], bool]:
 VOCABULARY: dict[str, Meaning] = {
     "connected": Meaning("the WebSocket is open", lambda s, e: s["link"]["up"]),
     "disconnected": Meaning("it is not", lambda s, e: not s["link"]["up"]),
-    "accepted": Meaning("registered with the CSMS, and connected", lambda s, e: s["link"]["online"]),
-    "pending": Meaning("the CSMS answered Pending", lambda s, e: s["link"]["registration"] == "Pending"),
-    "rejected": Meaning("the CSMS answered Rejected", lambda s, e: s["link"]["registration"] == "Rejected"),
+    "accepted": Meaning(
+        "registered with the CSMS, and connected", lambda s, e: s["link"]["online"]
+    ),
+    "pending": Meaning(
+        "the CSMS answered Pending", lambda s, e: s["link"]["registration"] == "Pending"
+    ),
+    "rejected": Meaning(
+        "the CSMS answered Rejected", lambda s, e: s["link"]["registration"] == "Rejected"
+    ),
     "plugged": Meaning("a cable leads to an EV", lambda s, e: bool(e["cable"])),
     "unplugged": Meaning("none does", lambda s, e: not e["cable"]),
     "authorized": Meaning("somebody may charge", lambda s, e: e["authorized"]),
-    "unauthorized": Meaning("nobody may, and nobody asks", lambda s, e: not (e["authorized"] or e["asking"])),
+    "unauthorized": Meaning(
+        "nobody may, and nobody asks", lambda s, e: not (e["authorized"] or e["asking"])
+    ),
     "ev_connected": Meaning("charging state EVConnected", _state("EVConnected")),
     "charging": Meaning("charging state Charging, contactor closed", lambda s, e: _charging(e)),
     "suspended_ev": Meaning("charging state SuspendedEV", _state("SuspendedEV")),
@@ -51,8 +59,12 @@ VOCABULARY: dict[str, Meaning] = {
     "unlocked": Meaning("it is not", lambda s, e: not e["locked"]),
     "faulted": Meaning("the EVSE has a fault", lambda s, e: e["fault"] is not None),
     "tx_started": Meaning("a transaction is running", lambda s, e: e["transaction"] is not None),
-    "tx_ended": Meaning("event: a transaction ended, and none is running", lambda s, e: e["transaction"] is None),
-    "queue_empty": Meaning("every event was acknowledged", lambda s, e: s["queue"]["pending"] == 0),
+    "tx_ended": Meaning(
+        "event: a transaction ended, and none is running", lambda s, e: e["transaction"] is None
+    ),
+    "queue_empty": Meaning(
+        "every event was acknowledged", lambda s, e: s["queue"]["pending"] == 0
+    ),
     "queued": Meaning("some events were not", lambda s, e: s["queue"]["pending"] > 0),
     "rebooted": Meaning("event: the firmware started again", lambda s, e: True),
     "power_lost": Meaning("event: the power went off", lambda s, e: True),
@@ -93,7 +105,9 @@ class Watcher:
                 "seqNo": evse.pop("seq"),
                 "register": evse.pop("register"),
             }
-        state["link"]["registration"] = names.name(names.REGISTRATIONS, state["link"]["registration"])
+        state["link"]["registration"] = names.name(
+            names.REGISTRATIONS, state["link"]["registration"]
+        )
         state["queue"] = state.pop("journal")
         counted = zip(names.counter_names(), state["counters"], strict=False)
         state["counters"] = dict(counted)
@@ -120,7 +134,9 @@ class Watcher:
                             break
                     await self._change()
         except TimeoutError:
-            now = "the firmware does not run" if state is None else _brief(_evse(state, evse), state)
+            now = (
+                "the firmware does not run" if state is None else _brief(_evse(state, evse), state)
+            )
             raise TimeoutError(f"{fact} did not come about within {timeout:g} s; {now}") from None
         self._seen[key] = self._happened[key]
         return round(self.clock.now() - began, 3)

@@ -20,7 +20,7 @@ class Nor:
 
     def __init__(self, size, sector=4096, unit=1, image=None, ecc=False):
         if size % sector or sector % unit or unit not in (1, 2, 4, 8, 16, 32):
-            raise ValueError("a flash of {} bytes, sector {}, unit {}".format(size, sector, unit))
+            raise ValueError(f"a flash of {size} bytes, sector {sector}, unit {unit}")
         self.size = size
         self.sector = sector
         self.unit = unit
@@ -66,7 +66,7 @@ class Nor:
             raise ValueError("not whole units")
         units = range(address // self.unit, (address + len(data)) // self.unit)
         if any([self._is_programmed(unit) for unit in units]):
-            raise ValueError("programmed twice at {}".format(address))
+            raise ValueError(f"programmed twice at {address}")
         if address // self.sector in self.bad:
             raise OSError(5)
         self.bytes_programmed += len(data)
@@ -112,7 +112,7 @@ class Nor:
             or address % self.sector + length > self.sector
             or address + length > self.size
         ):
-            raise ValueError("not inside a sector: {} bytes at {}".format(length, address))
+            raise ValueError(f"not inside a sector: {length} bytes at {address}")
 
     def _blow(self, length, units):
         # Count an operation. Return what says which bits of its nth byte stay as they were.

@@ -13,7 +13,13 @@ VOLTS = 230_000  # mV between phase and neutral
 LEAST_OFFER = 6000  # mA: what IEC 61851-1 can express at least
 _MW_MS_PER_WH = 3_600_000_000
 STATES = "ABCDEF"
-STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")  # as domain.evse numbers them
+STATUSES = (
+    "Available",
+    "Occupied",
+    "Reserved",
+    "Unavailable",
+    "Faulted",
+)  # as domain.evse numbers them
 
 
 @dataclass
@@ -221,4 +227,3 @@ class Hardware:
     def _changed(self, what: str) -> None:
         for callback in self.on_change:
             callback(what)
-

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -63,12 +64,13 @@ class Rig:
         return await self.csms.call(action, payload)
 
     def problems(self, *, all_ended: bool = False) -> list[str]:
-        """Everything that went wrong so far: frames, ledger, hardware, crashes."""
+        """Everything that went wrong so far: frames, ledger, hardware, crashes, errors in the firmware's log."""
         return [
             *self.traffic.faults,
             *self.csms.ledger.problems(all_ended=all_ended),
             *self.hardware.hazards,
             *self.device.crashes,
+            *self.device.errors,
         ]
 
     async def drained(self, timeout: float = 300) -> None:
@@ -78,7 +80,12 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rig(
-    *, speed: int = SPEED, password: str | None = None, power: bool = True, wait: bool = True, **options: Any
+    *,
+    speed: int = SPEED,
+    password: str | None = None,
+    power: bool = True,
+    wait: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
     """A rig, its station booted and accepted (`wait`). `options` are those of hostsim.station.Options.
 
@@ -104,13 +111,8 @@ async def rig(
 def simulate(test) -> Any:
     """Run an `async def` test function with pytest, without a plugin: `@simulate`."""
 
+    @functools.wraps(test)
     def run(*arguments: Any, **named: Any) -> None:
         asyncio.run(test(*arguments, **named))
 
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    run.__module__ = test.__module__
-    import inspect
-
-    run.__signature__ = inspect.signature(test)
     return run

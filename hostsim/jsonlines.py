@@ -15,7 +15,11 @@ from hostsim import commands
 from hostsim.station import Station
 
 _LONGEST_LINE = 1 << 20
-_PASSING = ("wait", "help", "frames")  # do not wait for the command before, and hold up none behind
+_PASSING = (
+    "wait",
+    "help",
+    "frames",
+)  # do not wait for the command before, and hold up none behind
 
 
 async def serve(station: Station, lines: AsyncIterator[str], write: Callable[[str], None]) -> None:
@@ -45,7 +49,10 @@ async def serve(station: Station, lines: AsyncIterator[str], write: Callable[[st
 
 
 async def _answer(
-    station: Station, request: dict[str, Any], before: asyncio.Task | None, write: Callable[[str], None]
+    station: Station,
+    request: dict[str, Any],
+    before: asyncio.Task | None,
+    write: Callable[[str], None],
 ) -> None:
     if before is not None:
         await asyncio.wait([before])

@@ -6,7 +6,9 @@ from typing import Any
 
 from hostsim.clock import unix_time
 
-_SLACK = 5  # seconds by which a station's clock and ours may differ around the start of a connection
+_SLACK = (
+    5  # seconds by which a station's clock and ours may differ around the start of a connection
+)
 REGISTER = "Energy.Active.Import.Register"
 
 
@@ -157,9 +159,13 @@ class Ledger:
         if not event.since:
             return
         if event.time < event.since - _SLACK and not event.offline:
-            self._faults.append(f"{tx.id}: seqNo {event.seq} was made before this connection, yet not offline")
+            self._faults.append(
+                f"{tx.id}: seqNo {event.seq} was made before this connection, yet not offline"
+            )
         if event.time > event.since + _SLACK and event.offline:
-            self._faults.append(f"{tx.id}: seqNo {event.seq} was made in this connection, yet offline")
+            self._faults.append(
+                f"{tx.id}: seqNo {event.seq} was made in this connection, yet offline"
+            )
 
 
 def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float]]:
@@ -168,5 +174,7 @@ def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float]]:
         for value in sample["sampledValue"]:
             if value.get("measurand", REGISTER) == REGISTER and "phase" not in value:
                 unit = value.get("unitOfMeasure", {})
-                factor = 10 ** unit.get("multiplier", 0) * (1000 if unit.get("unit") == "kWh" else 1)
+                factor = 10 ** unit.get("multiplier", 0) * (
+                    1000 if unit.get("unit") == "kWh" else 1
+                )
                 yield unix_time(sample["timestamp"]), value["value"] * factor

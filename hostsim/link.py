@@ -195,7 +195,9 @@ class Link:
         elif op == REBOOT:
             self.on_reboot()
         else:
-            raise RuntimeError(f"the firmware sent the unknown request {op}: is boards/sim/board.py newer?")
+            raise RuntimeError(
+                f"the firmware sent the unknown request {op}: is boards/sim/board.py newer?"
+            )
         return b""
 
     def _hello(self) -> bytes:

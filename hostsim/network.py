@@ -36,7 +36,9 @@ class Network:
         self.throttle = 0
         self.port = 0
         self.cuts = 0
-        self.on_unreachable: list[Callable[[OSError], None]] = []  # the CSMS itself cannot be connected to
+        self.on_unreachable: list[
+            Callable[[OSError], None]
+        ] = []  # the CSMS itself cannot be connected to
         self._upstream = upstream
         self._passing = asyncio.Event()
         self._passing.set()

@@ -32,7 +32,10 @@ async def watch(station: Station) -> str:
             if callback in callbacks:
                 callbacks.remove(callback)
 
-    subscriptions = ((station.traffic.on_handshake, judge), (station.network.on_unreachable, unreachable))
+    subscriptions = (
+        (station.traffic.on_handshake, judge),
+        (station.network.on_unreachable, unreachable),
+    )
     for callbacks, callback in subscriptions:
         callbacks.append(callback)
     try:
@@ -48,7 +51,10 @@ def _why(tap: Tap, url: str) -> str:
         chosen = tap.subprotocol or "none"
         return f"the CSMS at {url} chose the subprotocol {chosen}: it must speak {SUBPROTOCOL}"
     if tap.status in (400, 403, 404):
-        return f"the CSMS at {url} does not know this path or identity (HTTP {tap.status}): check --url and --id"
+        return (
+            f"the CSMS at {url} does not know this path or identity, or does not speak {SUBPROTOCOL} "
+            f"(HTTP {tap.status}): check --url and --id"
+        )
     first = tap.response[0][:80] if tap.response else "nothing"
     return f"what answers at {url} is no CSMS ({first}): check --url"
 

@@ -90,7 +90,10 @@ class Scenario:
         mark = self.csms.mark()
         for _ in range(2):
             event = await self.csms.seen("TransactionEvent", _periodic, since=mark)
-            mark = self.csms.received.index(next(r for r in self.csms.received if r.payload is event)) + 1
+            mark = (
+                self.csms.received.index(next(r for r in self.csms.received if r.payload is event))
+                + 1
+            )
         values = event["meterValue"][-1]["sampledValue"]
         return ", ".join(f"{value['value']:g}{_unit(value)}" for value in values)
 
@@ -105,7 +108,9 @@ class Scenario:
         torn = self.random.choice(_TORN)
         self.rig.device.cut_in_write(self.random.randint(1, 3), torn, self.random)
         await self.station.wait("power_lost", 300)
-        return {"nothing": "none of it was written", "all": "all of it was written"}.get(torn, f"torn: {torn}")
+        return {"nothing": "none of it was written", "all": "all of it was written"}.get(
+            torn, f"torn: {torn}"
+        )
 
     async def power_back(self) -> str:
         await self.rig.device.power_on()
@@ -132,7 +137,9 @@ class Scenario:
         mark = self.csms.mark()
         self.rig.hardware.card(CARD)
         await self.station.wait("tx_ended")
-        event = await self.csms.seen("TransactionEvent", lambda p: p["eventType"] == "Ended", since=mark)
+        event = await self.csms.seen(
+            "TransactionEvent", lambda p: p["eventType"] == "Ended", since=mark
+        )
         return event["triggerReason"]
 
     async def unplug(self) -> None:
@@ -158,14 +165,23 @@ class Scenario:
         _expect(answer["ongoingIndicator"], True)
         answer = await self.csms.call("RequestStopTransaction", {"transactionId": key})
         _expect(answer["status"], "Accepted")
-        event = await self.csms.seen("TransactionEvent", lambda p: p["eventType"] == "Ended", since=mark)
+        event = await self.csms.seen(
+            "TransactionEvent", lambda p: p["eventType"] == "Ended", since=mark
+        )
         _expect(event["triggerReason"], "RemoteStop")
         await self.unplug()
         return f"transaction {key}"
 
     async def get_variables(self) -> str:
-        wanted = [("OCPPCommCtrlr", "HeartbeatInterval"), ("TxCtrlr", "TxStartPoint"), ("NoSuchCtrlr", "Enabled")]
-        wanted += [("SampledDataCtrlr", "TxUpdatedMeasurands"), ("SecurityCtrlr", "BasicAuthPassword")]
+        wanted = [
+            ("OCPPCommCtrlr", "HeartbeatInterval"),
+            ("TxCtrlr", "TxStartPoint"),
+            ("NoSuchCtrlr", "Enabled"),
+        ]
+        wanted += [
+            ("SampledDataCtrlr", "TxUpdatedMeasurands"),
+            ("SecurityCtrlr", "BasicAuthPassword"),
+        ]
         items = [
             {"component": {"name": component}, "variable": {"name": variable}}
             for component, variable in (wanted * ITEMS)[:ITEMS]
@@ -175,11 +191,17 @@ class Scenario:
         _expect(len(results), ITEMS)
         statuses = [result["attributeStatus"] for result in results[:5]]
         _expect(statuses, ["Accepted", "Accepted", "UnknownComponent", "Accepted", "Rejected"])
-        size = max(m.size for m in self.rig.traffic.messages if m.action == "GetVariables" and m.direction == UP)
+        size = max(
+            m.size
+            for m in self.rig.traffic.messages
+            if m.action == "GetVariables" and m.direction == UP
+        )
         return f"answered in {size} bytes"
 
     async def full_inventory(self) -> str:
-        answer = await self.csms.call("GetBaseReport", {"requestId": 42, "reportBase": "FullInventory"})
+        answer = await self.csms.call(
+            "GetBaseReport", {"requestId": 42, "reportBase": "FullInventory"}
+        )
         _expect(answer["status"], "Accepted")
         await self.csms.seen("NotifyReport", lambda p: not p.get("tbc", False), timeout=300)
         parts = [r.payload for r in self.csms.received if r.action == "NotifyReport"]
@@ -200,9 +222,11 @@ class Scenario:
 
 async def play(lane: int, heap: str | None, speed: int, seed: int | None) -> int:
     """Play the scenario and return 0 if the books balance."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     seed = random.randrange(1 << 16) if seed is None else seed
-    words = f"lane {lane}, heap {heap or 'as it comes'}, {speed} times as fast as life, seed {seed}"
+    words = (
+        f"lane {lane}, heap {heap or 'as it comes'}, {speed} times as fast as life, seed {seed}"
+    )
     console.print(f"[bold]Milliamp[/bold]: the real firmware in MicroPython, {words}")
     began = time.monotonic()
     failure = ""
@@ -227,7 +251,9 @@ async def play(lane: int, heap: str | None, speed: int, seed: int | None) -> int
     console.print(accounts.table())
     for fault in accounts.faults:
         console.print(f"[red]{fault}[/red]", markup=True)
-    verdict = "[bold green]passed[/bold green]" if accounts.balance else "[bold red]failed[/bold red]"
+    verdict = (
+        "[bold green]passed[/bold green]" if accounts.balance else "[bold red]failed[/bold red]"
+    )
     console.print(f"{verdict} in {time.monotonic() - began:.0f} s")
     return 0 if accounts.balance else 1
 

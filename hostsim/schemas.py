@@ -37,7 +37,9 @@ def payload_faults(action: str, payload: Any, *, response: bool = False) -> list
     if action not in actions():
         return [f"{action!r} is no action of OCPP 2.0.1"]
     name = action + ("Response" if response else "Request")
-    errors = sorted(_validator(name).iter_errors(payload), key=lambda error: list(map(str, error.path)))
+    errors = sorted(
+        _validator(name).iter_errors(payload), key=lambda error: list(map(str, error.path))
+    )
     return [f"{name}{_where(error)}: {_short(error.message)}" for error in errors]
 
 
@@ -61,7 +63,9 @@ def frame_faults(frame: Any) -> list[str]:
         if not isinstance(frame[3], str) or len(frame[3]) > 255:
             faults.append("error description is not a string of up to 255 characters")
     if not isinstance(frame[-1], dict):
-        faults.append("payload is not an object" if kind != CALLERROR else "error details are not an object")
+        faults.append(
+            "payload is not an object" if kind != CALLERROR else "error details are not an object"
+        )
     return faults
 
 

@@ -47,7 +47,9 @@ class Station:
         self.options = options = options or Options()
         fault = url_fault(url)
         if fault:
-            raise Trouble(f"cannot use the CSMS URL {url!r}: {fault}, as in ws://localhost:9000/ocpp")
+            raise Trouble(
+                f"cannot use the CSMS URL {url!r}: {fault}, as in ws://localhost:9000/ocpp"
+            )
         build, command = _built(options)
         profile = Profile(build)
         self.traffic = Traffic(clock)
@@ -115,11 +117,18 @@ class Station:
         await self.network.set(mode)
 
     async def get(
-        self, component: str, variable: str, instance: str | None = None, evse: int = 0, connector: int = 0
+        self,
+        component: str,
+        variable: str,
+        instance: str | None = None,
+        evse: int = 0,
+        connector: int = 0,
     ) -> str:
         """The value of a variable, asked of the firmware behind OCPP's back. ValueError: there is none."""
         place = {"evse": evse, "connector": connector}
-        answer = await self.device.ask("get", component=component, variable=variable, instance=instance, **place)
+        answer = await self.device.ask(
+            "get", component=component, variable=variable, instance=instance, **place
+        )
         return answer["value"]
 
     async def set(
@@ -134,7 +143,12 @@ class Station:
         """Write a variable as SetVariables would, and return the status it would give."""
         place = {"evse": evse, "connector": connector}
         answer = await self.device.ask(
-            "set", component=component, variable=variable, value=str(value), instance=instance, **place
+            "set",
+            component=component,
+            variable=variable,
+            value=str(value),
+            instance=instance,
+            **place,
         )
         if "reason" in answer:
             return f"{answer['status']} ({answer['reason']})"
@@ -184,29 +198,37 @@ class Station:
         }
         firmware = await self.watcher.snapshot()
         if firmware is not None:
-            report |= {"connection": firmware.pop("link"), "transactions": _transactions(firmware)} | firmware
+            report |= {
+                "connection": firmware.pop("link"),
+                "transactions": _transactions(firmware),
+            } | firmware
             with contextlib.suppress(ConnectionError):
                 report["heap"] = await self.heap()
         return report
 
 
 def _transactions(state: dict[str, Any]) -> list[dict[str, Any]]:
-    return [evse["transaction"] | {"evse": evse["evse"]} for evse in state["evses"] if evse["transaction"]]
+    return [
+        evse["transaction"] | {"evse": evse["evse"]}
+        for evse in state["evses"]
+        if evse["transaction"]
+    ]
 
 
 def _built(options: Options) -> tuple[Path, list[str]]:
     """The build folder of the board and the command that runs it."""
     try:
-        from tools import BOARDS, BuildError
+        from tools import BOARDS, BuildError, lane32
         from tools import build as builder
-        from tools import lane32
     except ImportError as error:
         raise Trouble(f"{error}: run this through `make`, which sets up what it needs") from error
     variant = {name: getattr(options, name) for name in ("evses", "vendor", "model", "serial")}
     try:
         folder = builder.build(options.board, **variant)
         if not (BOARDS / Path(options.board).name / "probe.py").is_file():
-            raise Trouble(f"the board {options.board!r} is real hardware: only boards like sim run here")
+            raise Trouble(
+                f"the board {options.board!r} is real hardware: only boards like sim run here"
+            )
         command = lane32.command(options.lane, folder, options.heap)
     except BuildError as error:
         raise Trouble(str(error)) from error
@@ -225,7 +247,9 @@ def _factory(build: Path, options: Options) -> list[tuple[int, Any]]:
     pairs: list[tuple[int, Any]] = []
     if options.identity is not None:
         if not 0 < len(options.identity) <= 48 or ":" in options.identity:
-            raise Trouble(f"the identity {options.identity!r} must have 1 to 48 characters and no colon")
+            raise Trouble(
+                f"the identity {options.identity!r} must have 1 to 48 characters and no colon"
+            )
         pairs.append((keys["IDENTITY"], options.identity))
     if options.password is not None:
         least, most = _PASSWORD_LENGTH
@@ -255,7 +279,9 @@ class _StateFolder:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise Trouble(f"cannot use the state folder {folder} ({error.strerror}): choose another") from error
+            raise Trouble(
+                f"cannot use the state folder {folder} ({error.strerror}): choose another"
+            ) from error
         self.flash = folder / "flash.bin"
         self._file = folder / "hardware.json"
 
@@ -268,7 +294,9 @@ class _StateFolder:
             for outlet, wh in zip(hardware.outlets, kept["meters"], strict=False):
                 outlet.wh = int(wh)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Trouble(f"cannot read {self._file} ({error}): remove the folder or choose another") from error
+            raise Trouble(
+                f"cannot read {self._file} ({error}): remove the folder or choose another"
+            ) from error
 
     def save(self, hardware: Hardware) -> None:
         if self._file is not None:
@@ -276,4 +304,3 @@ class _StateFolder:
             part = self._file.with_suffix(".part")
             part.write_text(json.dumps(kept))
             os.replace(part, self._file)
-

@@ -51,7 +51,9 @@ class Terminal:
         self.station = station
         self.csms = csms
         self.status: list[tuple[str, str]] = [("", " starting")]
-        self.console = Console(highlight=False, force_terminal=True if sys.stdout.isatty() else None)
+        self.console = Console(
+            highlight=False, force_terminal=True if sys.stdout.isatty() else None
+        )
         station.traffic.on_message.append(self._message)
         station.attach_log(self._log)
 
@@ -121,7 +123,9 @@ class Terminal:
     async def _help(self) -> None:
         self.show(_HELP.format(card=CARD))
         for usage in (await commands.help())["commands"].values():
-            self.show(f"  [bold]{_plain(usage['usage'])}[/bold]  [dim]{_plain(usage['help'])}[/dim]")
+            self.show(
+                f"  [bold]{_plain(usage['usage'])}[/bold]  [dim]{_plain(usage['help'])}[/dim]"
+            )
         self.show("facts to wait for: " + ", ".join(vocabulary()))
 
     async def _csms(self, line: str) -> None:
@@ -144,7 +148,10 @@ class Terminal:
                     return
             return
         session: PromptSession[str] = PromptSession(
-            ANSI("\x1b[1mmilliamp>\x1b[0m "), completer=_Words(), bottom_toolbar=self.toolbar, refresh_interval=0.5
+            ANSI("\x1b[1mmilliamp>\x1b[0m "),
+            completer=_Words(),
+            bottom_toolbar=self.toolbar,
+            refresh_interval=0.5,
         )
         with patch_stdout(raw=True):
             while True:
@@ -199,7 +206,14 @@ def arguments(command: str, words: list[str]) -> dict[str, Any]:
 def _value(text: str, kind: Any) -> Any:
     """A typed word as the kind of thing that a command wants; what does not fit stays text, and is refused there."""
     if kind in (bool, bool | None):
-        return {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}.get(text.lower(), text)
+        return {
+            "on": True,
+            "yes": True,
+            "true": True,
+            "off": False,
+            "no": False,
+            "false": False,
+        }.get(text.lower(), text)
     if kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
@@ -228,7 +242,12 @@ def _status(state: dict[str, Any]) -> list[tuple[str, str]]:
         what += f" {outlet['meter'] / 1000:.3f} kWh"
         parts.append(("", what + (f" tx {tx['id'][-4:]}#{tx['seqNo']}" if tx else "")))
     queue, heap = state["queue"], state.get("heap", {})
-    parts.append(("", f"  queue {queue['pending']}  heap {heap.get('live', 0) / 1024:.1f} kB  {state['time'][11:19]} "))
+    parts.append(
+        (
+            "",
+            f"  queue {queue['pending']}  heap {heap.get('live', 0) / 1024:.1f} kB  {state['time'][11:19]} ",
+        )
+    )
     return parts
 
 
@@ -259,7 +278,10 @@ async def interact(given: argparse.Namespace, options: Options) -> int:
     tasks = []
     try:
         await station.start()
-        tasks = [asyncio.create_task(work) for work in (terminal.converse(), terminal.watch(), refusal.watch(station))]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (terminal.converse(), terminal.watch(), refusal.watch(station))
+        ]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[2] in done:
             raise Trouble(tasks[2].result())

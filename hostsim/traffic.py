@@ -75,7 +75,7 @@ class Traffic:
         self.frame_count = self.message_count = self.connections = 0
         self.on_frame: list[Callable[[FrameSeen], None]] = []
         self.on_message: list[Callable[[MessageSeen], None]] = []
-        self.on_handshake: list[Callable[["Tap"], None]] = []  # the server has answered the upgrade
+        self.on_handshake: list[Callable[[Tap], None]] = []  # the server has answered the upgrade
         self._excused: set[str] = set()
 
     def tap(self) -> "Tap":
@@ -101,7 +101,12 @@ class Traffic:
         self.frame_count += 1
         size = len(frame.data)
         seen = FrameSeen(
-            self.frame_count, self.clock.now(), direction, frame.opcode.name.lower(), frame.fin, size
+            self.frame_count,
+            self.clock.now(),
+            direction,
+            frame.opcode.name.lower(),
+            frame.fin,
+            size,
         )
         self.frames.append(seen)
         self.largest_frame[direction] = max(self.largest_frame[direction], size)
@@ -115,7 +120,9 @@ class Traffic:
         )
         if message.faults and not message.deliberate:
             arrow = "station" if message.direction == UP else "CSMS"
-            self.faults += [f"{arrow} {message.label} {message.id}: {fault}" for fault in message.faults]
+            self.faults += [
+                f"{arrow} {message.label} {message.id}: {fault}" for fault in message.faults
+            ]
         for callback in self.on_message:
             callback(message)
 
@@ -176,7 +183,9 @@ class Tap:
             if frame.opcode in CTRL_OPCODES:
                 continue
             if (frame.opcode is Opcode.CONT) != bool(parts):
-                self.traffic.fault(f"connection {self.number} {direction}: {frame.opcode.name} out of order")
+                self.traffic.fault(
+                    f"connection {self.number} {direction}: {frame.opcode.name} out of order"
+                )
             parts.append(bytes(frame.data))
             if frame.fin:
                 self._message(direction, b"".join(parts), len(parts))
@@ -187,7 +196,13 @@ class Tap:
         traffic.message_count += 1
         text = data.decode("utf-8", "replace")
         message = MessageSeen(
-            traffic.message_count, traffic.clock.now(), direction, self.number, text, len(data), frames
+            traffic.message_count,
+            traffic.clock.now(),
+            direction,
+            self.number,
+            text,
+            len(data),
+            frames,
         )
         message.deliberate = traffic.is_excused(text)
         try:
@@ -219,7 +234,9 @@ class Tap:
             return
         message.action = known[0]
         if message.kind == schemas.CALLRESULT:
-            message.faults += schemas.payload_faults(message.action, message.payload, response=True)
+            message.faults += schemas.payload_faults(
+                message.action, message.payload, response=True
+            )
 
     def _call(self, message: MessageSeen) -> None:
         calls, now = self._calls[message.direction], message.time
@@ -228,7 +245,12 @@ class Tap:
             message.faults.append("message id used twice in a connection")
         open_call = self._open[message.direction]
         # No timeout is shorter than a second, so a second CALL within one did not wait for its answer.
-        if open_call and now - open_call[1] < 1 and message.id != open_call[0] and not message.deliberate:
+        if (
+            open_call
+            and now - open_call[1] < 1
+            and message.id != open_call[0]
+            and not message.deliberate
+        ):
             message.faults.append(f"CALL {open_call[0]} of the same side is not answered yet")
         calls[message.id] = (message.action, now, message.text)
         self._open[message.direction] = (message.id, now)

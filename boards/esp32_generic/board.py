@@ -4,7 +4,6 @@ from binascii import hexlify
 
 import esp32
 import machine
-from mfrc522 import MFRC522
 from micropython import const
 from outlet import Outlet
 from pins import Pins
@@ -13,9 +12,7 @@ from wifi import Wifi
 from milliamp.base import flash, hal
 from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
 
-_CLOCK_SET = const(
-    757382400
-)  # seconds since 2000 at 2024-01-01: a clock before that was never set
+_CLOCK_SET = const(757382400)  # 2024-01-01 in seconds since 2000: before that it was never set
 _TEXT = const(256)  # bytes of the longest provisioned text
 
 
@@ -101,7 +98,9 @@ class ESP32Board(hal.Board):
         return lock is None or lock.move(locked)
 
     def indicate(self, evse: int, status: int) -> None:
-        self.outlets[evse - 1].lamp.show(status)
+        lamp = self.outlets[evse - 1].lamp
+        if lamp is not None:
+            lamp.show(status)
 
     # --- the controller ---------------------------------------------------------------------------
     def flash(self, region: str):
@@ -164,6 +163,8 @@ def _reader(pins):
     lines = [pins.pin("reader_" + line) for line in ("sck", "mosi", "miso")]
     if cs is None:
         return None
+    from mfrc522 import MFRC522
+
     sck, mosi, miso = [machine.Pin(line) for line in lines]
     spi = machine.SPI(bus, baudrate=2000000, sck=sck, mosi=mosi, miso=miso)
     cs = machine.Pin(cs, machine.Pin.OUT, value=1)

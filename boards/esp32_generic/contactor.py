@@ -20,8 +20,7 @@ class Contactor:
         coil.off()
 
     def switch(self, closed: bool, now: int) -> None:
-        """Close or open. Opening always does; closing not while there is a fault."""
-        closed = closed and not self.fault
+        """Close or open."""
         if closed:
             self._coil.on()
         else:

@@ -1,8 +1,6 @@
 # The hardware of one EVSE, and the interlock between its parts.
 import machine
 from contactor import Contactor
-from lamp import Lamp
-from lock import Lock
 from meter import Meter
 from micropython import const
 from pilot import Pilot, Proximity
@@ -11,6 +9,7 @@ from settled import Settled
 _A = const(65)
 _E = const(69)
 _SURE = const(3)  # scans that a button is held
+_LOCK_MS = const(500)  # the HAL's limit
 
 
 class Outlet:
@@ -43,13 +42,8 @@ class Outlet:
             pins.get("meter_pulses", 1000),
             pins.get("meter_store_wh", 10),
         )
-        pulse = pins.get("lock_ms", 400)
-        extend, retract = pins.output("lock_close", evse), pins.output("lock_open", evse)
-        sense = pins.input("lock_sense", evse)
-        self.lock = Lock(extend, retract, sense, pulse, ticks) if extend and retract else None
-        self.lamp = Lamp(
-            *[pins.output("lamp_" + colour, evse) for colour in ("red", "green", "blue")]
-        )
+        self.lock = _lock(evse, pins, ticks)
+        self.lamp = _lamp(evse, pins)
         self.cable = False  # is an EV at the cable?
         self.pressed = False  # the stop button, since it was asked for
         self.offered = 0  # mA
@@ -60,19 +54,23 @@ class Outlet:
         self._held = Settled(False)
         self._residual = pins.input("residual_current", evse)
         self._tripped = False
+        self._blind = False  # the pilot or the plug cannot be measured
         self.scan(now)
 
     def scan(self, now: int) -> None:
         """Read everything once; open the contactor if it must not be closed."""
-        pilot = self.pilot
-        pilot.scan()
+        try:
+            self.pilot.scan()
+            self._look_at_cable()
+            self._blind = False
+        except OSError:
+            self._blind = True
         if self._residual is not None and self._residual.value():
             self._tripped = True
         self.contactor.scan(now)
         self._judge()
         if self.contactor.closed and not self.safe():
             self.contactor.switch(False, now)
-        self._look_at_cable()
         self.meter.scan(now)
         if (
             self._button is not None
@@ -80,7 +78,8 @@ class Outlet:
             and self._held.value
         ):
             self.pressed = True
-        self.lamp.scan(now)
+        if self.lamp is not None:
+            self.lamp.scan(now)
 
     def safe(self) -> bool:
         """May the contactor be closed?"""
@@ -104,6 +103,8 @@ class Outlet:
     def _judge(self):
         if self._tripped:
             self.fault = "ResidualCurrent"
+        elif self._blind:
+            self.fault = "ControlPilot"
         else:
             self.fault = self.contactor.fault or self.meter.fault
 
@@ -120,3 +121,28 @@ class Outlet:
             # Faults that belong to one charging end with it.
             self._tripped = False
             self.contactor.unplugged()
+
+
+# Drivers of what is not fitted are not loaded.
+
+
+def _lock(evse, pins, ticks):
+    pulse = pins.get("lock_ms", 400)
+    sense = pins.input("lock_sense", evse)
+    if pins.pin("lock_close", evse) is None and pins.pin("lock_open", evse) is None:
+        return None
+    from lock import Lock
+
+    for name in ("lock_close", "lock_open"):
+        pins.need(name, evse)
+    close, open_ = pins.output("lock_close", evse), pins.output("lock_open", evse)
+    return Lock(close, open_, sense, min(pulse, _LOCK_MS), ticks)
+
+
+def _lamp(evse, pins):
+    colours = [pins.output("lamp_" + colour, evse) for colour in ("red", "green", "blue")]
+    if colours == [None, None, None]:
+        return None
+    from lamp import Lamp
+
+    return Lamp(*colours)

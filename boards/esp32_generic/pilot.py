@@ -11,18 +11,14 @@ _E = const(69)
 _F = const(70)
 
 _STEADY = const(65535)  # duty cycle of a steady +12 V: nothing is offered
-_DIODE_MV = const(
-    -9000
-)  # an EV's diode keeps the negative half near -12 V; without it, it stays above this
+_DIODE_MV = const(-10500)  # an EV's diode keeps the negative half at -12 V; without, it is -9 V
 _EDGE_MV = const(1500)  # between a plateau and the 0 V of an error
 _PLATEAU = const(3)  # samples of each plateau that are enough
 _SAMPLES = const(160)  # at most, while the duty cycle runs; steady voltage: _STEADY_SAMPLES
 _STEADY_SAMPLES = const(12)
 
-_SURE = const(4)  # scans before a new state counts,
-_SURE_OFF = const(
-    2
-)  # and before an EV that wants no more energy does: it expects the contactor open in 100 ms
+_SURE = const(4)  # scans before a new state counts
+_SURE_OFF = const(2)  # but an EV that stops expects the contactor open within 100 ms
 
 
 def duty(milliamps: int) -> int:

@@ -16,12 +16,16 @@ from micropython import const
 from milliamp.base import hal
 from milliamp.base.facts import _WHO_IS_BUSY
 
-_HELLO = const(1)  # -> speed u16, hardware flags u16, RTC u32 (2**32 - 1: not set), n u32, then the reset cause
+_HELLO = const(
+    1
+)  # -> speed u16, hardware flags u16, RTC u32 (2**32 - 1: not set), n u32, then the reset cause
 _FACTORY = const(2)  # -> n u32, then pairs in JSON
 _READ = const(3)  # a region, n wanted, v address -> n bytes
 _PROGRAM = const(4)  # a region, v address, payload -> errno u8
 _ERASE = const(5)  # a region, v address -> errno u8
-_INPUTS = const(6)  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, spare u8, Wh u32
+_INPUTS = const(
+    6
+)  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, spare u8, Wh u32
 _TEXT = const(7)  # a: 0 card, 1 fault, 2 service command; v EVSE -> n u32, then text
 _MEASURE = const(8)  # a EVSE, v phase, payload measurand -> i32
 _CONTACTOR = const(9)  # a EVSE, v closed
@@ -48,6 +52,14 @@ _FAULTED = const(4)
 
 _RING = const(0x3FFFFFFF)
 _NOT_MEASURED = const(-0x80000000)
+
+
+def _live():
+    gc.collect()
+    return gc.mem_alloc()
+
+
+_code = _live()  # so that the simulator's own share of the heap can be told
 
 
 class Link:
@@ -127,12 +139,13 @@ class SimBoard(hal.Board):
         self._link = link
         self._inputs = bytearray(4 + 8 * len(profile.EVSES))
         self._station = None
-        self.heap = 0  # bytes of it that this board takes, not counting its code
+        self.heap = 0  # bytes of it that this board takes
         link.send(_HELLO)
         self._speed, _, self._seconds = struct.unpack("<HHI", link.take(8))
         self._cause = link.text()
         self._origin = time.ticks_ms()
         _scale(self.ticks, self._speed)
+        self.scan()  # the station looks at its inputs before it polls them
 
     # --- inputs -----------------------------------------------------------------------------------
     def scan(self) -> None:
@@ -197,7 +210,13 @@ class SimBoard(hal.Board):
         if region not in flash:
             raise OSError("no flash region " + region)
         number = sorted(flash).index(region)
-        return Flash(self._link, number, flash[region][1], self._profile.FLASH_SECTOR, self._profile.FLASH_UNIT)
+        return Flash(
+            self._link,
+            number,
+            flash[region][1],
+            self._profile.FLASH_SECTOR,
+            self._profile.FLASH_UNIT,
+        )
 
     def ticks(self) -> int:
         now = time.ticks_ms()
@@ -241,6 +260,7 @@ class SimBoard(hal.Board):
 
         self._link.send(_TEXT, _SERVICE)
         probe.serve(self._station, self._link.text(), self._reply)
+        del sys.modules["probe"]
 
     def _reply(self, piece: str, last: int = 0) -> None:
         self._link.send(_REPLY, 0, last, piece)
@@ -264,9 +284,10 @@ def make(profile) -> hal.Board:
     if fd is None:
         print("this image only runs in the host simulator: python -m hostsim")
         sys.exit(1)
-    gc.collect()
-    before = gc.mem_alloc()
+    before = _live()
     board = SimBoard(profile, Link(int(fd)))
-    gc.collect()
-    board.heap = gc.mem_alloc() - before
+    board.heap = _live() - before + _code
     return board
+
+
+_code = _live() - _code

@@ -8,6 +8,8 @@ from micropython import const
 
 from milliamp.domain import charging
 
+gc.collect()
+_code = gc.mem_alloc()
 _PAGE = const(96)  # bytes of an answer sent at once, about
 _COUNTED = ("created", "delivered", "discarded", "thinned", "damaged")  # journal.counts()
 
@@ -121,11 +123,11 @@ def _counters(st, out):
 
 
 def _heap(st, request, out):
-    """Bytes on the heap, garbage gone. `board`: how much of it is the simulator's own link."""
+    """Bytes on the heap, garbage gone. `board`: how much of it is the simulator's own link and this module."""
     gc.collect()
     out.field("live", gc.mem_alloc())
     out.field("free", gc.mem_free())
-    out.field("board", st.board.heap)
+    out.field("board", st.board.heap + _code)
 
 
 def _entry(st, request):
@@ -167,3 +169,5 @@ def _ready(st, request, out):
 
 
 _COMMANDS = {"state": _state, "heap": _heap, "get": _get, "set": _set, "ready": _ready}
+gc.collect()
+_code = gc.mem_alloc() - _code

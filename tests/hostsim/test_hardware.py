@@ -46,7 +46,10 @@ def test_no_energy_is_lost_to_rounding(hardware, clock):
     assert hardware.outlet(1).wh == 11_040
 
 
-@pytest.mark.parametrize(("load", "offer", "current"), [(16_000, 32_000, 16_000), (32_000, 10_000, 10_000), (0, 9000, 0)])
+@pytest.mark.parametrize(
+    ("load", "offer", "current"),
+    [(16_000, 32_000, 16_000), (32_000, 10_000, 10_000), (0, 9000, 0)],
+)
 def test_the_ev_draws_what_it_likes_of_what_is_offered(hardware, load, offer, current):
     charge(hardware, offer)
     hardware.draw(1, load)

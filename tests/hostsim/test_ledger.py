@@ -10,7 +10,16 @@ def stamp(second: int) -> str:
     return f"2026-11-20T03:{second // 60:02}:{second % 60:02}Z"
 
 
-def event(seq: int, kind: str = "Updated", *, tx: str = "T1", at: int | None = None, wh=None, evse=1, **more) -> dict:
+def event(
+    seq: int,
+    kind: str = "Updated",
+    *,
+    tx: str = "T1",
+    at: int | None = None,
+    wh=None,
+    evse=1,
+    **more,
+) -> dict:
     time = stamp(seq if at is None else at)
     payload = {
         "eventType": kind,
@@ -35,7 +44,11 @@ def problems(*events, all_ended=False) -> list[str]:
 
 
 def story(tx: str = "T1", **more) -> list[dict]:
-    return [event(0, "Started", tx=tx, **more), event(1, tx=tx, **more), event(2, "Ended", tx=tx, **more)]
+    return [
+        event(0, "Started", tx=tx, **more),
+        event(1, tx=tx, **more),
+        event(2, "Ended", tx=tx, **more),
+    ]
 
 
 def test_a_sound_story_has_no_problems():
@@ -81,7 +94,10 @@ def test_what_is_lost_is_counted():
     assert ledger.lost() == 1
 
 
-@pytest.mark.parametrize(("offline", "at", "sound"), [(False, 0, False), (True, 0, True), (True, 59, False), (False, 59, True)])
+@pytest.mark.parametrize(
+    ("offline", "at", "sound"),
+    [(False, 0, False), (True, 0, True), (True, 59, False), (False, 59, True)],
+)
 def test_offline_says_not_delivered_in_the_connection_it_was_made_in(offline, at, sound):
     ledger = Ledger()
     more = {"offline": True} if offline else {}

@@ -49,7 +49,12 @@ def test_a_call_and_its_answer(tap, traffic):
     send(tap, DOWN, [3, "1", NOW])
     call, answer = traffic.messages
     assert (call.direction, call.kind, call.action, call.faults) == (UP, 2, "Heartbeat", [])
-    assert (answer.direction, answer.kind, answer.action, answer.payload) == (DOWN, 3, "Heartbeat", NOW)
+    assert (answer.direction, answer.kind, answer.action, answer.payload) == (
+        DOWN,
+        3,
+        "Heartbeat",
+        NOW,
+    )
     assert traffic.faults == []
 
 

@@ -36,8 +36,8 @@ def live(unit):
             journal = Journal(nor, clock, lambda n: bytes(range(n)))
             kept = Settings(store)
             clock.synced = False
-            count = max([count] + [payload[0] for _, payload in journal.replay()])
-            journal.checkpoint = lambda write: write(bytes((count, boot)))
+            count = max([count] + [payload[0] for kind, payload in journal.replay() if kind >= 8])
+            journal.checkpoint = lambda write: write(b"open")
             nor.cut_power(60, ("nothing", "half", "bits", "all")[boot % 4], random)
             while True:
                 count = (count + 1) % 250
@@ -74,7 +74,7 @@ def live(unit):
     print(journal.counts(), store.bytes_programmed)
     digest = hashlib.sha256(nor.image)
     digest.update(store.image)
-    print("".join(["%02x" % byte for byte in digest.digest()]))
+    print(digest.digest().hex())
 
 
 for unit in (1, 8, 16, 32):

@@ -38,10 +38,10 @@ def test_values_are_what_they_were():
     assert kept.empty and kept.get(7) is None and kept.get(7, 42) == 42
     kept.put(*[(number, value) for number, value in enumerate(VALUES)])
     assert not kept.empty
-    for kept in (kept, Settings(nor)):
+    for each in (kept, Settings(nor)):
         for number, value in enumerate(VALUES):
-            assert kept.get(number) == value
-            assert type(kept.get(number)) is type(value)
+            assert each.get(number) == value
+            assert type(each.get(number)) is type(value)
 
 
 def test_what_does_not_change_is_not_written():
@@ -78,7 +78,7 @@ def test_a_factory_reset_leaves_nothing_in_the_flash():
     nor = Nor(8192)
     kept = Settings(nor)
     for number in range(300):
-        kept.put((1, "hunter%d" % number), (2, number))
+        kept.put((1, f"hunter{number}"), (2, number))
     kept.clear()
     assert kept.empty and kept.get(1) is None
     assert Settings(nor).empty

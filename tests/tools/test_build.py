@@ -188,12 +188,20 @@ def test_variants_are_built_beside_each_other():
     assert len(values["EVSES"]) == 2
 
 
+def test_values_that_nobody_reads_are_not_shipped():
+    ready = {
+        "a.py": "def f(profile):\n    return profile.USED\n",
+        "t.py": "USED = 1\nUNUSED = 2\n",
+    }
+    assert build._used(ready, "t.py") == "USED = 1\n"
+
+
 LOOK = """
 import sys
 from milliamp.storage.device_model import Model
 import tables.model, tables.profile
 model = Model(tables.model.MODEL, {}, None)
-print(model.find("evse", None, 1, 0, "power", None) >= 0, tables.profile.BOARD)
+print(model.find("evse", None, 1, 0, "power", None) >= 0, tables.profile.MODEL)
 """
 
 
@@ -208,7 +216,7 @@ def run(lane, out, tmp_path):
 
 def test_the_image_loads_on_64_bits(tmp_path):
     result = run(lane64(), build.build("sim"), tmp_path)
-    assert (result.stdout, result.stderr) == ("True sim\n", "")
+    assert (result.stdout, result.stderr) == ("True Sim\n", "")
 
 
 def test_the_mapped_image_loads_on_32_bits(tmp_path):
@@ -216,4 +224,4 @@ def test_the_mapped_image_loads_on_32_bits(tmp_path):
     if lane is None:
         pytest.skip("there is no 32-bit lane on this machine")
     result = run(lane, build.build("sim"), tmp_path)
-    assert (result.stdout, result.stderr) == ("True sim\n", "")
+    assert (result.stdout, result.stderr) == ("True Sim\n", "")

@@ -38,7 +38,7 @@ class Board:
 
 class Clock:
     def text(self, seconds):
-        return "2000-01-01T00:00:%02dZ" % seconds
+        return f"2000-01-01T00:00:{seconds:02d}Z"
 
 
 class Tables:
@@ -70,7 +70,7 @@ class Station:
 
     async def connect(self, port, **options):
         return await websocket.connect(
-            "ws://127.0.0.1:%d/CS%%201" % port,
+            f"ws://127.0.0.1:{port}/CS%201",
             "ocpp2.0.1",
             self.rpc.receive,
             self.rpc.transmit,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.wire.jsonio import Reader
+from milliamp.wire.jsonreader import Reader
 
 LEAVES = st.one_of(
     st.none(),
@@ -74,7 +74,9 @@ def rebuilt(r: Reader, at: int):
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]), SPACES, st.sampled_from([1, 3, 10**6]))
 def test_reads_what_json_reads(value, ascii_only, indent, spaces, steps):
-    text = b" " + spaces + json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode() + spaces
+    text = (
+        b" " + spaces + json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode() + spaces
+    )
     r, good = reader(text, b'"]}1', steps)
     assert good == (depth(value) <= 12)
     if good:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milliamp.wire import schema
-from milliamp.wire.jsonio import Reader
+from milliamp.wire.jsonreader import Reader
 from tools import schemas
 
 MISSING, TYPE, VALUE, UNKNOWN = schema.MISSING, schema.TYPE, schema.VALUE, schema.UNKNOWN

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.wire.jsonio import Reader, Writer
+from milliamp.wire.jsonreader import Reader
+from milliamp.wire.jsonwriter import Writer
 
 HEAD = 8
 VALUES = st.recursive(

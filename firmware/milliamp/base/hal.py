@@ -1,8 +1,9 @@
 # What a board implements. This is the integrator's page and the longest-lived promise of the project.
 #
 # Everything here is called from the one asyncio thread. Inputs are polled every `scan_ms`; an
-# interrupt handler may set an attribute that the next poll reads and must do nothing else. Apart
-# from the calls marked "may block", a method returns at once.
+# interrupt handler may set an attribute that the next poll reads and must do nothing else. The first
+# `scan` comes before any input is asked for. Apart from the calls marked "may block", a method returns
+# at once.
 
 VERSION = 1
 
@@ -21,7 +22,7 @@ class Board:
         def card(self): return self.reader.poll()
         def contactor(self, evse, closed): self.relay.value(closed)
         def offer(self, evse, milliamps): self.cp.duty(milliamps)
-        def flash(self, region): return flash.Partition("ocpp", region)
+        def flash(self, region): return flash.Slice(self.partition, *FLASH[region])
         def reboot(self): machine.reset()
         def watchdog(self): self.wdt.feed()
         def network(self): return self.wlan.isconnected()
@@ -32,7 +33,8 @@ class Board:
 
     # --- inputs -----------------------------------------------------------------------------------
     def scan(self) -> None:
-        """Called before each poll of the inputs: read slow hardware once, here."""
+        """Called before each poll of the inputs: read slow hardware once, here. May block for the few ms
+        of a small flash write."""
 
     def cable(self, evse: int) -> int:
         """The connector whose cable is plugged into an EV, 0 for none."""
@@ -71,7 +73,8 @@ class Board:
 
     # --- outputs ----------------------------------------------------------------------------------
     def contactor(self, evse: int, closed: bool) -> None:
-        """Close or open the contactor. Opening must work whatever else happens."""
+        """Close or open the contactor. Opening must work whatever else happens; once it is open the call
+        may block for the few ms of a small flash write."""
 
     def offer(self, evse: int, milliamps: int) -> None:
         """The current offered to the EV (control pilot duty cycle); 0: none, steady +12 V."""

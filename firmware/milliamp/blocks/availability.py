@@ -131,8 +131,8 @@ def station_state(st, index, connector):
 
 def evse_state(st, index, connector):
     """EVSE.AvailabilityState: of its connectors, the one in use."""
-    status = st.evses[index - 1].status
-    return _STATUSES[1 if 1 in status else min(status)]
+    states = list(st.evses[index - 1].status)
+    return _STATUSES[evse.OCCUPIED if evse.OCCUPIED in states else min(states)]
 
 
 def connector_state(st, index, connector):

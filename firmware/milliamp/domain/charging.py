@@ -89,6 +89,7 @@ def init(st) -> None:
         e.tx = tx
         e.authorized = tx.authorized
         e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
+    st.board.scan()
     for e in st.evses:
         st.board.contactor(e.index, False)
         evse.scan(st, e)
@@ -362,7 +363,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER) ->
     if points & _POWER_PATH:
         if e.locked != e.cable and not _lock(st, e):
             return
-        st.board.offer(e.index, 32000)
+        st.board.offer(e.index, st.profile.CURRENTS[e.index - 1])
         if points & _ENERGY_TRANSFER:
             _contactor(st, e, True)
     elif not e.authorized and e.locked:

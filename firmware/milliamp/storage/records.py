@@ -12,12 +12,13 @@ from micropython import const
 
 from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED
 
-_HEADER = "<2sBBIIIIHHI"  # and the CRC-32 of these 28 bytes
+# Magic, version, unit, generation, first number, acked, erase count, span, count, spare, CRC-32.
+_HEADER = "<2sBBIIIIHHII"
 _HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the unit is
 _MAGIC = b"mA"
 _VERSION = const(1)
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
-_FAR = const(0x3FFFFFFF)
+_FAR = const(0x3FFFFFFF)  # above all generations and numbers
 _ENOSPC = const(28)
 _EFBIG = const(27)
 _EINVAL = const(22)
@@ -45,6 +46,7 @@ class Records:
         self._generations = array("I", bytes(flash.size // flash.sector * 4))  # by place; 0: free
         self._retired = []  # places that failed since the start
         self._spare = -1  # the place that is erased and waits, -1 for none
+        self._erased = -1  # the place that was erased last: they take turns
         self._free = 0  # free places when they were last counted
         self._mark = None  # the record that was last the oldest pending one
         self.wear = 0  # erase count of the youngest sector
@@ -119,17 +121,18 @@ class Records:
         takes. For idle moments; an append does it itself if it must."""
         if self._spare >= 0 or self._at < self._sector // 2 or not self._reclaim():
             return False
-        self._erase()
+        try:
+            self._erase()
+        except OSError:
+            pass  # an append will find out
         return True
 
     def renew(self) -> None:
-        """Begin a new sector and erase all free ones: what was dropped is gone from the flash too."""
+        """Begin a new sector and erase the others that are done with: nothing dropped is left there."""
         self._reclaim()
         self._open()
-        self._reclaim()
-        for place, generation in enumerate(self._generations):
-            if not generation and place != self._spare:
-                self._flash.erase(place * self._sector)
+        for _ in range(self._reclaim()):
+            self._erase()
 
     def size(self, length: int) -> int:
         """Bytes that a record takes whose payload has `length` bytes."""
@@ -144,19 +147,13 @@ class Records:
             following = self._after(generation)
             # Behind the last record a closed sector may hold one whose append failed.
             limit = self.next if following < 0 else self._start(following)[2]
-            damaged = False
             while True:
                 size, kind, payload = self._read(place, at, generation)
                 numbered = kind >= _FIRST_DELIVERED
                 if not size or (numbered and number >= limit):
                     break
                 if payload is not None:
-                    damaged = False
                     yield (place, at, number), kind, payload
-                elif damaged:
-                    break  # two in a row: the length was not to be trusted
-                else:
-                    damaged = True
                 at += size
                 if numbered:
                     number += 1
@@ -177,6 +174,7 @@ class Records:
                     self._place = place
                     self.next = header[4]
                     self.acked = header[5]
+        self._erased = self._place
         if self._place < 0:
             return
         end = _HEADER_SIZE
@@ -202,24 +200,24 @@ class Records:
             self._flash.read(place * self._sector, header)
         except OSError:
             return None
-        if header[:2] != _MAGIC or crc32(memoryview(header)[:28]) != _u32(header, 28):
-            return None
-        return struct.unpack_from(_HEADER, header)
+        fields = struct.unpack(_HEADER, header)
+        return fields if fields[0] == _MAGIC and fields[10] == crc32(header[:28]) else None
 
     def _start(self, place):
         # The mark of a sector's first record.
         first = bytearray(4)
         self._flash.read(place * self._sector + 8, first)
-        return place, _HEADER_SIZE, _u32(first, 0)
+        return place, _HEADER_SIZE, struct.unpack("<I", first)[0]
 
     def _after(self, generation):
-        # The place of the next younger sector, -1 when there is none.
+        # The place of the next younger sector, -1 when there is none. (No enumerate: its tuples are
+        # garbage, and this runs for every record that is read.)
         found = -1
-        lowest = 0
-        for place, other in enumerate(self._generations):
-            if other > generation and (found < 0 or other < lowest):
+        lowest = _FAR
+        for place in range(len(self._generations)):
+            if generation < self._generations[place] < lowest:
                 found = place
-                lowest = other
+                lowest = self._generations[place]
         return found
 
     def _is_erased(self, at):
@@ -284,27 +282,26 @@ class Records:
             self._place = self._spare
             self._spare = -1
             self._at = _HEADER_SIZE
-            self._generation += (
-                1  # never used again, even if this fails: the header may have landed
-            )
+            self._generation += 1
             try:
                 self._on_open(self._write_opening)
-                self._commit()
-                return
+                return self._commit()
             except Exception as error:
-                if isinstance(error, OSError):
-                    self._retired.append(self._place)  # this place failed: try another one
+                # The header may have landed all the same: the number is used up, and so is the old
+                # sector, because what it got now would be younger than this one.
+                failed = self._place
                 self._place = old
                 self._at = self._sector
                 if not isinstance(error, OSError):
                     raise
+                self._retired.append(failed)
 
     def _commit(self):
         # From here on the sector exists.
         header = bytearray(_HEADER_SIZE)
-        fields = (self._generation, self.next, self.acked, self.wear, 1, 0xFFFF, 0)
+        fields = (self._generation, self.next, self.acked, self.wear, 1, 0xFFFF, 0, 0)
         struct.pack_into(_HEADER, header, 0, _MAGIC, _VERSION, self._flash.unit, *fields)
-        struct.pack_into("<I", header, 28, crc32(memoryview(header)[:28]))
+        struct.pack_into("<I", header, 28, crc32(header[:28]))
         self._flash.program(self._place * self._sector, header)
         self._generations[self._place] = self._generation
         self._free -= 1
@@ -314,7 +311,7 @@ class Records:
         # erase leaves cells that read as erased today and not tomorrow.
         places = len(self._generations)
         for step in range(1, places + 1):
-            place = (self._place + step) % places
+            place = (self._erased + step) % places
             if not self._generations[place] and place not in self._retired:
                 header = self._header(place)
                 try:
@@ -323,7 +320,7 @@ class Records:
                     self._retired.append(place)
                     continue
                 self.wear = header[6] + 1 if header else max(self.wear, 1)
-                self._spare = place
+                self._spare = self._erased = place
                 return
         raise OSError(_ENOSPC)
 
@@ -339,8 +336,8 @@ class Records:
             if self._mark and self._mark[0] == oldest:
                 self._mark = None
         self._free = 0
-        for place, generation in enumerate(self._generations):
-            if not generation and place not in self._retired:
+        for place in range(len(self._generations)):
+            if not self._generations[place] and place not in self._retired:
                 self._free += 1
         return self._free
 
@@ -348,7 +345,3 @@ class Records:
         # Numbers that are missing below the oldest pending record were damaged in the flash.
         self.damaged += number - self.acked
         self.acked = number
-
-
-def _u32(buf, at):
-    return struct.unpack_from("<I", buf, at)[0]

@@ -21,7 +21,8 @@ from milliamp.base.counts import (
     _TIMEOUTS,
 )
 from milliamp.wire import schema
-from milliamp.wire.jsonio import Reader, Writer
+from milliamp.wire.jsonreader import Reader
+from milliamp.wire.jsonwriter import Writer
 from milliamp.wire.websocket import HEAD, ConnectionClosed
 
 # How a call of ours ended.
@@ -71,6 +72,7 @@ class Rpc:
         self._ws = None
         self._prefix = "%04x" % int.from_bytes(st.board.random(2), "big")
         self._count = 0
+        self._messages = 0  # received and handled: odd while one is in our hands
         # The call of ours that is open:
         self._id = ""  # empty when no answer is awaited
         self._action = ""
@@ -149,40 +151,48 @@ class Rpc:
         self._done.set()
 
     # --- the receive loop -----------------------------------------------------------------------------
-    async def run(self, ws) -> None:
+    async def run(self, ws, alive=None) -> None:
         """Serve a connection until it ends: raises ConnectionClosed, which says how. Then the socket is
-        closed, an open call has ended as DOWN, and the next connection may be served."""
+        closed, an open call has ended as DOWN, and the next connection may be served.
+
+        `alive()` is called about once a second, except while one message keeps the loop for longer."""
         st = self._st
         self._ws = ws
-        watch = asyncio.create_task(self._watch(ws, asyncio.current_task()))
+        self._messages = 0
+        watch = asyncio.create_task(self._watch(ws, asyncio.current_task(), alive))
         try:
             while True:
-                await self._on_message(ws, await ws.recv())
+                size = await ws.recv()
+                self._messages += 1
+                await self._on_message(ws, size)
+                self._messages += 1
         except ConnectionClosed as e:
             if e.code == 1006:
                 st.counters[_LINK_LOSSES] += 1
             raise
         except asyncio.CancelledError:
-            if not watch.done():
+            if not ws.dead:  # not by `_watch`, then
                 raise
             st.counters[_LINK_LOSSES] += 1
-            raise ConnectionClosed(1006, "lost: the peer fell silent")
+            raise ConnectionClosed(1006, ws.dead)
         finally:
             watch.cancel()
             self._ws = None
-            if self._sender:
-                self._sender.cancel()
+            pass
             if self._outcome == _PENDING:
                 self._finish(DOWN)
             await ws.release()
 
-    async def _watch(self, ws, reader):
+    async def _watch(self, ws, reader, alive):
         # Time: our open call, pings, what the peer owes us.
         board = self._st.board
         then = board.ticks()
-        alive = True
-        while alive:
+        messages = 0
+        while True:
             await asyncio.sleep_ms(self.tick_ms)
+            if alive and not (self._messages & 1 and self._messages == messages):
+                alive()
+            messages = self._messages
             now = board.ticks()
             if self._id:
                 self._left_ms -= ticks_diff(now, then)
@@ -191,9 +201,10 @@ class Rpc:
                     self._finish(TIMEOUT)
             then = now
             try:
-                alive = await ws.keep(now)
+                if not await ws.keep(now):
+                    break
             except ConnectionClosed:
-                alive = False
+                break
         reader.cancel()
 
     async def _on_message(self, ws, size):

@@ -56,6 +56,7 @@ class WebSocket:
         self.ping_s = 0  # seconds between our pings, 0 for none; may be changed at any time
         self.patience_ms = 30000  # how long the peer may owe us a pong or the rest of a message
         self.sinks = None  # names of long strings to take out of messages, see `wire.sift`
+        self.dead = ""  # why we gave the connection up, once we have
         # About the message that `recv` returned:
         self.oversize = False  # it was too long, only its first bytes were kept
         self.binary = False
@@ -72,7 +73,6 @@ class WebSocket:
         self._partial = False  # in the middle of a message of the peer
         self._pinged = False  # our ping is unanswered
         self._closing = False  # our Close has left
-        self._dead = ""  # why we gave it up
         self._got = 0  # bytes received since progress was last seen
         self._ticks = None
         self._owed_ms = 0
@@ -226,8 +226,8 @@ class WebSocket:
         else:
             self._owed_ms += passed
             if self._owed_ms > (_CLOSE_MS if self._closing else self.patience_ms):
-                self._dead = self._dead or "no pong, or half a message"
-        if self._dead:
+                self.dead = self.dead or "no pong, or half a message"
+        if self.dead:
             return False
         self._ping_ms += passed
         if self.ping_s and self._ping_ms >= self.ping_s * 1000 and not self.lock.locked():
@@ -239,7 +239,7 @@ class WebSocket:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a Close, once. The connection ends when the peer answers, or soon after if it does not:
         whoever is in `recv` sees ConnectionClosed."""
-        if not self._closing and not self._dead:
+        if not self._closing and not self.dead:
             self._closing = True
             self._owed_ms = 0
             data = reason.encode()[:123]
@@ -255,7 +255,7 @@ class WebSocket:
     async def release(self) -> None:
         """Close the socket, when nobody receives and every sender has been cancelled or will see
         ConnectionClosed: a socket must not be closed while a task waits for it."""
-        self._dead = self._dead or "closed"
+        self.dead = self.dead or "closed"
         async with self.lock:
             try:
                 self._stream.close()
@@ -278,15 +278,15 @@ class WebSocket:
         raise ConnectionClosed(code, reason)
 
     def _write(self, data):
-        if self._dead:
-            raise ConnectionClosed(1006, self._dead)
+        if self.dead:
+            raise ConnectionClosed(1006, self.dead)
         try:
             self._stream.write(data)
         except OSError as e:
             self._give_up("lost: %r" % e)
 
     def _give_up(self, why):
-        self._dead = why
+        self.dead = why
         raise ConnectionClosed(1006, why)
 
 

@@ -1,0 +1,393 @@
+"""An ESP32 and the charger around it, as far as the board's drivers can tell: pins, pilot line, card reader, meter
+pulses, NVS, partition, Wi-Fi. `Chip.modules()` are the modules of MicroPython that stand for it."""
+
+import struct
+import types
+from random import Random
+
+LEVELS = {"A": 12000, "B": 9000, "C": 6000, "D": 3000, "E": 0}  # mV of the positive half
+
+
+class Reset(Exception):
+    """The controller restarted."""
+
+
+class Chip:
+    """Everything outside the firmware. Time stands still but for `ms`, and 61 to 79 us for each sample."""
+
+    def __init__(self, seed: int = 0):
+        self.random = Random(seed)
+        self.us = 0
+        self.ms = 1000
+        self.levels = {}  # pin: level that the world puts there
+        self.pulls = {}
+        self.driven = {}  # pin: level that the chip puts there
+        self.on_output = {}  # pin: function of the level
+        self.handlers = {}
+        self.duty = {}  # pin: duty_u16
+        self.adc = {}  # pin: function of nothing, mV
+        self.spi = None
+        self.nvs = {}
+        self.nvs_open = {}  # written, not committed
+        self.nvs_commits = 0
+        self.nvs_broken = False
+        self.flash = {"milliamp": bytearray(b"\xff" * 0x40000)}
+        self.wlan = Wlan()
+        self.watchdog = None
+        self.fed = 0
+        self.cause = 1
+        self.time = 0
+        self.unique = bytes.fromhex("24a16057b3c4")
+
+    def modules(self) -> dict:
+        return {"machine": machine(self), "esp32": esp32(self), "network": network(self)}
+
+    def power_cut(self) -> None:
+        self.nvs_open.clear()
+        self.handlers.clear()
+        self.driven.clear()
+        self.duty.clear()
+
+    def pulse(self, pin: int, times: int = 1) -> None:
+        for _ in range(times):
+            self.handlers[pin](None)
+
+    def level(self, pin: int) -> int:
+        return self.levels.get(pin, self.pulls.get(pin) or 0)
+
+
+class Line:
+    """The pilot line: an EV's state, its diode, and noise, as the ADC sees it at 1300 + 1000 mV for 0 and 12 V."""
+
+    def __init__(self, chip: Chip, pwm: int = 25, adc: int = 34):
+        self.chip = chip
+        self.pwm = pwm
+        self.ev = "A"
+        self.diode = True
+        self.noise = 0  # mV, standard deviation
+        self.spikes = 0  # a spike in so many samples
+        chip.adc[adc] = self.sample
+
+    def millivolts(self) -> int:
+        if self.ev == "F":
+            return -12000
+        high = self.chip.us % 1000 * 65535 < self.chip.duty[self.pwm] * 1000
+        if high:
+            return LEVELS[self.ev]
+        if self.ev == "E":
+            return 0
+        return -12000 if self.diode else -LEVELS[self.ev]
+
+    def sample(self) -> int:
+        random = self.chip.random
+        self.chip.us += random.randrange(61, 80)
+        line = self.millivolts() + int(random.gauss(0, self.noise))
+        if self.spikes and not random.randrange(self.spikes):
+            line = random.choice((-12500, 12500))
+        return 1300 + line * 1000 // 12000
+
+
+def machine(chip):
+    class Pin:
+        IN, OUT, PULL_UP, PULL_DOWN, IRQ_FALLING = 1, 3, 2, 0, 2
+
+        def __init__(self, number, mode=None, pull=None, value=None):
+            self.number = number
+            self.mode = mode
+            if pull is not None:
+                if number >= 34:
+                    raise ValueError("pins 34~39 do not have pull-up or pull-down circuitry")
+                chip.pulls[number] = 1 if pull == self.PULL_UP else 0
+            if value is not None:
+                self.value(value)
+
+        def value(self, level=None):
+            if level is None:
+                return (chip.driven if self.mode == self.OUT else {}).get(
+                    self.number, chip.level(self.number)
+                )
+            chip.driven[self.number] = int(bool(level))
+            chip.on_output.get(self.number, lambda level: None)(int(bool(level)))
+
+        def irq(self, handler, trigger):
+            chip.handlers[self.number] = handler
+
+    class Signal:
+        def __init__(self, pin, invert=False):
+            self.pin = pin
+            self.invert = invert
+
+        def value(self, on=None):
+            if on is None:
+                return self.pin.value() ^ self.invert
+            self.pin.value(bool(on) ^ self.invert)
+
+        def on(self):
+            self.value(1)
+
+        def off(self):
+            self.value(0)
+
+    class PWM:
+        def __init__(self, pin, freq, duty_u16):
+            assert freq == 1000
+            self.pin = pin
+            self.duty_u16(duty_u16)
+
+        def duty_u16(self, duty):
+            assert isinstance(duty, int) and 0 <= duty <= 65535
+            chip.duty[self.pin.number] = duty
+
+    class ADC:
+        ATTN_11DB = 3
+
+        def __init__(self, pin, atten):
+            assert 32 <= pin.number <= 39, "the other converter does not work beside Wi-Fi"
+            self.read_uv = lambda: chip.adc[pin.number]() * 1000
+
+    class SPI:
+        def __init__(self, bus, baudrate, sck, mosi, miso):
+            self.answer = 0
+
+        def write(self, data):
+            chip.spi.write(data[0] >> 1, data[1])
+
+        def write_readinto(self, data, into):
+            into[1] = chip.spi.read(data[0] >> 1 & 0x3F)
+
+    class WDT:
+        def __init__(self, timeout):
+            chip.watchdog = timeout
+
+        def feed(self):
+            chip.fed += 1
+
+    class RTC:
+        def datetime(self, given):
+            chip.datetime = given
+
+    def reset():
+        raise Reset
+
+    def idle():
+        chip.ms += 1
+
+    return types.SimpleNamespace(
+        Pin=Pin,
+        Signal=Signal,
+        PWM=PWM,
+        ADC=ADC,
+        SPI=SPI,
+        WDT=WDT,
+        RTC=RTC,
+        reset=reset,
+        idle=idle,
+        reset_cause=lambda: chip.cause,
+        unique_id=lambda: chip.unique,
+        PWRON_RESET=1,
+        HARD_RESET=2,
+        WDT_RESET=3,
+        DEEPSLEEP_RESET=4,
+        SOFT_RESET=5,
+    )
+
+
+def esp32(chip):
+    class NVS:
+        def __init__(self, namespace):
+            assert namespace == "milliamp"
+
+        def _get(self, key, kind):
+            value = {**chip.nvs, **chip.nvs_open}.get(key)
+            if not isinstance(value, kind):
+                raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
+            return value
+
+        def get_i32(self, key):
+            return self._get(key, int)
+
+        def get_blob(self, key, buf):
+            value = self._get(key, bytes)
+            buf[: len(value)] = value
+            return len(value)
+
+        def set_i32(self, key, value):
+            assert len(key) <= 15
+            struct.pack("<i", value)
+            if chip.nvs_broken:
+                raise OSError(-4357)
+            chip.nvs_open[key] = value
+
+        def commit(self):
+            chip.nvs.update(chip.nvs_open)
+            chip.nvs_open.clear()
+            chip.nvs_commits += 1
+
+    class Partition:
+        TYPE_DATA = 1
+
+        def __init__(self, data):
+            self.data = data
+
+        @classmethod
+        def find(cls, kind, label):
+            return [cls(chip.flash[label])] if label in chip.flash else []
+
+        def readblocks(self, block, buf, offset=0):
+            at = block * 4096 + offset
+            buf[:] = self.data[at : at + len(buf)]
+
+        def writeblocks(self, block, buf, offset=None):
+            assert offset is not None  # without, the block would be erased
+            at = block * 4096 + offset
+            self.data[at : at + len(buf)] = buf
+
+        def ioctl(self, op, arg):
+            if op == 4:
+                return len(self.data) // 4096
+            if op == 5:
+                return 4096
+            assert op == 6
+            self.data[arg * 4096 : arg * 4096 + 4096] = b"\xff" * 4096
+            return 0
+
+    return types.SimpleNamespace(NVS=NVS, Partition=Partition)
+
+
+class Wlan:
+    """The driver's own rules: no second connect while one is under way."""
+
+    IF_STA = PM_NONE = 0
+
+    def __init__(self):
+        self.calls = []
+        self.state = 1000
+        self.settings = {}
+        self.busy = 0  # so many calls of connect fail
+
+    def __call__(self, interface):
+        return self
+
+    def active(self, on):
+        self.calls.append("active")
+
+    def config(self, **settings):
+        self.settings.update(settings)
+
+    def connect(self, ssid, key):
+        self.calls.append("connect")
+        if self.busy:
+            self.busy -= 1
+            raise OSError("Wifi Internal Error")
+        if self.state in (1001, 1010):
+            raise OSError("Wifi Internal Error")
+        self.state = 1001
+        self.joins = (ssid, key)
+
+    def disconnect(self):
+        self.calls.append("disconnect")
+        self.state = 1000
+
+    def isconnected(self):
+        return self.state == 1010
+
+    def status(self):
+        return self.state
+
+
+def network(chip):
+    return types.SimpleNamespace(WLAN=chip.wlan, STAT_CONNECTING=1001)
+
+
+class Card:
+    """An ISO 14443 A card with 4, 7 or 10 bytes of UID."""
+
+    def __init__(self, uid: str):
+        self.uid = bytes.fromhex(uid)
+        self.level = 0
+
+    def part(self) -> bytes:
+        start = 3 * self.level
+        rest = self.uid[start:]
+        part = rest[:4] if len(rest) == 4 else b"\x88" + rest[:3]
+        return part + bytes((part[0] ^ part[1] ^ part[2] ^ part[3],))
+
+    def answer(self, frame: bytes, bits: int) -> bytes:
+        if bits == 7:
+            self.level = 0
+            return b"\x44\x00"
+        if frame[0] != 0x93 + 2 * self.level:
+            return b""
+        if frame[1:] == b"\x20":
+            return self.part()
+        assert frame[1] == 0x70 and crc_a(frame) == b"\0\0" and frame[2:7] == self.part()
+        last = len(self.uid) == 4 + 3 * self.level
+        self.level += 1
+        sak = bytes((0x20 if last else 0x04,))
+        return sak + crc_a(sak)
+
+
+def crc_a(data: bytes) -> bytes:
+    """Written otherwise than the driver's: over a frame with its CRC it is zero."""
+    crc = 0x6363
+    for byte in data:
+        byte ^= crc & 0xFF
+        byte = (byte ^ byte << 4) & 0xFF
+        crc = (crc >> 8 ^ byte << 8 ^ byte << 3 ^ byte >> 4) & 0xFFFF
+    return struct.pack("<H", crc)
+
+
+class Reader:
+    """The register model of an MFRC522 with the cards in its field."""
+
+    def __init__(self):
+        self.cards = []
+        self.garble = None  # function of an answer
+        self.hung = False
+        self.power_on()
+
+    def power_on(self):
+        self.registers = bytearray(64)
+        self.fifo = bytearray()
+        self.pending = 0
+
+    def write(self, register, value):
+        if register == 0x01 and value == 0x0F:
+            self.power_on()
+            self.hung = False
+        elif register == 0x04:
+            self.registers[4] = 0
+        elif register == 0x09:
+            self.fifo.append(value)
+        elif register == 0x0A and value & 0x80:
+            self.fifo.clear()
+        else:
+            self.registers[register] = value
+            if register == 0x0D and value & 0x80 and self.registers[1] == 0x0C:
+                self.transceive(value & 7)
+
+    def read(self, register):
+        if register == 0x09:
+            return self.fifo.pop(0)
+        if register == 0x0A:
+            return len(self.fifo)
+        if register == 0x04 and self.pending:
+            self.pending -= 1  # takes its time
+            return 0
+        return self.registers[register]
+
+    def transceive(self, bits):
+        if self.hung or not self.registers[0x14] & 3 or self.registers[0x2A] != 0x80:
+            return
+        frame = bytes(self.fifo)
+        self.fifo.clear()
+        answers = {card.answer(frame, bits) for card in self.cards} - {b""}
+        self.pending = 0 if bits else 3
+        self.registers[6] = 0
+        if not answers:
+            self.registers[4] = 0x01
+            return
+        self.registers[4] = 0x20
+        self.registers[6] = 0x08 if len(answers) > 1 else 0
+        answer = answers.pop()
+        self.fifo += self.garble(answer) if self.garble else answer

@@ -1,0 +1,875 @@
+"""The drivers of `esp32_generic` against a model of the chip and the charger around it."""
+
+import contextlib
+import importlib
+import sys
+import time
+import types
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tools import BOARDS, ROOT, build
+from tools import profile as profiles
+
+from .esp32 import Card, Chip, Line, Reader, Reset, crc_a
+
+FOLDER = BOARDS / "esp32_generic"
+MODULES = [file.stem for file in FOLDER.glob("*.py")]
+FAKED = ["machine", "esp32", "network"]
+RING = 0x3FFFFFFF
+
+CONTACTOR, SENSE, RESIDUAL, METER, BUTTON = 26, 39, 36, 27, 21
+LOCK_CLOSE, LOCK_OPEN, LOCK_SENSE = 32, 33, 13
+RED, GREEN, BLUE = 17, 16, 4
+OPEN_SOCKET = 3300  # mV at the proximity contact
+
+
+@contextlib.contextmanager
+def imported(chip):
+    """The board's modules, imported anew over the modules of that chip."""
+    kept = {name: sys.modules.pop(name, None) for name in MODULES + FAKED}
+    sys.modules.update(chip.modules())
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield types.SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name, module in kept.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+
+
+with imported(Chip()) as PURE:  # for what needs no chip
+    pass
+
+
+class Charger:
+    """The board on its chip, and a hand on the charger."""
+
+    def __init__(self, chip, module, profile):
+        self.chip = chip
+        self.module = module
+        self.profile = profile
+        self.start()
+
+    def start(self):
+        """Power on."""
+        self.module.time = types.SimpleNamespace(
+            time=lambda: self.chip.time,
+            gmtime=lambda s: tuple(time.gmtime(s + 946684800))[:8],
+        )
+        self.module.ESP32Board.ticks = lambda board: self.chip.ms & RING
+        self.board = self.module.make(self.profile)
+        return self.board
+
+    def run(self, ms):
+        """Let the control task poll for so long."""
+        for _ in range(0, ms, self.board.scan_ms):
+            self.chip.ms += self.board.scan_ms
+            self.board.scan()
+
+    @property
+    def pilot(self):
+        return chr(self.board.pilot(1))
+
+    @property
+    def live(self):
+        return bool(self.chip.driven[CONTACTOR])
+
+    def charge(self, milliamps=16000):
+        """Plug in an EV that charges."""
+        self.chip.line.ev = "B"
+        self.run(200)
+        self.board.offer(1, milliamps)
+        self.chip.line.ev = "C"
+        self.run(200)
+        self.board.contactor(1, True)
+
+
+@pytest.fixture(scope="module")
+def board_tables():
+    return (build.tables("esp32_generic") / "tables" / "profile.py").read_text()
+
+
+@pytest.fixture
+def chip():
+    chip = Chip()
+    chip.line = Line(chip)
+    chip.adc[35] = lambda: 3300 * 220 // (220 + 330)  # a cable for 32 A
+    chip.spi = chip.reader = Reader()
+    chip.levels[LOCK_SENSE] = 1
+    chip.on_output[LOCK_CLOSE] = lambda on: on and chip.levels.update({LOCK_SENSE: 0})
+    chip.on_output[LOCK_OPEN] = lambda on: on and chip.levels.update({LOCK_SENSE: 1})
+    chip.on_output[CONTACTOR] = lambda on: chip.levels.update({SENSE: on})
+    return chip
+
+
+@pytest.fixture
+def modules(chip):
+    with imported(chip) as modules:
+        yield modules
+
+
+@pytest.fixture
+def profile(board_tables):
+    profile = types.ModuleType("profile")
+    exec(board_tables, profile.__dict__)
+    return profile
+
+
+@pytest.fixture
+def charger(chip, modules, profile):
+    return Charger(chip, modules.board, profile)
+
+
+# --- control pilot ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("milliamps", "percent"),
+    [
+        (6000, 10),
+        (10000, 16.67),
+        (16000, 26.67),
+        (32000, 53.33),
+        (51000, 85),
+        (63000, 89.2),
+        (80000, 96),
+    ],
+)
+def test_duty_cycle_of_an_offer(modules, milliamps, percent):
+    assert modules.pilot.duty(milliamps) * 100 / 65536 == pytest.approx(percent, abs=0.02)
+
+
+@given(st.integers(0, 100000))
+@settings(max_examples=200)
+def test_an_ev_never_reads_more_than_is_offered(milliamps):
+    """As IEC 61851-1 has the EV read it, to a bit of the duty cycle."""
+    duty = PURE.pilot.duty
+    percent = (duty(milliamps) - 1) * 100 / 65536
+    if milliamps < 6000:
+        assert duty(milliamps) == 65535
+    else:
+        assert (percent * 600 if percent <= 85 else (percent - 64) * 2500) <= milliamps
+        assert 6553 <= duty(milliamps) <= 62915
+        assert duty(milliamps) * 15625 < 1 << 30  # a small integer on the chip
+
+
+@pytest.mark.parametrize("milliamps", [0, 6000, 16000, 32000, 63000])
+@pytest.mark.parametrize("ev", "ABCDEF")
+@pytest.mark.parametrize("noise", [0, 250])
+def test_pilot_state(chip, modules, milliamps, ev, noise):
+    pilot = modules.pilot.Pilot(25, 34, 1300, 2300, True)
+    pilot.offer(milliamps)
+    chip.line.ev, chip.line.noise = ev, noise
+    for _ in range(4):
+        pilot.scan()
+    assert chr(pilot.state) == ev
+    assert pilot.wants == (ev in "CD")
+
+
+def test_nothing_offered_is_a_steady_voltage(charger, chip):
+    charger.board.offer(1, 16000)
+    assert 0 < chip.duty[25] < 65535
+    charger.board.offer(1, 0)
+    assert chip.duty[25] == 65535
+
+
+def test_an_ev_without_a_diode_is_an_error_and_opens_the_contactor(charger, chip):
+    charger.charge()
+    assert charger.live
+    chip.line.diode = False
+    charger.run(75)
+    assert charger.pilot == "E"
+    assert not charger.live
+    assert charger.board.cable(1) == 1  # nobody unplugged it
+
+
+def test_an_ev_without_a_diode_that_only_waits(charger, chip):
+    chip.line.ev, chip.line.diode = "B", False
+    charger.board.offer(1, 16000)
+    charger.run(200)
+    assert charger.pilot == "E"
+
+
+def test_one_spike_in_each_scan_is_not_a_plateau(modules, chip):
+    pilot = modules.pilot.Pilot(25, 34, 1300, 2300, False)
+    pilot.offer(16000)
+    chip.line.ev = "C"
+    samples = []
+
+    def sample():
+        samples.append(None)
+        return 2350 if len(samples) == 2 else chip.line.sample()
+
+    chip.adc[34] = sample
+    for _ in range(6):
+        samples.clear()
+        pilot.scan()
+    assert pilot.wants
+
+
+def test_the_diode_cannot_be_judged_without_oscillation(charger, chip):
+    chip.line.ev, chip.line.diode = "B", False
+    charger.run(200)
+    assert charger.pilot == "B"
+
+
+def test_a_bouncing_plug_changes_nothing_until_it_rests(charger, chip):
+    seen = []
+    for ev in "ABABAABBABAB":
+        chip.line.ev = ev
+        charger.run(25)
+        seen.append(charger.pilot)
+    assert set(seen) == {"A"}
+    chip.line.ev = "B"
+    charger.run(100)
+    assert charger.pilot == "B"
+
+
+def test_one_bad_scan_does_not_interrupt_charging(charger, chip):
+    charger.charge()
+    for _ in range(20):
+        chip.line.ev = "B"
+        charger.run(25)
+        chip.line.ev = "C"
+        charger.run(25)
+    assert charger.live and charger.pilot == "C"
+
+
+def test_spikes_on_the_line_do_not_interrupt_charging(charger, chip):
+    charger.charge()
+    chip.line.spikes, chip.line.noise = 100, 200
+    for _ in range(400):
+        charger.run(25)
+        assert charger.live
+
+
+@pytest.mark.parametrize("ending", ["B", "A", "E", "F", "AB", "BEA"])
+def test_the_contactor_opens_within_100_ms_of_the_ev_stopping(charger, chip, ending):
+    """Whatever the states that the way leads through."""
+    charger.charge()
+    for n in range(3):
+        chip.line.ev = ending[n % len(ending)]
+        charger.run(25)
+    assert not charger.live
+
+
+def test_an_ev_that_needs_ventilation(charger, chip, profile):
+    chip.line.ev = "D"
+    charger.run(200)
+    assert charger.pilot == "B"
+    charger.board.contactor(1, True)
+    assert not charger.live
+    profile.PINS = {**profile.PINS, "ventilated": True}
+    charger.start()
+    charger.run(200)
+    assert charger.pilot == "D"
+    charger.board.contactor(1, True)
+    assert charger.live
+
+
+def test_inputs_are_settled_before_the_first_scan(charger, chip):
+    """The station resumes transactions with them."""
+    chip.line.ev = "C"
+    board = charger.start()
+    assert chr(board.pilot(1)) == "C" and board.cable(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("ohms", "milliamps"),
+    [(1500, 13000), (680, 20000), (220, 32000), (100, 32000), (30, 0), (10**6, 0)],
+)
+def test_the_cable_limits_the_offer(charger, chip, ohms, milliamps):
+    """100 ohm allow 63 A, the EVSE only has 32."""
+    chip.adc[35] = lambda: 3300 * ohms // (ohms + 330)
+    charger.board.offer(1, 80000)
+    charger.run(100)
+    assert charger.board.measure(1, "Current.Offered", 0) == milliamps
+    assert chip.duty[25] == PURE.pilot.duty(milliamps)
+
+
+def test_a_tethered_cable_has_no_proximity_contact(charger, chip, profile):
+    profile.PINS = {**profile.PINS, "proximity_adc": -1}
+    charger.start().offer(1, 25000)
+    assert charger.board.measure(1, "Current.Offered", 0) == 25000
+
+
+# --- contactor and faults ---------------------------------------------------------------------------
+
+
+def test_the_contactor_stays_open_without_an_ev_that_asks(charger, chip):
+    chip.line.ev = "B"
+    charger.run(200)
+    charger.board.contactor(1, True)
+    assert not charger.live
+
+
+def test_a_welded_contactor_is_a_fault_for_good(charger, chip):
+    chip.on_output[CONTACTOR] = lambda on: on and chip.levels.update({SENSE: 1})
+    charger.charge()
+    charger.run(1000)
+    assert charger.board.fault(1) is None
+    charger.board.contactor(1, False)
+    charger.run(400)
+    assert charger.board.fault(1) is None  # it may take its time
+    charger.run(300)
+    assert charger.board.fault(1) == "ContactorWelded"
+    chip.line.ev = "A"
+    chip.levels[SENSE] = 0
+    charger.run(1000)
+    assert charger.board.fault(1) == "ContactorWelded"
+    charger.charge()
+    assert not charger.live
+
+
+def test_a_contactor_that_does_not_close_tries_again_with_the_next_ev(charger, chip):
+    chip.on_output.pop(CONTACTOR)
+    charger.charge()
+    charger.run(700)
+    assert charger.board.fault(1) == "ContactorFailed" and not charger.live
+    charger.board.contactor(1, True)
+    assert not charger.live  # no chatter
+    chip.line.ev = "A"
+    charger.run(200)
+    assert charger.board.fault(1) is None
+
+
+def test_feedback_is_trusted_for_longer_than_ticks_can_count(charger, chip):
+    charger.charge()
+    for _ in range(30):
+        chip.ms += RING // 8
+        charger.run(25)
+    assert charger.board.fault(1) is None and charger.live
+
+
+def test_residual_current_opens_at_once_and_holds_until_unplugged(charger, chip):
+    charger.charge()
+    chip.levels[RESIDUAL] = 1
+    charger.run(25)
+    assert not charger.live and charger.board.fault(1) == "ResidualCurrent"
+    chip.levels[RESIDUAL] = 0
+    charger.run(1000)
+    charger.board.contactor(1, True)
+    assert not charger.live and charger.board.fault(1) == "ResidualCurrent"
+    chip.line.ev = "A"
+    charger.run(200)
+    assert charger.board.fault(1) is None
+
+
+def test_a_trip_that_stays_is_a_fault_without_an_ev_too(charger, chip):
+    chip.levels[RESIDUAL] = 1
+    charger.run(1000)
+    assert charger.board.fault(1) == "ResidualCurrent"
+    chip.levels[RESIDUAL] = 0
+    charger.run(50)
+    assert charger.board.fault(1) is None
+
+
+def test_a_pilot_that_cannot_be_measured_is_a_fault(charger, chip):
+    charger.charge()
+
+    def broken():
+        raise OSError(-258)
+
+    sample, chip.adc[34] = chip.adc[34], broken
+    charger.run(25)
+    assert not charger.live and charger.board.fault(1) == "ControlPilot"
+    chip.adc[34] = sample
+    charger.run(25)
+    assert charger.board.fault(1) is None
+
+
+def test_stop_button_bounces_and_reports_once(charger, chip):
+    board = charger.board
+    for level in (0, 1, 0, 1, 0):
+        chip.levels[BUTTON] = level
+        charger.run(25)
+        assert not board.stop_button(1)
+    charger.run(100)
+    assert board.stop_button(1)
+    charger.run(1000)
+    assert not board.stop_button(1)  # still held
+    chip.levels[BUTTON] = 1
+    charger.run(100)
+    chip.levels[BUTTON] = 0
+    charger.run(100)
+    assert board.stop_button(1)
+
+
+# --- lock and lamp ----------------------------------------------------------------------------------
+
+
+def test_lock_moves_until_its_switch_tells(charger, chip):
+    before = chip.ms
+    assert charger.board.lock(1, 1, True)
+    assert chip.levels[LOCK_SENSE] == 0
+    assert charger.board.lock(1, 1, False)
+    assert chip.ms - before < 800
+    assert chip.driven[LOCK_CLOSE] == chip.driven[LOCK_OPEN] == 0
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_stuck_lock_is_told_within_its_pulse(charger, chip, locked):
+    chip.on_output.clear()
+    chip.levels[LOCK_SENSE] = 1 if locked else 0
+    before = chip.ms
+    assert not charger.board.lock(1, 1, locked)
+    assert 400 <= chip.ms - before <= 410
+    assert chip.driven[LOCK_CLOSE] == chip.driven[LOCK_OPEN] == 0
+
+
+def test_a_lock_without_a_switch_gets_its_whole_pulse(charger, chip, profile):
+    profile.PINS = {**profile.PINS, "lock_sense": -1}
+    board = charger.start()
+    before = chip.ms
+    assert board.lock(1, 1, True)
+    assert chip.ms - before >= 400
+
+
+def test_lamp_shows_the_status(charger, chip):
+    colours = []
+    for status in range(5):
+        charger.board.indicate(1, status)
+        charger.run(25)
+        colours.append((chip.driven[RED], chip.driven[GREEN], chip.driven[BLUE]))
+    assert colours == [(0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0)]
+
+
+def test_a_lamp_of_one_colour_blinks(charger, chip, profile):
+    profile.PINS = {**profile.PINS, "lamp_red": -1, "lamp_blue": -1}
+    changes = []
+    for status in range(5):
+        charger.start().indicate(1, status)
+        seen = []
+        for _ in range(120):
+            charger.run(25)
+            seen.append(chip.driven[GREEN])
+        changes.append((seen[-1], sum(a != b for a, b in zip(seen, seen[1:]))))
+    available, occupied, reserved, unavailable, faulted = changes
+    assert available == (1, 0) and unavailable == (0, 0)
+    assert 4 <= occupied[1] == reserved[1] <= 7 < 20 <= faulted[1] <= 26
+
+
+# --- meter ------------------------------------------------------------------------------------------
+
+
+def test_the_register_shows_only_what_flash_holds(charger, chip):
+    charger.charge()
+    shown = []
+    for _ in range(35):
+        chip.pulse(METER)
+        charger.run(500)
+        shown.append(charger.board.energy(1))
+    assert set(shown) == {0, 10, 20, 30}
+    assert chip.nvs_commits == 3
+    charger.board.contactor(1, False)
+    assert charger.board.energy(1) == 35 and chip.nvs["wh1"] == 35
+
+
+@given(
+    st.lists(
+        st.sampled_from(["pulse", "many", "scan", "open", "close", "cut", "broken", "mended"]),
+        max_size=60,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_the_register_never_falls_nor_invents(steps):
+    chip = Chip()
+    pin = types.SimpleNamespace(
+        irq=lambda handler, trigger: chip.handlers.update({METER: handler})
+    )
+
+    def start():
+        return PURE.meter.Meter(pin, chip.modules()["esp32"].NVS("milliamp"), "wh1", 2000, 10)
+
+    meter, shown, pulses, lost = start(), 0, 0, 0
+    for step in steps:
+        if step in ("pulse", "many"):
+            times = 1 if step == "pulse" else 70
+            chip.pulse(METER, times)
+            pulses += times
+        elif step == "scan":
+            chip.ms += 25
+            meter.scan(chip.ms)
+        elif step == "open":
+            meter.stop()
+            if not chip.nvs_broken:
+                assert meter.register == (pulses - lost) // 2
+        elif step == "cut":
+            chip.power_cut()
+            meter = start()
+            lost = pulses - meter.register * 2
+        elif step in ("broken", "mended"):
+            chip.nvs_broken = step == "broken"
+        assert shown <= meter.register <= pulses // 2
+        assert meter.register == chip.nvs.get("wh1", 0)
+        shown = meter.register
+
+
+@pytest.mark.parametrize("watts", [100, 1400, 7360, 22000])
+def test_power_from_the_time_between_pulses(charger, chip, watts):
+    charger.charge()
+    spacing = 3600000 // watts
+    due = chip.ms + spacing
+    for _ in range(max(20000, 4 * spacing) // 25):
+        charger.run(25)
+        while due <= chip.ms:
+            chip.pulse(METER)
+            due += spacing
+    measure = charger.board.measure
+    assert measure(1, "Power.Active.Import", 0) == pytest.approx(watts, rel=0.05)
+    assert measure(1, "Current.Import", 0) == measure(1, "Power.Active.Import", 0) * 1000 // 230
+    assert measure(1, "Current.Import", 1) == measure(1, "Current.Import", 0)
+    assert measure(1, "Current.Import", 2) is None
+
+
+def test_power_falls_while_pulses_stay_away_and_ends_with_the_contactor(charger, chip):
+    charger.charge()
+    for _ in range(20):
+        charger.run(500)
+        chip.pulse(METER)
+    assert charger.board.measure(1, "Power.Active.Import", 0) > 7000
+    charger.run(36000)
+    assert 90 <= charger.board.measure(1, "Power.Active.Import", 0) <= 110
+    charger.board.contactor(1, False)
+    assert charger.board.measure(1, "Power.Active.Import", 0) == 0
+
+
+def test_a_register_that_cannot_be_stored_is_a_fault(charger, chip):
+    charger.charge()
+    chip.nvs_broken = True
+    chip.pulse(METER, 10)
+    charger.run(50)
+    assert charger.board.fault(1) == "EnergyMeter" and not charger.live
+    chip.nvs_broken = False
+    charger.run(50)
+    assert charger.board.fault(1) is None and charger.board.energy(1) == 10
+
+
+def test_what_is_not_measured_is_none(charger):
+    for measurand in ("Voltage", "SoC", "Temperature"):
+        assert charger.board.measure(1, measurand, 0) is None
+
+
+# --- card reader ------------------------------------------------------------------------------------
+
+
+def poll(charger, ms):
+    cards = []
+    for _ in range(0, ms, 25):
+        charger.chip.ms += 25
+        card = charger.board.card()
+        if card is not None:
+            cards.append(card)
+    return cards
+
+
+@pytest.mark.parametrize("uid", ["04A1B2C3", "04112233445566", "04112233445566778899"])
+def test_a_card_is_reported_once(charger, chip, uid):
+    assert poll(charger, 500) == []
+    chip.reader.cards = [Card(uid)]
+    assert poll(charger, 5000) == [(uid, "ISO14443", 0)]
+    chip.reader.cards = []
+    assert poll(charger, 1500) == []
+    chip.reader.cards = [Card(uid)]
+    assert poll(charger, 1000) == [(uid, "ISO14443", 0)]
+
+
+def test_a_card_at_the_edge_of_the_field_is_still_one(charger, chip):
+    card = Card("04A1B2C3")
+    seen = []
+    for n in range(40):
+        chip.reader.cards = [card] if n % 3 else []
+        seen += poll(charger, 200)
+    assert len(seen) == 1
+
+
+def test_another_card_is_another_presentation(charger, chip):
+    chip.reader.cards = [Card("04A1B2C3")]
+    seen = poll(charger, 300)
+    chip.reader.cards = [Card("DEADBEEF")]
+    seen += poll(charger, 300)
+    assert [uid for uid, _, _ in seen] == ["04A1B2C3", "DEADBEEF"]
+
+
+def test_two_cards_are_none(charger, chip):
+    chip.reader.cards = [Card("04A1B2C3"), Card("DEADBEEF")]
+    assert poll(charger, 2000) == []
+
+
+@pytest.mark.parametrize(
+    "garble",
+    [
+        lambda answer: answer[:-1],
+        lambda answer: answer + b"\0",
+        lambda answer: bytes((answer[0] ^ 1,)) + answer[1:],
+        lambda answer: b"",
+    ],
+)
+def test_a_garbled_answer_is_no_card(charger, chip, garble):
+    chip.reader.cards = [Card("04112233445566")]
+    chip.reader.garble = garble
+    assert poll(charger, 500) == []
+    chip.reader.garble = None
+    assert len(poll(charger, 500)) == 1
+
+
+def test_a_reader_that_hangs_is_started_again(charger, chip):
+    chip.reader.hung = True
+    chip.reader.cards = [Card("04A1B2C3")]
+    assert len(poll(charger, 2000)) == 1
+    chip.reader.power_on()  # a brown-out of the reader only: it knows nothing any more
+    chip.reader.cards = [Card("DEADBEEF")]
+    assert len(poll(charger, 2000)) == 1
+
+
+def test_no_reader_no_cards(charger, profile):
+    profile.PINS = {**profile.PINS, "reader_cs": -1}
+    charger.start()
+    assert poll(charger, 100) == []
+
+
+@given(st.binary(max_size=20))
+def test_crc_a(data):
+    assert PURE.mfrc522.crc(data) == crc_a(data)
+
+
+# --- the controller ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [(1, "PowerUp"), (2, "Unknown"), (3, "Watchdog"), (4, "PowerUp"), (5, "LocalReset")],
+)
+def test_reset_cause(charger, chip, cause, reason):
+    chip.cause = cause
+    assert charger.board.reset_cause() == reason
+
+
+def test_the_clock_is_unknown_until_it_was_set(charger, chip):
+    assert charger.board.rtc() is None
+    charger.board.set_rtc(848461886)
+    assert chip.datetime == (2026, 11, 20, 4, 3, 51, 26, 0)
+    chip.time = 848461886
+    assert charger.board.rtc() == 848461886
+
+
+def test_the_watchdog_starts_with_its_first_meal(charger, chip):
+    assert chip.watchdog is None
+    charger.board.watchdog()
+    charger.board.watchdog()
+    assert chip.watchdog == 30000 and chip.fed == 2
+
+
+def test_reboot_opens_the_contactor_and_keeps_the_register(charger, chip):
+    charger.charge()
+    chip.pulse(METER, 7)
+    with pytest.raises(Reset):
+        charger.board.reboot()
+    assert not charger.live and chip.nvs["wh1"] == 7
+
+
+def test_flash_is_a_slice_of_the_partition(charger, chip, profile):
+    settings = charger.board.flash("settings")
+    assert (settings.size, settings.sector, settings.unit) == (0x4000, 4096, 16)
+    settings.program(4096, b"0123456789abcdef")
+    assert chip.flash["milliamp"][0x21000:0x21010] == b"0123456789abcdef"
+    buf = bytearray(4)
+    settings.read(4106, buf)
+    assert buf == b"abcd"
+    settings.erase(4096)
+    assert chip.flash["milliamp"] == b"\xff" * 0x40000
+    assert charger.board.flash("journal").size == 0x20000
+    with pytest.raises(OSError, match="no flash region logs"):
+        charger.board.flash("logs")
+    chip.flash["milliamp"] = bytearray(0x10000)
+    with pytest.raises(ValueError, match="flash"):
+        charger.board.flash("journal")
+    del chip.flash["milliamp"]
+    with pytest.raises(OSError, match="no partition milliamp"):
+        charger.board.flash("journal")
+
+
+def test_the_chip_gives_serial_number_and_identity(charger, profile):
+    assert profile.SERIAL == profile.IDENTITY == "24A16057B3C4"
+
+
+def test_what_the_factory_wrote_comes_first(charger, chip, profile):
+    from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+
+    assert charger.board.factory() == []
+    chip.nvs.update(url=b"wss://csms.example/", identity=b"CP-7", password=b"secret")
+    chip.nvs.update(serial=b"SN-7", ssid=b"yard", key=b"swordfish")
+    profile.SERIAL = ""
+    board = charger.start()
+    assert dict(board.factory()) == {
+        _CSMS_URL: "wss://csms.example/",
+        _IDENTITY: "CP-7",
+        _PASSWORD: "secret",
+    }
+    assert profile.SERIAL == "SN-7"
+    join(charger, 3)
+    assert chip.wlan.joins == ("yard", "swordfish")
+
+
+# --- Wi-Fi ------------------------------------------------------------------------------------------
+
+
+def join(charger, seconds):
+    for _ in range(seconds):
+        charger.chip.ms += 1000
+        up = charger.board.network()
+    return up
+
+
+@pytest.fixture
+def yard(charger, profile):
+    profile.NETWORK = {"ssid": "yard", "password": "swordfish"}
+    charger.start()
+    return charger
+
+
+def test_without_a_network_name_nothing_is_started(charger, chip):
+    assert not join(charger, 5) and chip.wlan.calls == []
+
+
+def test_wifi_joins(yard, chip):
+    assert not join(yard, 3)
+    assert chip.wlan.calls == ["active", "connect"]
+    assert chip.wlan.settings["reconnects"] == 0
+    chip.wlan.state = 1010
+    assert join(yard, 1)
+
+
+def test_wifi_never_connects_while_connecting(yard, chip):
+    assert not join(yard, 100)  # an access point that does not answer
+    calls = chip.wlan.calls[1:]
+    assert calls[:4] == ["connect", "disconnect"] * 2
+    assert 6 <= len(calls) <= 12
+
+
+def test_wifi_tries_again_after_a_refusal_and_after_a_loss(yard, chip):
+    join(yard, 3)
+    chip.wlan.state = 202  # wrong password
+    join(yard, 3)
+    assert chip.wlan.calls == ["active", "connect", "disconnect", "connect"]
+    chip.wlan.state = 1010
+    assert join(yard, 1)
+    chip.wlan.state = 200  # beacons are missing
+    join(yard, 3)
+    assert chip.wlan.calls[-2:] == ["disconnect", "connect"]
+
+
+def test_a_busy_driver_is_asked_again(yard, chip):
+    chip.wlan.busy = 2
+    assert not join(yard, 10)
+    chip.wlan.state = 1010
+    assert join(yard, 1)
+
+
+# --- the profile ------------------------------------------------------------------------------------
+
+
+def test_two_evses_have_pins_of_their_own(charger, chip, profile):
+    profile.EVSES, profile.CURRENTS, profile.PHASES = (("cType2",),) * 2, (32000,) * 2, (1, 3)
+    profile.PINS = {
+        "pilot_pwm": [25, 14],
+        "pilot_adc": [34, 33],
+        "contactor": [26, 12],
+        "meter": [27, 15],
+        "ventilated": False,
+    }
+    second = Line(chip, 14, 33)
+    board = charger.start()
+    second.ev = "C"
+    charger.run(200)
+    assert [chr(board.pilot(evse)) for evse in (1, 2)] == ["A", "C"]
+    board.contactor(2, True)
+    assert (chip.driven[26], chip.driven[12]) == (0, 1)
+    chip.pulse(15, 5)
+    board.contactor(2, False)
+    assert (board.energy(1), board.energy(2)) == (0, 5)
+    assert board.measure(2, "Current.Import", 0) == 0
+    assert board.measure(2, "Current.Import", 1) is None
+
+
+@pytest.mark.parametrize("missing", ["pilot_pwm", "pilot_adc", "contactor", "meter"])
+def test_a_pin_that_must_be_there(charger, profile, missing):
+    profile.PINS = {**profile.PINS}
+    del profile.PINS[missing]
+    with pytest.raises(ValueError, match=f"needs {missing} for EVSE 1"):
+        charger.start()
+
+
+def test_a_misspelt_pin_is_not_ignored(charger, profile):
+    profile.PINS = {**profile.PINS, "residual_curent": 36}
+    with pytest.raises(ValueError, match="no use for residual_curent"):
+        charger.start()
+
+
+def test_half_a_lock_is_not_fitted_by_accident(charger, profile):
+    profile.PINS = {**profile.PINS, "lock_open": -1}
+    with pytest.raises(ValueError, match="needs lock_open for EVSE 1"):
+        charger.start()
+
+
+def test_the_least_charger(charger, chip, profile):
+    needed = ("pilot_pwm", "pilot_adc", "contactor", "meter")
+    profile.PINS = {name: pin for name, pin in profile.PINS.items() if name in needed}
+    board = charger.start()
+    charger.charge()
+    assert charger.live
+    board.indicate(1, 4)
+    assert board.lock(1, 1, True) and board.card() is None and board.fault(1) is None
+
+
+def test_more_connectors_than_the_board_has(charger, profile):
+    profile.EVSES = (("cType2", "sType2"),)
+    with pytest.raises(ValueError, match="one connector"):
+        charger.start()
+
+
+def test_the_page_for_integrators_shows_a_board_that_works(chip, modules, profile):
+    page = (ROOT / "docs" / "integrate.md").read_text()
+    source = page.split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(source, names)
+    board = names["make"](profile)
+    board.ticks = lambda: chip.ms
+    board.scan()
+    assert (board.cable(1), chr(board.pilot(1)), board.energy(1)) == (0, "A", 0)
+    chip.line.ev = "B"
+    for _ in range(6):
+        board.scan()
+    board.offer(1, 16000)
+    board.contactor(1, True)
+    assert board.cable(1) == 1 and chip.driven[CONTACTOR] == 1
+    assert board.flash("journal").size == 0x20000
+    board.watchdog()
+    assert not board.network()
+
+
+def test_the_page_names_every_row_of_pins():
+    page = (ROOT / "docs" / "integrate.md").read_text()
+    rows = profiles.load("esp32_generic").pins
+    assert [row for row in rows if f"`{row}`" not in page] == []
+
+
+def test_no_pin_is_used_twice():
+    pins = profiles.load("esp32_generic").pins
+    settings_rows = ("watchdog_ms", "reader_spi", "ventilated")
+    numbers = [
+        value
+        for name, value in pins.items()
+        if isinstance(value, int)
+        and name not in settings_rows
+        and not name.startswith(
+            ("meter_", "pilot_zero", "pilot_full", "proximity_pull", "lock_ms")
+        )
+    ]
+    assert len(numbers) == len(set(numbers)) > 15
+    assert not set(numbers) & {6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 12, 15}  # flash, console, strapping

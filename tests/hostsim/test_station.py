@@ -1,0 +1,257 @@
+"""The simulator with the real firmware in it."""
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from hostsim.errors import Trouble
+from hostsim.harness import CARD, rig, simulate
+from hostsim.traffic import UP
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = {"SampledDataCtrlr.TxUpdatedInterval": "15", "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1"}
+FAST["OCPPCommCtrlr.RetryBackOffRandomRange"] = "0"
+
+
+@simulate
+async def test_a_charge_from_plug_to_unplug():
+    async with rig(settings=FAST) as this:
+        await this.charging()
+        await this.csms.seen(
+            "TransactionEvent", lambda p: p["triggerReason"] == "MeterValuePeriodic"
+        )
+        await this.stopped()
+        await this.station.wait("status:Available")
+        await this.drained()
+        (tx,) = this.csms.ledger.transactions.values()
+        assert tx.ended
+        energy = this.hardware.outlet(1).wh
+        assert tx.registers()[-1] == energy > 0
+        assert this.problems(all_ended=True) == []
+
+
+@simulate
+async def test_a_fact_that_holds_is_not_missed_and_one_that_does_not_says_what_does():
+    async with rig() as this:
+        for fact in ("connected", "accepted", "unplugged", "unauthorized", "status:Available"):
+            await this.station.wait(fact, 30)
+        with pytest.raises(TimeoutError, match="EVSE 1 is Available"):
+            await this.station.wait("charging", 1)
+        with pytest.raises(ValueError, match="unknown fact"):
+            await this.station.wait("christmas")
+        await this.device.restart()
+        await this.station.wait("rebooted")
+        with pytest.raises(TimeoutError):
+            await this.station.wait("rebooted", 1)
+
+
+@simulate
+async def test_state_and_variables_behind_ocpps_back():
+    async with rig(evses=2, serial="SN-7") as this:
+        state = await this.station.state()
+        assert [evse["status"] for evse in state["evses"]] == [["Available"], ["Available"]]
+        assert state["connection"]["online"] is True
+        assert state["heap"]["live"] > 0
+        assert state["power"] == "on"
+        assert "calls" in state["counters"]
+        boot = await this.csms.seen("BootNotification")
+        assert boot["chargingStation"]["serialNumber"] == "SN-7"
+        assert await this.station.set("OCPPCommCtrlr", "HeartbeatInterval", "77") == "Accepted"
+        assert await this.station.get("OCPPCommCtrlr", "HeartbeatInterval") == "77"
+        assert (await this.station.set("TxCtrlr", "TxStartPoint", "Moon")).startswith("Rejected")
+        with pytest.raises(ValueError, match="unknown variable"):
+            await this.station.get("OCPPCommCtrlr", "Nothing")
+
+
+@simulate
+async def test_events_queue_while_the_network_is_away():
+    async with rig(settings=FAST) as this:
+        await this.station.set_network("off")
+        await this.station.wait("disconnected")
+        await this.station.set("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "true")
+        await this.charging()
+        await this.station.wait("queued")
+        await this.station.set_network("on")
+        await this.drained()
+        events = [event for tx in this.csms.ledger.transactions.values() for event in tx.events]
+        assert any(event.offline for event in events)
+        await this.stopped()
+        await this.drained()
+        assert this.problems(all_ended=True) == []
+
+
+@pytest.mark.parametrize("torn", ["nothing", "half", "bits", "all"])
+@simulate
+async def test_power_lost_in_a_flash_write(torn):
+    async with rig(settings=FAST) as this:
+        await this.charging()
+        this.device.cut_in_write(2, torn, random.Random(7))
+        await this.station.wait("power_lost", 120)
+        assert this.hardware.outlet(1).closed is False
+        await this.device.power_on()
+        await this.station.wait("rebooted")
+        await this.booted()
+        state = await this.station.watcher.snapshot()
+        if state["evses"][0]["transaction"]:
+            await this.station.wait("charging")
+            await this.stopped()
+        await this.drained()
+        assert this.problems(all_ended=True) == []
+        assert this.csms.ledger.lost() == 0
+
+
+@simulate
+async def test_a_reset_by_the_csms_restarts_the_firmware():
+    async with rig() as this:
+        assert (await this.call("Reset", {"type": "Immediate"}))["status"] == "Accepted"
+        await this.station.wait("rebooted", 60)
+        boot = await this.csms.seen("BootNotification", lambda p: p["reason"] == "RemoteReset")
+        assert boot
+        await this.booted()
+        assert this.device.boots == 2
+        assert this.problems() == []
+
+
+@simulate
+async def test_a_state_folder_keeps_flash_and_meter(tmp_path):
+    async with rig(state=tmp_path) as this:
+        await this.station.set("OCPPCommCtrlr", "OfflineThreshold", "123")
+        this.hardware.set_meter(1, 4711)
+        port = this.network.port
+    async with rig(state=tmp_path, wait=False) as this:
+        assert this.network.port == port
+        assert this.hardware.outlet(1).wh == 4711
+        await this.station.wait("unplugged")
+        assert await this.station.get("OCPPCommCtrlr", "OfflineThreshold") == "123"
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"board": "nowhere"}, "unknown board"),
+        ({"board": "esp32_generic"}, "real hardware"),
+        ({"evses": 99}, "evses"),
+        ({"settings": {"No.Thing": "1"}}, "unknown variable"),
+        ({"settings": {"OCPPCommCtrlr.HeartbeatInterval": "soon"}}, "integer"),
+        ({"password": "short"}, "16 to 40"),
+        ({"identity": "a:b"}, "colon"),
+        ({"state": Path("/dev/null/x")}, "state folder"),
+    ],
+)
+@simulate
+async def test_what_cannot_be_set_up_is_one_clear_line(options, word):
+    with pytest.raises(Trouble, match=word):
+        async with rig(**options):
+            pass
+
+
+class Program:
+    """`python -m hostsim station` as another program sees it."""
+
+    def __init__(self, *flags: str):
+        self.flags = flags
+        self._id = 0
+
+    async def __aenter__(self):
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hostsim", "station", *self.flags, cwd=ROOT, limit=1 << 20,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *_):
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def command(self, cmd: str, **args):
+        self._id += 1
+        self.process.stdin.write(
+            json.dumps({"id": self._id, "cmd": cmd, "args": args}).encode() + b"\n"
+        )
+        answer = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 60))
+        assert answer["id"] == self._id
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
+
+
+@simulate
+async def test_another_program_drives_a_station_on_somebody_elses_csms():
+    async with rig(power=False) as this:
+        url = this.csms.url()
+        flags = (
+            "--url",
+            url,
+            "--id",
+            "CS7",
+            "--speed",
+            "20",
+            "--set",
+            "SampledDataCtrlr.TxUpdatedInterval=15",
+        )
+        async with Program(*flags) as program:
+            await program.command("wait", fact="accepted", timeout=200)
+            assert this.csms.peer.id == "CS7"
+            await program.command("plug")
+            await program.command("card", token=CARD)
+            await program.command("wait", fact="charging")
+            frames = await program.command("frames", since=0)
+            assert frames[0]["direction"] == UP
+            state = await program.command("state")
+            assert state["evses"][0]["transaction"]["seqNo"] >= 1
+            await program.command("power", mode="cycle")
+            await program.command("wait", fact="rebooted")
+            assert "commands" in await program.command("help")
+            with pytest.raises(ValueError, match="unknown command"):
+                await program.command("fly")
+            assert await program.command("quit") is None
+            assert await program.process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--url", "http://localhost/"], b"ws://"),
+        (["--url", "ws://127.0.0.1:1/"], b"nobody answers"),
+        (["--url", "ws://127.0.0.1:1/", "--set", "nonsense"], b"Component.Variable=value"),
+    ],
+)
+@simulate
+async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
+    async with Program("--id", "CS1", "--speed", "20", *flags) as program:
+        out, err = await asyncio.wait_for(program.process.communicate(), 60)
+        assert program.process.returncode == 2
+        assert out == b""
+        assert word in err.strip().splitlines()[-1]
+        assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("csms", "flags", "word"),
+    [
+        ({"password": "0123456789abcdef"}, ["--password", "fedcba9876543210"], b"--password"),
+        ({"password": "0123456789abcdef"}, [], b"--password"),
+        ({"subprotocols": ("ocpp1.6",)}, [], b"ocpp2.0.1"),
+    ],
+)
+@simulate
+async def test_a_csms_that_will_not_have_the_station(csms, flags, word):
+    from hostsim.clock import SimClock
+    from hostsim.csms import Csms
+
+    other = Csms(SimClock(20), **csms)
+    await other.start()
+    try:
+        async with Program(
+            "--id", "CS1", "--url", other.url(), "--speed", "20", *flags
+        ) as program:
+            _, err = await asyncio.wait_for(program.process.communicate(), 60)
+            assert program.process.returncode == 2
+            assert word in err.strip().splitlines()[-1]
+    finally:
+        await other.stop()
