@@ -161,7 +161,7 @@ class Station:
                 for tick in self._ticking:
                     tick(self)
                 self.outbox.wake()
-                self.journal.prepare()
+                self.journal.prepare() or self.settings.prepare()
                 if self._reboot is not None:
                     await self._reboot_if_due()
             await asyncio.sleep_ms(board.scan_ms)

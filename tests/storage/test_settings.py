@@ -134,6 +134,7 @@ def test_power_cut_at_every_operation(unit, sector, sectors):
             st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=4),
             st.none() | st.tuples(st.integers(0, 3), st.sampled_from(TORN)),
         ),
+        min_size=15,
         max_size=60,
     ),
     seed=st.integers(0, 1000),

@@ -106,7 +106,9 @@ def breakages(holder, key, value, node):
     elif kind == "array" and node.get("minItems"):
         yield value.clear, MISSING
         if "maxItems" in node:
-            yield lambda: value.extend([value[0]] * node["maxItems"]), MISSING
+            most = node["maxItems"]
+            yield lambda: value.extend([value[0]] * (most - len(value))), None
+            yield lambda: value.extend([value[0]] * (most + 1 - len(value))), MISSING
     elif "enum" in node:
         for other in ("", value[:-1], value + "x", value.swapcase(), value + '"' + value):
             if other not in node["enum"]:

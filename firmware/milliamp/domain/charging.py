@@ -247,7 +247,10 @@ def _authorize(st, e, token, group, trigger):
     e.since = st.clock.ticks()
     step(st, e, trigger)
     if e.tx is not None and group:
-        st.journal.note(e.tx.checkpoint())
+        try:
+            st.journal.note(e.tx.checkpoint())
+        except OSError:
+            pass  # after a power cut the group is asked for again
 
 
 def deauthorize(st, e, trigger: int, reason: int) -> None:
@@ -466,6 +469,8 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, thin=False):
         thin=thin,
     )
     tx.begun = tx.begun or kind == _STARTED or bool(e.cable)
+    if samples:
+        tx.register = max(tx.register, st.board.energy(e.index))
     tx.authorized = e.authorized
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
@@ -500,4 +505,3 @@ def tick(st, e) -> None:
             if st.clock.since(e.sampled) >= interval * 1000:
                 e.sampled = st.clock.ticks()
             step(st, e, _METER_VALUE_PERIODIC)
-            e.tx.register = max(e.tx.register, st.board.energy(e.index))

@@ -16,6 +16,7 @@ from milliamp.domain.events import (
     _REMOTE_STOP,
     _STARTED,
     _STOP_AUTHORIZED,
+    _TRANSACTION_BEGIN,
 )
 from milliamp.domain.tokens import TOKEN_TYPES, token_hash
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
@@ -164,7 +165,7 @@ def counter_of(payload) -> int:
 def replay(st) -> list:
     """The transactions that were open when the journal was last written, at most one an EVSE."""
     open_txs = {}
-    for kind, payload in st.journal.replay():
+    for kind, time, payload in st.journal.replay():
         if kind == _OPEN_TX:
             tx = restore(payload)
             open_txs[tx.counter] = tx
@@ -173,6 +174,7 @@ def replay(st) -> list:
             tx = open_txs.get(event.counter)
             if event.kind == _STARTED:
                 open_txs[event.counter] = tx = Transaction(event.counter, event.evse)
+                tx.started = time
             if event.kind == _ENDED:
                 open_txs.pop(event.counter, None)
             elif tx is not None:
@@ -193,12 +195,12 @@ def _follow(tx, event):
             tx.token_hash = token_hash(event.token)
     elif event.trigger in (_STOP_AUTHORIZED, _REMOTE_STOP, _DEAUTHORIZED):
         tx.authorized = False
-    for _, _, mask in groups(event):
+    for context, _, mask in groups(event):
         tx.begun = True
         if mask & 1:  # the energy register comes first
-            register = event.number()
-            tx.start_register = tx.start_register or register
-            tx.register = max(tx.register, register)
+            tx.register = max(tx.register, event.number())
+            if context == _TRANSACTION_BEGIN:
+                tx.start_register = tx.register
         for _ in range(len(SLOTS)):
             mask >>= 1
             if mask & 1:

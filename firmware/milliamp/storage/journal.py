@@ -96,12 +96,13 @@ class Journal:
             yield kind, bytes(payload[_PREFIX_SIZE:])
 
     def replay(self):
-        """Yield (kind, payload) of the checkpoint and of the events and notes after it."""
+        """Yield (kind, time, payload) of the checkpoint and of the events and notes after it."""
         for kind, payload in self._records.newest():
             if kind == _OPEN_TX:
-                yield kind, bytes(payload)
+                yield kind, 0, bytes(payload)
             elif kind >= _FIRST_DELIVERED:
-                yield kind, self._split(payload)[2]
+                _, time, payload = self._split(payload)
+                yield kind, time, payload
 
     def note(self, payload) -> None:
         """Keep a new checkpoint of an open transaction: it changed in a way that no event tells."""

@@ -18,6 +18,7 @@ _HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the u
 _MAGIC = b"mA"
 _VERSION = const(1)
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
+_PIECE = const(96)  # bytes of a record that are read at once
 _FAR = const(0x3FFFFFFF)  # above all generations and numbers
 _ENOSPC = const(28)
 _EFBIG = const(27)
@@ -245,14 +246,30 @@ class Records:
                 if record != b"\xff\xff" and at + self.size(end - 2) <= self._sector:
                     size = self.size(end - 2)
                     kind = record[1] >> 4
-                    record = memoryview(bytearray(end + 3))
-                    self._flash.read(address, record)
-                    crc = record[end] | record[end + 1] << 8 | record[end + 2] << 16
-                    if crc == crc32(record[:end], generation) & 0xFFFFFF:
-                        payload = record[2:end]
+                    payload = self._payload(address, end, generation)
             except OSError:
                 pass
         return size, kind, payload
+
+    def _payload(self, address, end, generation):
+        # What a record of `end` bytes and a CRC carries, None when it is damaged.
+        if end > _PIECE and not self._is_sound(address, end, generation):
+            return None
+        record = memoryview(bytearray(end + 3))
+        self._flash.read(address, record)
+        if crc32(record[:end], generation) & 0xFFFFFF != _u24(record, end):
+            return None
+        return record[2:end]
+
+    def _is_sound(self, address, end, generation):
+        # The CRC, piece by piece: a length that a torn write left must not take heap.
+        piece = memoryview(bytearray(_PIECE))
+        for at in range(0, end, _PIECE):
+            part = piece[: min(_PIECE, end - at)]
+            self._flash.read(address + at, part)
+            generation = crc32(part, generation)
+        self._flash.read(address + end, piece[:3])
+        return generation & 0xFFFFFF == _u24(piece, 0)
 
     def _write(self, kind, payload, prefix=b""):
         split = 2 + len(prefix)
@@ -345,3 +362,7 @@ class Records:
         # Numbers that are missing below the oldest pending record were damaged in the flash.
         self.damaged += number - self.acked
         self.acked = number
+
+
+def _u24(buf, at):
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16

@@ -98,7 +98,9 @@ class Rpc:
         """
         ws = self._ws
         self._outcome = _PENDING
-        if ws is not None:
+        if ws is None:
+            await asyncio.sleep_ms(0)  # nobody who tries again may keep the others from running
+        else:
             self._count = self._count + 1 & 0xFFFFFF
             self._action = action
             self._answered = answered
@@ -178,7 +180,8 @@ class Rpc:
         finally:
             watch.cancel()
             self._ws = None
-            pass
+            if self._sender:
+                self._sender.cancel()
             if self._outcome == _PENDING:
                 self._finish(DOWN)
             await ws.release()
