@@ -227,7 +227,6 @@ class Csms:
         self._password = password
         self._subprotocols = subprotocols
         self._server = None
-        self._changed = asyncio.Condition()
         self._pulse: set[asyncio.Future] = set()
 
     async def start(self, port: int = 0) -> None:

@@ -18,6 +18,7 @@ from hostsim.link import Fact, Link
 
 _LOG_LINES = 2000
 _DEATH = "task died"  # what the firmware's supervisor says
+_TRACE = 10  # lines that explain it
 _DEAF_SECONDS = 20  # real seconds without a fed watchdog until the board resets
 _CRASHES = 5  # in a row, without a fact between them, until the board is given up
 
@@ -196,12 +197,12 @@ class Device:
     async def _kill(self) -> None:
         process, link = self._process, self.link
         self._process = self.link = None
+        if process is not None and process.returncode is None:
+            process.kill()  # before its socket closes: it must not notice
+            await process.wait()
         if link is not None:
             self._rtc = link.rtc
             link.close()
-        if process is not None and process.returncode is None:
-            process.kill()
-            await process.wait()
         self.hardware.released()
 
     def _lose_power(self) -> None:
@@ -241,8 +242,10 @@ class Device:
             text = line.decode("utf-8", "replace").rstrip()
             recent.append(text)
             self.log.append(text)
+            if link is not self.link:
+                continue  # last words of a process that is being killed
             if _DEATH in text:
-                self.crashes.append(text)
+                self.crashes.append("\n".join([*recent][-_TRACE:]))
             elif text.startswith("E "):
                 self.errors.append(text)
             for callback in self.on_log:

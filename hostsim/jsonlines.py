@@ -61,6 +61,8 @@ async def _answer(
         answer["result"] = await commands.run(station, request["cmd"], request.get("args") or {})
     except (ValueError, ConnectionError, TimeoutError, OSError) as error:
         answer["error"] = str(error) or type(error).__name__
+    except Exception as error:  # a bug of ours must not leave the other program waiting
+        answer["error"] = f"bug in {request['cmd']}: {error!r}"
     write(json.dumps(answer))
 
 

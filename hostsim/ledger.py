@@ -9,6 +9,7 @@ from hostsim.clock import unix_time
 _SLACK = (
     5  # seconds by which a station's clock and ours may differ around the start of a connection
 )
+_BEGIN = "Transaction.Begin"
 REGISTER = "Energy.Active.Import.Register"
 
 
@@ -59,9 +60,24 @@ class Transaction:
         return self.events[-1].payload["transactionInfo"] if self.events else {}
 
     def registers(self) -> list[float]:
-        """Every value of the energy register in Wh, by time."""
-        points = [point for event in self.events for point in readings(event.payload)]
-        return [value for _, value in sorted(points, key=lambda point: point[0])]
+        """The energy register in Wh as it went up: the begin, then what each event adds, oldest first.
+
+        An end that repeats the begin does not repeat it here; see `begins`.
+        """
+        values = self.begins()[:1]
+        for event in self.events:
+            points = [point for point in readings(event.payload) if point[2] != _BEGIN]
+            values += [wh for _, wh, _ in sorted(points, key=lambda point: point[0])]
+        return values
+
+    def begins(self) -> list[float]:
+        """Every value that an event gives as the begin: they must all be the same."""
+        return [
+            wh
+            for event in self.events
+            for _, wh, context in readings(event.payload)
+            if context == _BEGIN
+        ]
 
 
 class Ledger:
@@ -106,6 +122,8 @@ class Ledger:
             values = tx.registers()
             if any(later < earlier for earlier, later in zip(values, values[1:], strict=False)):
                 found.append(f"{tx.id}: the energy register falls: {values}")
+            if len(set(tx.begins())) > 1:
+                found.append(f"{tx.id}: it began with different registers: {tx.begins()}")
         return found
 
     def lost(self) -> int:
@@ -168,8 +186,8 @@ class Ledger:
             )
 
 
-def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """The (time, Wh) of every energy register in an event."""
+def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float, str]]:
+    """The (time, Wh, context) of every energy register in an event."""
     for sample in payload.get("meterValue", ()):
         for value in sample["sampledValue"]:
             if value.get("measurand", REGISTER) == REGISTER and "phase" not in value:
@@ -177,4 +195,5 @@ def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float]]:
                 factor = 10 ** unit.get("multiplier", 0) * (
                     1000 if unit.get("unit") == "kWh" else 1
                 )
-                yield unix_time(sample["timestamp"]), value["value"] * factor
+                context = value.get("context", "Sample.Periodic")
+                yield unix_time(sample["timestamp"]), value["value"] * factor, context

@@ -37,7 +37,7 @@ async def live(this, dice: random.Random) -> None:
 @simulate
 async def test_killed_at_random_moments(seed):
     dice = random.Random(seed)
-    async with rig(settings=FAST) as this:
+    async with rig(speed=40, settings=FAST) as this:
         await this.charging()
         for _ in range(KILLS):
             if dice.random() < 0.5:

@@ -105,15 +105,32 @@ def test_offline_says_not_delivered_in_the_connection_it_was_made_in(offline, at
     assert (ledger.problems() == []) == sound
 
 
-def test_registers_are_ordered_by_their_own_time():
-    """The end of a transaction repeats its begin: that is no falling register."""
-    end = event(1, "Ended", wh=900)
-    end["meterValue"].append({"timestamp": stamp(0), "sampledValue": [{"value": 100}]})
+def begin(wh: float, at: int = 0) -> dict:
+    return {
+        "timestamp": stamp(at),
+        "sampledValue": [{"value": wh, "context": "Transaction.Begin"}],
+    }
+
+
+@pytest.mark.parametrize(("repeated", "sound"), [(100, True), (150, False)])
+def test_an_end_may_repeat_the_begin_but_not_change_it(repeated, sound):
+    start, end = event(0, "Started"), event(2, "Ended", wh=900)
+    start["meterValue"] = [begin(100)]
+    end["meterValue"].append(begin(repeated, 1))
     ledger = Ledger()
-    ledger.record(event(0, "Started", wh=100))
+    for item in (start, event(1, wh=500), end):
+        ledger.record(item)
+    assert ledger.transactions["T1"].registers() == [100, 500, 900]
+    assert (ledger.problems() == []) == sound
+
+
+def test_samples_of_an_event_are_ordered_by_their_own_time():
+    end = event(9, "Ended", wh=900)
+    end["meterValue"].insert(0, {"timestamp": stamp(3), "sampledValue": [{"value": 300}]})
+    end["meterValue"].append({"timestamp": stamp(6), "sampledValue": [{"value": 600}]})
+    ledger = Ledger()
     ledger.record(end)
-    assert ledger.transactions["T1"].registers() == [100, 100, 900]
-    assert ledger.problems() == []
+    assert ledger.transactions["T1"].registers() == [300, 600, 900]
 
 
 def test_units_and_multipliers():

@@ -11,15 +11,26 @@ import pytest
 from hostsim.errors import Trouble
 from hostsim.harness import CARD, rig, simulate
 from hostsim.traffic import UP
+from tools import lane32
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = {"SampledDataCtrlr.TxUpdatedInterval": "15", "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1"}
 FAST["OCPPCommCtrlr.RetryBackOffRandomRange"] = "0"
 
 
+def lane(bits: int) -> dict:
+    """Options of a lane; skips where there is no such MicroPython."""
+    if bits == 64:
+        return {}
+    if lane32.lane32(fetch=False) is None:
+        pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one where it can")
+    return {"lane": 32, "heap": "64k"}
+
+
+@pytest.mark.parametrize("bits", [64, 32])
 @simulate
-async def test_a_charge_from_plug_to_unplug():
-    async with rig(settings=FAST) as this:
+async def test_a_charge_from_plug_to_unplug(bits):
+    async with rig(settings=FAST, **lane(bits)) as this:
         await this.charging()
         await this.csms.seen(
             "TransactionEvent", lambda p: p["triggerReason"] == "MeterValuePeriodic"

@@ -6,7 +6,7 @@ import time
 from array import array
 
 from milliamp.base.counts import _COUNTS
-from milliamp.wire import rpc, websocket
+from milliamp.wire import handshake, rpc
 
 
 class Log:
@@ -69,7 +69,7 @@ class Station:
         return self.refused
 
     async def connect(self, port, **options):
-        return await websocket.connect(
+        return await handshake.connect(
             f"ws://127.0.0.1:{port}/CS%201",
             "ocpp2.0.1",
             self.rpc.receive,

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from milliamp.wire import handshake, websocket
+from milliamp.wire import handshake
 from milliamp.wire.websocket import HandshakeError
 
 
@@ -42,7 +42,7 @@ def attempt(answer, then=b"", timeout_s=20, **options):
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             receive = bytearray(1024)
-            ws = await websocket.connect(
+            ws = await handshake.connect(
                 f"ws://127.0.0.1:{port}/ocpp/CS%201",
                 "ocpp2.1,ocpp2.0.1",
                 receive,
@@ -131,7 +131,7 @@ def test_nobody_there():
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        await websocket.connect(
+        await handshake.connect(
             f"ws://127.0.0.1:{port}", "x", bytearray(500), bytearray(50), bytes
         )
 

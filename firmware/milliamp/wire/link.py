@@ -62,7 +62,7 @@ class Link:
         st.bus.tell(_LINK, 0, 1)
         self.ping_again()
         try:
-            await st.rpc.run(self._socket)
+            await st.rpc.run(self._socket, lambda: st.progress(2))
         except ConnectionClosed as error:
             self.error = "%d %s" % (error.code, error.reason)
             st.log.info("connection closed: " + self.error)

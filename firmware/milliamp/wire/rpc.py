@@ -144,7 +144,7 @@ class Rpc:
             self._finish(ERROR)
             return
         w.finish()
-        ws.fragment(w.at, True)
+        ws.send(w.at, True)
         await ws.drain()
 
     def _finish(self, outcome):
@@ -197,14 +197,15 @@ class Rpc:
                 alive()
             messages = self._messages
             now = board.ticks()
+            passed = ticks_diff(now, then)
+            then = now
             if self._id:
-                self._left_ms -= ticks_diff(now, then)
+                self._left_ms -= passed
                 if self._left_ms <= 0:
                     self._st.counters[_TIMEOUTS] += 1
                     self._finish(TIMEOUT)
-            then = now
             try:
-                if not await ws.keep(now):
+                if not await ws.keep(passed):
                     break
             except ConnectionClosed:
                 break
@@ -323,7 +324,7 @@ class Rpc:
             if w.at == empty and not ws.continued:
                 w.object()
             w.finish()
-            ws.fragment(w.at, True)
+            ws.send(w.at, True)
             await ws.drain()
         st.counters[_CALLS] += 1
         if then:
@@ -347,7 +348,7 @@ class Rpc:
             w.text(text)
             w.object()
             w.finish()
-            ws.fragment(w.at, True)
+            ws.send(w.at, True)
             await ws.drain()
 
     def _begin(self, kind, ident):
@@ -361,7 +362,7 @@ class Rpc:
             w.text("-1")
 
     def _fragment(self, end):
-        self._ws.fragment(end, False)
+        self._ws.send(end, False)
 
     def _too_long(self):
         return "longer than %d bytes" % len(self.receive)

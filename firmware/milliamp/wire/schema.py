@@ -80,7 +80,7 @@ async def check(r, at: int, table: bytes, kind: int):
             if place and t == _ARRAY:
                 seen += 1
                 most = _u16(table, outer + 2)
-                if most and seen > most + 1:
+                if most and seen > most:
                     return _say(r, table, around, 0, outer, 0, MISSING, "too many elements")
                 at = place
                 kind = _offset(table, outer + 4)

@@ -4,7 +4,6 @@
 # One task receives. Everyone who sends holds `lock` from the first byte of a message to the end of
 # `drain()`: an asyncio stream must not be written while another task drains it.
 import asyncio
-from time import ticks_diff
 
 from micropython import const
 
@@ -40,15 +39,8 @@ class HandshakeError(Exception):
         self.status = status
 
 
-async def connect(*args, **options):
-    """Open a WebSocket: `handshake.connect`, which is imported when it is first needed."""
-    from milliamp.wire import handshake
-
-    return await handshake.connect(*args, **options)
-
-
 class WebSocket:
-    """An open connection; `connect` makes it."""
+    """An open connection; `handshake.connect` makes it."""
 
     def __init__(self, stream, subprotocol: str, receive, transmit, random):
         self.subprotocol = subprotocol
@@ -74,7 +66,6 @@ class WebSocket:
         self._pinged = False  # our ping is unanswered
         self._closing = False  # our Close has left
         self._got = 0  # bytes received since progress was last seen
-        self._ticks = None
         self._owed_ms = 0
         self._ping_ms = 0
 
@@ -180,7 +171,7 @@ class WebSocket:
             # None: the socket had nothing for us after all (TLS)
 
     # --- sending --------------------------------------------------------------------------------------
-    def fragment(self, end: int, final: bool) -> None:
+    def send(self, end: int, final: bool) -> None:
         """Send transmit[HEAD:end] as a frame of a text message; under `lock`. The payload is masked
         where it lies. Never waits: what the socket does not take at once is for `drain`."""
         if self._closing:
@@ -215,11 +206,10 @@ class WebSocket:
         except OSError as e:
             self._give_up("lost: %r" % e)
 
-    async def keep(self, now: int) -> bool:
-        """To be called about once a second with `ticks`: sends a ping when it is time. False when the
-        connection is dead: whoever is in `recv` must be cancelled, the peer will not end it."""
-        passed = 0 if self._ticks is None else ticks_diff(now, self._ticks)
-        self._ticks = now
+    async def keep(self, passed: int) -> bool:
+        """To be called about once a second, with the milliseconds since the last time: sends a ping
+        when it is due. False when the connection is dead: whoever is in `recv` must be cancelled, for
+        the peer will not end it."""
         if self._got >= _PROGRESS or not (self._partial or self._pinged or self._closing):
             self._got = 0
             self._owed_ms = 0
@@ -232,9 +222,13 @@ class WebSocket:
         self._ping_ms += passed
         if self.ping_s and self._ping_ms >= self.ping_s * 1000 and not self.lock.locked():
             self._ping_ms = 0
-            self._pinged = True
-            await self._send(_PING, bytearray(6), 0)
+            await self.ping()
         return True
+
+    async def ping(self) -> None:
+        """Send a ping; the peer owes us a pong within `patience_ms`, which `keep` watches."""
+        self._pinged = True
+        await self._send(_PING, bytearray(6), 0)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a Close, once. The connection ends when the peer answers, or soon after if it does not:
