@@ -213,6 +213,7 @@ class Device:
     def _cut(self, link: Link) -> None:
         """The fuse blew in a flash write: what was on its way is gone, and no answer ever comes."""
         if link is not self.link:
+            self.flash.power_on()  # somebody was faster: that was its last write, torn or not
             return
         self.powered = False
         process, self._process, self.link = self._process, None, None

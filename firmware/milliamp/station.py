@@ -22,6 +22,7 @@ from micropython import const
 
 _STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
 _DEATHS = const(10)  # of tasks, then the station starts over
+_JITTER = const(2)  # seconds: no reason to set a clock, and times stay in order
 _FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
 
 
@@ -123,11 +124,12 @@ class Station:
         if seconds is None:
             self.log.warn("no time: " + str(text))
             return
-        moved = self.clock.set(seconds)
-        if not self.clock_was_set:
-            self.journal.clock_set(moved)
-        if moved:
-            self.bus.tell(_CLOCK, 0, moved)
+        moved = seconds - self.clock.now()
+        if self.clock.synced and abs(moved) <= _JITTER:
+            return
+        self.clock.set(seconds)
+        self.journal.clock_set(moved)
+        self.bus.tell(_CLOCK, 0, moved)
         self.clock_was_set = True
 
     def reboot(self, reason: str, when_idle: bool = False) -> None:

@@ -1,5 +1,5 @@
 # Availability (functional block G): StatusNotification, Heartbeat and ChangeAvailability.
-from milliamp.base.facts import _ACCEPTED, _LINK, _STATUS
+from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _STATUS
 from milliamp.domain import evse
 from milliamp.storage.keys import _OPERATIVE
 from milliamp.wire import types
@@ -24,12 +24,16 @@ class Availability:
 def init(st) -> None:
     """Report every connector after the boot, and what changes from then on."""
     st.availability = Availability(st)
-    st.bus.subscribe(_STATUS | _ACCEPTED | _LINK, _hear)
+    st.bus.subscribe(_STATUS | _ACCEPTED | _LINK | _CLOCK, _hear)
 
 
 def _hear(st, fact, index, arg):
     own = st.availability
-    if fact == _STATUS:
+    if fact == _CLOCK:  # what was noted by the old clock is put right
+        for changed in own.changed:
+            for n in range(len(changed)):
+                changed[n] += arg
+    elif fact == _STATUS:
         own.changed[index - 1][arg - 1] = st.clock.now()
     elif fact == _LINK and not arg:
         own.offline = st.clock.ticks()

@@ -81,20 +81,23 @@ _POINTS = (
 
 
 def init(st) -> None:
-    """Listen to the EVSEs, and take up the transactions that a reboot interrupted."""
-    st.bus.subscribe(_CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _WHO_IS_BUSY, _hear)
+    """Take up the transactions that a reboot interrupted, then listen to the EVSEs."""
     st.journal.checkpoint = lambda write: _checkpoint(st, write)
-    for tx in transaction.replay(st):
-        e = st.evses[tx.evse - 1]
-        e.tx = tx
-        e.authorized = tx.authorized
-        e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     st.board.scan()
     for e in st.evses:
         st.board.contactor(e.index, False)
-        evse.scan(st, e)
-        if e.tx is not None:
-            _resume(st, e)
+        evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
+    for tx in transaction.replay(st):
+        st.evses[tx.evse - 1].tx = tx
+    st.bus.subscribe(_CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _WHO_IS_BUSY, _hear)
+    for e in st.evses:
+        if e.tx is not None and e.tx.seq:
+            _resume(st, e, e.tx)
+        else:
+            e.tx = None  # cut before its first event was durable: it never was
+            for connector in range(len(e.status)):
+                st.board.lock(e.index, connector + 1, False)
+            step(st, e, _CABLE_PLUGGED_IN if e.cable else _CHARGING_STATE_CHANGED)
 
 
 def _checkpoint(st, write):
@@ -103,20 +106,23 @@ def _checkpoint(st, write):
             write(e.tx.checkpoint())
 
 
-def _resume(st, e):
+def _resume(st, e, tx):
     """Power was lost while this transaction ran. It goes on if every stop point that held still holds;
     the power path and the energy transfer were interrupted, that is certain."""
-    if e.tx.seq == 0:  # cut before its first event was durable: it never was
-        e.tx = None
-        return
+    st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
+    e.authorized = tx.authorized
+    e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
+    e.since = st.clock.ticks()
     e.points = _points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER)
-    e.state = e.tx.state
-    st.log.warn("power was lost in transaction " + st.journal.transaction_id(e.tx.counter))
+    e.state = _EV_CONNECTED if e.cable else _IDLE
     held = _EV_CONNECTION | _POWER_PATH | _ENERGY_TRANSFER
-    if e.tx.authorized:
+    if e.authorized:
         held |= _AUTHORIZATION
-    if held & ~e.points & points_of(st, _TX_TX_STOP_POINT):
-        _end(st, e, _ABNORMAL_CONDITION, _POWER_LOSS)
+    try:
+        if held & ~e.points & points_of(st, _TX_TX_STOP_POINT):
+            _end(st, e, _ABNORMAL_CONDITION, _POWER_LOSS)
+    except OSError:
+        e.cause = (_ABNORMAL_CONDITION, _POWER_LOSS)
     step(st, e)
 
 
@@ -466,12 +472,12 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, thin=False):
         token=e.token if not tx.token_sent else None,
         remote_id=e.remote_id if e.authorized else None,
         reason=reason,
+        authorized=e.authorized,
         thin=thin,
     )
     tx.begun = tx.begun or kind == _STARTED or bool(e.cable)
     if samples:
         tx.register = max(tx.register, st.board.energy(e.index))
-    tx.authorized = e.authorized
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None

@@ -8,16 +8,7 @@ from micropython import const
 
 from milliamp.base.measurands import SLOTS
 from milliamp.base.packing import Bytes, put_number
-from milliamp.domain.events import (
-    _AUTHORIZED,
-    _DEAUTHORIZED,
-    _ENDED,
-    _REMOTE_START,
-    _REMOTE_STOP,
-    _STARTED,
-    _STOP_AUTHORIZED,
-    _TRANSACTION_BEGIN,
-)
+from milliamp.domain.events import _ENDED, _STARTED, _TRANSACTION_BEGIN
 from milliamp.domain.tokens import TOKEN_TYPES, token_hash
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
 
@@ -25,6 +16,7 @@ _HAS_EVSE = const(4)
 _HAS_TOKEN = const(8)
 _HAS_REMOTE_ID = const(16)
 _HAS_REASON = const(32)
+_IS_AUTHORIZED = const(64)  # after this event
 _OLDER = const(8)
 
 class Transaction:
@@ -92,6 +84,7 @@ def append(
     token=None,
     remote_id=None,
     reason: int = 0,
+    authorized: bool = False,
     thin: bool = False,
 ) -> None:
     """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it.
@@ -107,6 +100,7 @@ def append(
         | (_HAS_TOKEN if token else 0)
         | (_HAS_REMOTE_ID if remote_id is not None else 0)
         | (_HAS_REASON if reason else 0)
+        | (_IS_AUTHORIZED if authorized else 0)
     )
     out[1] = trigger | state << 5
     put_number(out, tx.counter)
@@ -127,6 +121,7 @@ def append(
     st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out)
     tx.seq += 1
     tx.state = state
+    tx.authorized = authorized
     tx.connector = tx.connector or connector
     tx.token_sent = tx.token_sent or bool(token)
 
@@ -139,6 +134,7 @@ class Event(Bytes):
         flags = self.byte()
         trigger = self.byte()
         self.kind = flags & 3
+        self.authorized = bool(flags & _IS_AUTHORIZED)
         self.trigger = trigger & 31
         self.state = trigger >> 5
         self.counter = self.number()
@@ -187,14 +183,10 @@ def _follow(tx, event):
     tx.seq = event.seq + 1
     tx.state = event.state
     tx.connector = tx.connector or event.connector
+    tx.authorized = event.authorized
     if event.token is not None:
         tx.token_sent = True
-    if event.trigger in (_AUTHORIZED, _REMOTE_START):
-        tx.authorized = True
-        if event.token is not None:
-            tx.token_hash = token_hash(event.token)
-    elif event.trigger in (_STOP_AUTHORIZED, _REMOTE_STOP, _DEAUTHORIZED):
-        tx.authorized = False
+        tx.token_hash = token_hash(event.token)
     for context, _, mask in groups(event):
         tx.begun = True
         if mask & 1:  # the energy register comes first

@@ -188,7 +188,9 @@ class Journal:
             for at in range(_BASE_SIZE, len(payload), 5):
                 self._corrections.append(struct.unpack_from(_CORRECTION, payload, at))
         elif kind == _CLOCK_SET:
-            self._correct(*struct.unpack(_CORRECTION, payload))
+            boot, offset = struct.unpack(_CORRECTION, payload)
+            self._correct(boot, offset)
+            self.last += max(offset, 0)  # guesses so far, which ran on from the times before
         elif kind == _ACK and len(payload) > 2:
             self.discarded += 1
         elif kind >= _FIRST_DELIVERED:

@@ -119,6 +119,8 @@ class Outbox:
             timeout = st.model.get(_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
             self.last_sent = st.clock.ticks()
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], timeout)
+            if outcome == rpc.DOWN:
+                await asyncio.sleep_ms(100)  # until the link knows it too
             if outcome in (rpc.ERROR, rpc.TIMEOUT):
                 row[5](st, cursor, None, 0)
             if row[1] == _FROM_JOURNAL:
