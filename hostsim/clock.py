@@ -1,8 +1,25 @@
 """Simulated time: it runs `speed` times as fast as the wall clock, for the firmware and for everything around it."""
 
 import asyncio
+import contextlib
+import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout as time_limit
+else:
+    from async_timeout import timeout as _timeout
+
+    @contextlib.asynccontextmanager
+    async def time_limit(seconds: float):
+        """What Python 3.11 has: raises the built-in TimeoutError."""
+        try:
+            async with _timeout(seconds):
+                yield
+        except asyncio.TimeoutError as error:
+            raise TimeoutError from error
+
 
 EPOCH_2000 = 946_684_800  # 2000-01-01 in Unix time, the epoch of the firmware
 
@@ -29,7 +46,7 @@ class SimClock:
 
     def text(self) -> str:
         """The simulated present as OCPP writes it."""
-        return datetime.fromtimestamp(self.unix(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(self.unix(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def wall(self, seconds: float) -> float:
         """How many real seconds a simulated duration takes."""
@@ -39,12 +56,12 @@ class SimClock:
         """Sleep for a simulated duration."""
         await asyncio.sleep(self.wall(seconds))
 
-    def timeout(self, seconds: float) -> asyncio.Timeout:
+    def timeout(self, seconds: float):
         """`async with clock.timeout(30):` raises TimeoutError after that many simulated seconds.
 
         Never less than two real seconds: a busy machine is not a failing station.
         """
-        return asyncio.timeout(max(2.0, self.wall(seconds)))
+        return time_limit(max(2.0, self.wall(seconds)))
 
 
 def unix_time(text: str) -> float:

@@ -129,6 +129,10 @@ class Peer(ChargePoint):
         self.csms.excuse(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         await self._connection.send(text)
 
+    def send_bytes(self, data: bytes) -> None:
+        """Put bytes on the socket behind the back of the WebSocket: frames that no server would send."""
+        self._connection.transport.write(data)
+
     async def request(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Send a CALL as it is, checked by nobody, and await the answer. One at a time (OCPP-J 4.1.1)."""
         message = ocpp.messages.Call(str(self._unique_id_generator()), action, payload)

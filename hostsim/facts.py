@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hostsim import names
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, time_limit
 from hostsim.device import Device
 from hostsim.link import Fact
 
@@ -147,7 +147,7 @@ class Watcher:
         self._pulse.add(future)
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.clock.wall(_GLANCE)):
+                async with time_limit(self.clock.wall(_GLANCE)):
                     await future
         finally:
             self._pulse.discard(future)

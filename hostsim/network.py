@@ -26,7 +26,7 @@ _CHUNK = 4096
 
 class Network:
     """`port` is where the station connects. `delay` is in simulated seconds one way, `throttle` in bytes per
-    simulated second (0: as fast as it goes)."""
+    simulated second (0: as fast as it goes). A new `upstream` holds for the next connection."""
 
     def __init__(self, clock: SimClock, upstream: str, traffic: Traffic | None = None):
         self.clock = clock
@@ -39,7 +39,7 @@ class Network:
         self.on_unreachable: list[
             Callable[[OSError], None]
         ] = []  # the CSMS itself cannot be connected to
-        self._upstream = upstream
+        self.upstream = upstream
         self._passing = asyncio.Event()
         self._passing.set()
         self._server: asyncio.Server | None = None
@@ -79,7 +79,7 @@ class Network:
 
     def url(self) -> str:
         """The upstream URL with this proxy in the place of its host: what the station is given."""
-        path = urlsplit(self._upstream).path.rstrip("/")
+        path = urlsplit(self.upstream).path.rstrip("/")
         return f"ws://127.0.0.1:{self.port}{path}"
 
     async def _listen(self) -> None:
@@ -111,7 +111,7 @@ class Network:
             writer.close()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        target = urlsplit(self._upstream)
+        target = urlsplit(self.upstream)
         secure = target.scheme == "wss"
         try:
             up_reader, up_writer = await asyncio.open_connection(
@@ -137,7 +137,7 @@ class Network:
                 await asyncio.wait((upward, downward), return_when=asyncio.FIRST_COMPLETED)
                 if downward.done():  # the server closed: nothing else will come
                     return
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(downward, 0.2)  # the answer to a station's close
             finally:
                 upward.cancel()

@@ -18,7 +18,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 
 from hostsim import commands, refusal
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, time_limit
 from hostsim.csms import CallError, Csms
 from hostsim.errors import Trouble
 from hostsim.facts import vocabulary
@@ -87,7 +87,7 @@ class Terminal:
         """Keep the status line true."""
         while True:
             with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
-                async with asyncio.timeout(5):
+                async with time_limit(5):
                     self.status = _status(await self.station.state())
             await asyncio.sleep(_REFRESH)
 

@@ -213,6 +213,8 @@ class Tap:
             message.faults += schemas.frame_faults(decoded)
             if not message.faults:
                 self._correlate(message, decoded)
+            elif message.deliberate:
+                self._refusable(message, decoded)
         traffic._message(message)
 
     def _correlate(self, message: MessageSeen, frame: list) -> None:
@@ -237,6 +239,12 @@ class Tap:
             message.faults += schemas.payload_faults(
                 message.action, message.payload, response=True
             )
+
+    def _refusable(self, message: MessageSeen, decoded: Any) -> None:
+        """A message that is invalid on purpose may be answered, with an error, if it has an id."""
+        if isinstance(decoded, list) and len(decoded) > 1 and isinstance(decoded[1], str):
+            known = ("", message.time, message.text)
+            self._calls[message.direction].setdefault(decoded[1], known)
 
     def _call(self, message: MessageSeen) -> None:
         calls, now = self._calls[message.direction], message.time

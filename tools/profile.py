@@ -5,9 +5,13 @@
 
 import re
 import sys
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from tools import BOARDS, FIRMWARE, ROOT, BuildError
 

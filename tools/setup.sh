@@ -12,14 +12,14 @@ fail() {
 
 # The first Python that is new enough.
 python=
-for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python3.10}; do
     if command -v "$name" >/dev/null 2>&1 &&
-        "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
         python=$name
         break
     fi
 done
-[ -n "$python" ] || fail "Python 3.11 or newer is missing: install it, or name it: make PYTHON=/path/to/python3"
+[ -n "$python" ] || fail "Python 3.10 or newer is missing: install it, or name it: make PYTHON=/path/to/python3"
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
     fail "this Python cannot make environments: install its venv package (Debian, Ubuntu: apt install python3-venv)"
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hostsim import commands, jsonlines, terminal
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, time_limit
 from hostsim.hardware import Hardware
 from hostsim.traffic import Traffic
 
@@ -59,7 +59,7 @@ def converse(*requests) -> list[dict]:
             yield request if isinstance(request, str) else json.dumps(request)
 
     async def main():
-        async with asyncio.timeout(10):
+        async with time_limit(10):
             await jsonlines.serve(
                 NoStation(), lines(), lambda text: answers.append(json.loads(text))
             )

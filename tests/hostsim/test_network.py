@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, time_limit
 from hostsim.csms import CallError, Csms
 from hostsim.harness import simulate
 from hostsim.network import Network, url_fault
@@ -202,7 +202,7 @@ async def test_a_stalled_network_keeps_everything_back_and_loses_nothing():
         await bench.ask(client, "Heartbeat", {})
         await bench.network.set("stall")
         await client.send('[2,"2","Heartbeat",{}]')
-        with pytest.raises(TimeoutError):
+        with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(client.recv(), 0.1)
         await bench.network.set("on")
         assert json.loads(await client.recv())[1] == "2"
@@ -255,7 +255,7 @@ async def test_nobody_to_talk_to_is_told():
     await network.start()
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", network.port)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while not told:
                 await asyncio.sleep(0)
         writer.close()

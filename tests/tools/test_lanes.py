@@ -94,7 +94,7 @@ def test_setup_says_what_is_missing():
         env={"PATH": "/usr/bin:/bin", "PYTHON": "/no/such/python"},
     )
     assert setup.returncode == 1
-    assert "Python 3.11 or newer is missing" in setup.stderr
+    assert "Python 3.10 or newer is missing" in setup.stderr
 
 
 def test_tools_say_what_to_do_about_a_wrong_board():
