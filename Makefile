@@ -1,6 +1,6 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup run sim test image footprint lint clean
+.PHONY: help setup run sim test conformance image footprint lint clean
 
 BIN := .venv/bin
 BOARD ?=
@@ -25,6 +25,9 @@ sim: .venv/stamp  ## a charging station to play with (also CSMS=ws://host:port/p
 test: .venv/stamp  ## all tests (JOBS=2, ARGS='-k name')
 	@$(BIN)/python -m tools.lane32 >/dev/null || true
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+conformance: .venv/stamp  ## the certification scripts for every product, into docs/conformance.md (LANE=32 HEAP=64k JOBS=2)
+	@$(BIN)/python -m tools.conformance --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) --jobs $(JOBS) $(ARGS)
 
 image: .venv/stamp  ## what is flashed: .mpy tree, ROMFS image, manifest (BOARD=esp32_generic; all without)
 	@$(BIN)/python -m tools.build $(BOARD) $(ARGS)

@@ -50,8 +50,8 @@ async def load(station: Station, milliamps: int, evse: int = 1) -> None:
     station.hardware.draw(evse, milliamps)
 
 
-async def card(station: Station, token: str, type: str = "ISO14443", evse: int = 0) -> None:
-    """Hold a card to the reader; evse 0: the one reader that all EVSEs share."""
+async def card(station: Station, token: str, type: str = "ISO14443", evse: int = 1) -> None:
+    """Hold a card to an EVSE's reader; evse 0: to one that all EVSEs share."""
     station.hardware.card(token, type, evse)
     await station.device.settled()
 
@@ -122,8 +122,8 @@ async def get(
     component: str,
     variable: str,
     instance: str | None = None,
-    evse: int = 0,
-    connector: int = 0,
+    evse: int | None = None,
+    connector: int | None = None,
 ) -> str:
     """Read a device model variable locally, not over OCPP."""
     return await station.get(component, variable, instance, evse, connector)
@@ -135,8 +135,8 @@ async def set(
     variable: str,
     value: str,
     instance: str | None = None,
-    evse: int = 0,
-    connector: int = 0,
+    evse: int | None = None,
+    connector: int | None = None,
 ) -> str:
     """Write a device model variable locally; the answer is the status that SetVariables would give."""
     return await station.set(component, variable, value, instance, evse, connector)

@@ -320,17 +320,17 @@ class Csms:
         """The payload of the first CALL behind `since` that fits, past or to come (simulated seconds)."""
         at = since
 
-        def found() -> dict[str, Any] | None:
+        def found() -> Received | None:
             nonlocal at
             while at < len(self.received):
                 item = self.received[at]
                 at += 1
                 if item.action == action and only(item.payload):
-                    return item.payload
+                    return item  # not its payload: a Heartbeat's is empty
             return None
 
         what = f"{action} from the station"
-        return await self.until(found, what, timeout)
+        return (await self.until(found, what, timeout)).payload
 
     async def until(self, holds: Callable[[], Any], what: str = "", timeout: float = 120.0) -> Any:
         """Wait until `holds()` is true, looked at whenever something arrives or a connection changes."""

@@ -16,6 +16,8 @@ ERROR_CODES = frozenset(
     "TypeConstraintViolation".split()
 )
 
+ODD_ID = "message id is not a string of 1 to 36 characters"
+
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:\d\d)")
 _formats = FormatChecker(formats=())
 
@@ -54,7 +56,7 @@ def frame_faults(frame: Any) -> list[str]:
     if len(frame) != {CALL: 4, CALLRESULT: 3, CALLERROR: 5}[kind]:
         return [f"{len(frame)} elements in a message of type {kind}"]
     if not isinstance(unique_id, str) or not 0 < len(unique_id) <= 36:
-        faults.append("message id is not a string of 1 to 36 characters")
+        faults.append(ODD_ID)
     if kind == CALL and not isinstance(frame[2], str):
         faults.append("action is not a string")
     if kind == CALLERROR:

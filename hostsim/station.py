@@ -121,10 +121,12 @@ class Station:
         component: str,
         variable: str,
         instance: str | None = None,
-        evse: int = 0,
-        connector: int = 0,
+        evse: int | None = None,
+        connector: int | None = None,
     ) -> str:
-        """The value of a variable, asked of the firmware behind OCPP's back. ValueError: there is none."""
+        """The value of a variable, asked of the firmware behind OCPP's back. ValueError: there is none.
+
+        Without EVSE: the station's, else that of EVSE 1, else that of its connector 1."""
         place = {"evse": evse, "connector": connector}
         answer = await self.device.ask(
             "get", component=component, variable=variable, instance=instance, **place
@@ -137,8 +139,8 @@ class Station:
         variable: str,
         value: str,
         instance: str | None = None,
-        evse: int = 0,
-        connector: int = 0,
+        evse: int | None = None,
+        connector: int | None = None,
     ) -> str:
         """Write a variable as SetVariables would, and return the status it would give."""
         place = {"evse": evse, "connector": connector}
@@ -225,7 +227,8 @@ def _built(options: Options) -> tuple[Path, list[str]]:
     variant = {name: getattr(options, name) for name in ("evses", "vendor", "model", "serial")}
     try:
         folder = builder.build(options.board, **variant)
-        if not (BOARDS / Path(options.board).name / "probe.py").is_file():
+        place = Path(options.board) if "/" in options.board else BOARDS / options.board
+        if not (place / "probe.py").is_file():
             raise Trouble(
                 f"the board {options.board!r} is real hardware: only boards like sim run here"
             )

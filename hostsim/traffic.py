@@ -207,10 +207,12 @@ class Tap:
         message.deliberate = traffic.is_excused(text)
         try:
             decoded = json.loads(data, parse_constant=_refuse)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             message.faults.append(f"not JSON: {error}")
         else:
             message.faults += schemas.frame_faults(decoded)
+            if message.faults == [schemas.ODD_ID] and self._is_echo(direction, decoded):
+                message.faults.clear()
             if not message.faults:
                 self._correlate(message, decoded)
             elif message.deliberate:
@@ -243,8 +245,14 @@ class Tap:
     def _refusable(self, message: MessageSeen, decoded: Any) -> None:
         """A message that is invalid on purpose may be answered, with an error, if it has an id."""
         if isinstance(decoded, list) and len(decoded) > 1 and isinstance(decoded[1], str):
-            known = ("", message.time, message.text)
+            name = decoded[2] if len(decoded) == 4 else ""
+            known = (name if isinstance(name, str) else "", message.time, message.text)
             self._calls[message.direction].setdefault(decoded[1], known)
+
+    def _is_echo(self, direction: str, frame: list) -> bool:
+        """Does this answer a message whose id was odd on purpose?"""
+        asker = DOWN if direction == UP else UP
+        return frame[0] != schemas.CALL and frame[1] in self._calls[asker]
 
     def _call(self, message: MessageSeen) -> None:
         calls, now = self._calls[message.direction], message.time
@@ -261,7 +269,8 @@ class Tap:
         ):
             message.faults.append(f"CALL {open_call[0]} of the same side is not answered yet")
         calls[message.id] = (message.action, now, message.text)
-        self._open[message.direction] = (message.id, now)
+        if not message.deliberate:
+            self._open[message.direction] = (message.id, now)
 
 
 def _header(lines: list[str], name: str) -> str | None:

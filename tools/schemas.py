@@ -24,6 +24,8 @@ CORE_RESPONSES = (
 
 _MAX_FIELDS = 30  # a bit for each in a small int of 32-bit MicroPython
 _MAX_TABLE = 1 << 14
+_MAX_NAME = 62  # of a field or enumeration value: the check looks for nothing longer
+_MAX_DATE_TIME = 64  # RFC 3339 allows any number of digits behind the second
 
 
 def folder(version: str = "v201") -> Path:
@@ -86,7 +88,7 @@ class _Table:
             case {"enum": values}:
                 # Compared as they stand on the wire: nothing that an encoder might escape.
                 for value in values:
-                    if not value.isascii() or set(value) & set('"\\/'):
+                    if not _is_short(value) or set(value) & set('"\\/'):
                         raise ValueError(f"enumeration value {value!r}")
                 blob = b'"' + b"".join(value.encode() + b'"' for value in values)
                 return b"e" + len(blob).to_bytes(2, "big") + blob
@@ -96,6 +98,8 @@ class _Table:
                 fewest = bytes((schema.get("minItems", 0),))
                 most = schema.get("maxItems", 0).to_bytes(2, "big")
                 return b"a" + fewest + most + self.kind(items, root)
+            case {"type": "string", "format": "date-time"}:
+                return b"s" + _MAX_DATE_TIME.to_bytes(2, "big")
             case {"type": "string"}:
                 return b"s" + schema.get("maxLength", 0).to_bytes(2, "big")
             case {"type": "integer"} if "minimum" in schema or "maximum" in schema:
@@ -115,7 +119,7 @@ class _Table:
     def _object(self, schema: dict, root: dict) -> bytes:
         required = schema.get("required", [])
         fields = sorted(schema.get("properties", {}), key=lambda name: name not in required)
-        if len(fields) > _MAX_FIELDS or not set(required) <= set(fields):
+        if len(fields) > _MAX_FIELDS or not set(required) <= set(fields) or not all(map(_is_short, fields)):
             raise ValueError(f"object with the fields {fields}")
         blob = b""
         for index, name in enumerate(fields):
@@ -128,6 +132,10 @@ class _Table:
             + len(blob).to_bytes(2, "big")
             + blob
         )
+
+
+def _is_short(name: str) -> bool:
+    return name.isascii() and len(name) <= _MAX_NAME
 
 
 def _offset(at: int) -> bytes:

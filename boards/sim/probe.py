@@ -132,14 +132,14 @@ def _heap(st, request, out):
 
 def _entry(st, request):
     component, _, c_instance = request["component"].partition(":")
-    entry = st.model.find(
-        component,
-        c_instance,
-        request.get("evse", 0),
-        request.get("connector", 0),
-        request["variable"],
-        request.get("instance"),
-    )
+    evse, connector = request.get("evse"), request.get("connector")
+    places = ((0, 0), (1, 0), (1, 1)) if evse is None else ((evse, connector or 0),)
+    for place in places:
+        entry = st.model.find(
+            component, c_instance, *place, request["variable"], request.get("instance")
+        )
+        if entry != -1:
+            break
     if entry == -1:
         raise ValueError("unknown component " + request["component"])
     if entry == -2:

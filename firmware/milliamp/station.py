@@ -59,6 +59,7 @@ class Station:
         self.link = Link(self)
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, bytearray(profile.RECEIVE_BUFFER), bytearray(profile.TRANSMIT_BUFFER))
+        self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
         self._deaths = 0
         self._reboot = None  # the reason of a reboot that is due

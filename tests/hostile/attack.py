@@ -143,7 +143,7 @@ class Attack:
         assert state["counters"]["handler_faults"] == 0
         queue = state["queue"]
         assert queue["discarded"] == queue["thinned"] == queue["damaged"] == 0
-        assert self.problems() == []
+        assert not (problems := self.problems()), "\n".join(problems)
         assert self.csms.ledger.lost() == 0
         if heap:
             # A whole turn of the sender and of the control task first: nothing of the attack is in flight.

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hostsim.harness import CARD, simulate
@@ -118,7 +118,6 @@ async def test_message_ids_of_every_kind(bits):
         for ident in ("", "x" * 36, "y" * 100, "\U0001f40d", 'q"uote', "\\", "\u0001", "-1", " "):
             await it.say([2, ident, "GetVariables", payload])
             answer = await it.answer(ident)
-            answer.faults.clear()
             assert answer.payload["getVariableResult"][0]["attributeStatus"] == "Accepted"
         refused = await it.counted("refused_calls")
         for ident in (5, None, {}, [], True, "z" * 200):
@@ -162,7 +161,7 @@ async def test_every_request_with_one_thing_wrong(bits):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=50),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=50),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
@@ -187,7 +186,13 @@ def spoilt(draw):
     return action, payload
 
 
-@settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],  # each try is a whole station
+    suppress_health_check=list(HealthCheck),
+)
 @given(calls=st.lists(spoilt(), min_size=40, max_size=80))
 def test_requests_with_anything_in_any_place(calls):
     @simulate
@@ -328,4 +333,5 @@ async def test_cards_are_read_while_the_csms_floods(bits):
             await it.say([2, it.id(), "GetVariables", HARMLESS["GetVariables"]])
         await it.rig.stopped(CARD)
         await it.csms.seen("TransactionEvent", lambda p: p["eventType"] == "Ended")
+        await it.rig.clock.sleep(3)  # or it is the same card, still held to the reader
         await it.rig.charging()

@@ -13,6 +13,7 @@ _STATUS = const(0x0040)  # a connector's effective status changed; arg: connecto
 _ASK_TOKEN = const(0x0080)  # the CSMS must be asked about a token; arg: domain.tokens request
 _TX = const(0x0100)  # a transaction event is in the journal; arg: (event type, trigger)
 _CHARGING_STATE = const(0x0200)  # arg: charging state number of domain.transaction
+_LOCK_PROBLEM = const(0x10000)  # a plug that should be locked is not, or that is over; arg: connector
 
 # Told by the wire and the storage; `evse` is 0.
 _LINK = const(0x0400)  # arg: 1 the WebSocket is open, 0 it is closed

@@ -37,6 +37,8 @@ class Log:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         text = _LEVELS[level] + " " + text[:120]
+        if min(text.encode()) < 32:  # a server's text must not look like lines of ours
+            text = _LEVELS[level] + " (not printable)"
         self._board.console(text)
         for byte in text.encode():
             self._put(byte)

@@ -39,7 +39,11 @@ def _answered(st, cursor, r, at):
     info = r.get(at, "idTokenInfo") if r is not None else 0
     if info:
         group = types.read_token(r, r.get(info, "groupIdToken"))
-        tokens.answered(st, e, r.same(r.get(info, "status"), "Accepted"), group)
+        accepted = r.same(r.get(info, "status"), "Accepted")
+        where = r.get(info, "evseId")
+        if where and not any(r.number(n) == e.index for n in r.each(where)):
+            accepted = False  # it may charge elsewhere (C01)
+        tokens.answered(st, e, accepted, group)
     else:
         tokens.unanswered(st, e)
 

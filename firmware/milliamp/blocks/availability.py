@@ -1,5 +1,6 @@
-# Availability (functional block G): StatusNotification, Heartbeat and ChangeAvailability.
-from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _STATUS
+# Availability (functional block G): StatusNotification, Heartbeat, ChangeAvailability, and NotifyEvent for a
+# plug that does not lock (G05).
+from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _LOCK_PROBLEM, _STATUS
 from milliamp.domain import evse
 from milliamp.storage.keys import _OPERATIVE
 from milliamp.wire import types
@@ -9,6 +10,15 @@ from tables.ids import _OCPP_COMM_HEARTBEAT_INTERVAL, _OCPP_COMM_OFFLINE_THRESHO
 
 _STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
 _NOT_REPORTED = const(255)
+_ON_ITS_WAY = const(254)
+
+# The one NotifyEvent there is, whole: a dozen names that nothing else needs would stay in RAM.
+_EVENT = (
+    '{"generatedAt":"%s","seqNo":0,"eventData":[{"eventId":%d,"timestamp":"%s","trigger":"Delta",'
+    '"actualValue":"%s","cleared":%s,"eventNotificationType":"HardWiredNotification",'
+    '"component":{"name":"ConnectorPlugRetentionLock","evse":{"id":%d,"connectorId":%d}},'
+    '"variable":{"name":"Problem"}}]}'
+)
 
 
 class Availability:
@@ -16,7 +26,10 @@ class Availability:
 
     def __init__(self, st):
         self.told = [bytearray(b"\xff" * len(e.status)) for e in st.evses]
-        self.changed = [[st.clock.now()] * len(e.status) for e in st.evses]
+        # Of each connector, and behind them of the lock.
+        self.changed = [[st.clock.now()] * (len(e.status) + 1) for e in st.evses]
+        self.locks = bytearray(len(st.evses))  # connector whose lock failed, as the CSMS knows it
+        self.events = 0  # sent since the boot
         self.heartbeat = st.clock.ticks()
         self.offline = st.clock.ticks()
 
@@ -24,7 +37,7 @@ class Availability:
 def init(st) -> None:
     """Report every connector after the boot, and what changes from then on."""
     st.availability = Availability(st)
-    st.bus.subscribe(_STATUS | _ACCEPTED | _LINK | _CLOCK, _hear)
+    st.bus.subscribe(_STATUS | _LOCK_PROBLEM | _ACCEPTED | _LINK | _CLOCK, _hear)
 
 
 def _hear(st, fact, index, arg):
@@ -35,6 +48,8 @@ def _hear(st, fact, index, arg):
                 changed[n] += arg
     elif fact == _STATUS:
         own.changed[index - 1][arg - 1] = st.clock.now()
+    elif fact == _LOCK_PROBLEM:
+        own.changed[index - 1][-1] = st.clock.now()
     elif fact == _LINK and not arg:
         own.offline = st.clock.ticks()
     elif fact == _ACCEPTED or own.offline is not None:
@@ -67,6 +82,7 @@ def _status_due(st):
 
 def _status_render(st, w, cursor):
     index, connector, status = cursor
+    st.availability.told[index - 1][connector - 1] = _ON_ITS_WAY
     w.object()
     w.key("timestamp").time(st.availability.changed[index - 1][connector - 1])
     w.field("connectorStatus", _STATUSES[status])
@@ -77,7 +93,32 @@ def _status_render(st, w, cursor):
 
 def _status_answered(st, cursor, r, at):
     index, connector, status = cursor
-    st.availability.told[index - 1][connector - 1] = status
+    told = st.availability.told[index - 1]
+    if told[connector - 1] == _ON_ITS_WAY:  # else it was asked for again meanwhile
+        told[connector - 1] = status
+
+
+def _lock_due(st):
+    for e in st.evses:
+        told = st.availability.locks[e.index - 1]
+        if told != e.lock_failed:
+            return (e.index, told, False) if told else (e.index, e.lock_failed, True)
+    return None
+
+
+def _lock_render(st, w, cursor):
+    index, connector, failed = cursor
+    own = st.availability
+    own.events += 1
+    event = (st.journal.boot & 0x3FFF) << 16 | own.events & 0xFFFF
+    now, time = st.clock.text(st.clock.now()), st.clock.text(own.changed[index - 1][-1])
+    value, cleared = ("true", "false") if failed else ("false", "true")
+    w.raw((_EVENT % (now, event, time, value, cleared, index, connector)).encode())
+
+
+def _lock_answered(st, cursor, r, at):
+    index, connector, failed = cursor
+    st.availability.locks[index - 1] = connector if failed else 0
 
 
 def _heartbeat_due(st):
@@ -99,12 +140,12 @@ def _heartbeat_answered(st, cursor, r, at):
 
 def change_availability(st, r, at, w):
     """G03, G04: Accepted at once, Scheduled behind a transaction; the state survives a reboot."""
-    where = r.get(at, "evse")
-    index, connector = r.number(r.get(where, "id")) or 0, r.number(r.get(where, "connectorId")) or 0
-    if index > len(st.evses) or index and connector > len(st.evses[index - 1].status):
+    where = types.read_evse(st, r, r.get(at, "evse"))
+    if where is None:
         return w.status("Rejected")
     on = r.same(r.get(at, "operationalStatus"), "Operative")
-    w.status("Accepted" if evse.set_operative(st, index, connector, on) else "Scheduled")
+    at_once = evse.set_operative(st, where[0], where[1], on)
+    w.status("Accepted" if at_once else "Scheduled")
 
 
 def trigger_heartbeat(st, index, connector):
@@ -146,7 +187,7 @@ def connector_state(st, index, connector):
 
 def lock_problem(st, index, connector):
     """ConnectorPlugRetentionLock.Problem: the plug did not lock when it should have (G05)."""
-    return int(st.evses[index - 1].lock_failed)
+    return int(st.evses[index - 1].lock_failed == connector)
 
 
 CALLS = {"ChangeAvailability": change_availability}
@@ -159,5 +200,6 @@ LIVE = {
 }
 SENDS = (
     (2, _WHEN_ACCEPTED, "StatusNotification", _status_due, _status_render, _status_answered),
+    (2, _WHEN_ACCEPTED, "NotifyEvent", _lock_due, _lock_render, _lock_answered),
     (3, _WHEN_ACCEPTED, "Heartbeat", _heartbeat_due, _heartbeat_render, _heartbeat_answered),
 )

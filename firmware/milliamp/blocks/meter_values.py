@@ -16,7 +16,7 @@ class MeterValues:
 
     def __init__(self, st):
         self.waiting = [None] * len(st.evses)
-        self.slot = None  # the aligned interval that was sampled last
+        self.slot = 0, 0  # the aligned interval that was sampled last: its length, its begin
 
 
 def init(st) -> None:
@@ -31,13 +31,10 @@ def tick(st) -> None:
         return
     own = st.meter_values
     now = st.clock.now()
-    slot = now // 86400, now % 86400 // interval
-    if slot == own.slot:
-        return
-    first, own.slot = own.slot is None, slot
-    if first:
-        return
     time = now - now % 86400 % interval
+    before, own.slot = own.slot, (interval, time)
+    if before[0] != interval or before[1] == time:
+        return
     busy = any(e.tx is not None for e in st.evses)
     for e in st.evses:
         if e.tx is None:
@@ -80,10 +77,13 @@ def _answered(st, cursor, r, at):
 
 def trigger(st, evse, connector):
     """TriggerMessage MeterValues: what AlignedDataCtrlr lists, of one EVSE or of all (F06.FR.06)."""
+    done = False
     for e in st.evses:
         if evse in (0, e.index):
-            st.meter_values.waiting[e.index - 1] = st.clock.now(), _sample(st, e, _SAMPLE_TRIGGER)
-    return True
+            sample = _sample(st, e, _SAMPLE_TRIGGER)
+            st.meter_values.waiting[e.index - 1] = st.clock.now(), sample
+            done = done or bool(sample)
+    return done
 
 
 def power(st, index, connector):

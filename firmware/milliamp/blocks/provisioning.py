@@ -1,4 +1,6 @@
 # Provisioning (functional block B): boot, variables, reports and reset.
+from micropython import const
+
 from milliamp.base.facts import _LINK, _WHO_IS_BUSY
 from milliamp.domain import charging
 from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
@@ -12,7 +14,6 @@ from milliamp.wire.gates import (
     _WHEN_PENDING,
 )
 from milliamp.wire.rpc import CallError
-from micropython import const
 from tables.ids import (
     _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES,
     _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES,
@@ -21,6 +22,7 @@ from tables.ids import (
 )
 
 _BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
+_LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
 
 _SET_STATUS = ("Accepted", "Rejected", "RebootRequired")
 
@@ -77,7 +79,7 @@ def _boot_answered(st, cursor, r, at):
     if r is None:
         return
     st.set_clock(r.text(r.get(at, "currentTime")))
-    interval = r.number(r.get(at, "interval"))
+    interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
     status = r.get(at, "status")
     if r.same(status, "Accepted"):
         if interval > 0:
@@ -186,8 +188,11 @@ async def set_variables(st, r, at, w):
         entry, status = _status(st, r, item)
         reason = ""
         if entry >= 0:
-            status = _SET_STATUS[st.model.set(entry, r.text(r.get(item, "attributeValue")))]
+            text = r.text(r.get(item, "attributeValue"))
+            status = _SET_STATUS[st.model.set(entry, text)]
             reason = st.model.reason
+            if not reason and st.model.text(entry) is None:  # what nobody may read is a secret
+                st.log.secret(text)
         _result(w, r, item, status, None, reason)
         await st.rpc.pause()
     w.end()
@@ -222,7 +227,10 @@ def get_base_report(st, r, at, w):
         return w.status("Rejected")
     own.report = r.number(r.get(at, "requestId")), r.same(base, "FullInventory")
     own.entry, own.seq = _next_reported(st, 0), 0
-    w.status("Accepted")
+    if own.entry < st.model.count:
+        return w.status("Accepted")
+    own.report = None
+    w.status("EmptyResultSet")
 
 
 def _next_reported(st, entry):
@@ -252,9 +260,20 @@ def _report_render(st, w, entry):
 
 
 def _report_entry(st, w, entry):
-    component, c_instance, evse, connector, variable, v_instance, mutability, kind, unit, least, most, values = (
-        st.model.fields(entry)
-    )
+    (
+        component,
+        c_instance,
+        evse,
+        connector,
+        variable,
+        v_instance,
+        mutability,
+        kind,
+        unit,
+        least,
+        most,
+        values,
+    ) = st.model.fields(entry)
     w.object()
     w.object("component")
     _name(w, component, c_instance)
@@ -312,7 +331,7 @@ def _report_answered(st, entry, r, at):
 def reset(st, r, at, w):
     """B11, B12: at once, or when no transaction is in the way; answered first."""
     index = r.number(r.get(at, "evseId")) or 0
-    if index > len(st.evses) or index and not st.model.get(_EVSE_ALLOW_RESET, index):
+    if not 0 <= index <= len(st.evses) or index and not st.model.get(_EVSE_ALLOW_RESET, index):
         return w.status("Rejected")
     if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(_WHO_IS_BUSY, index):
         w.status("Scheduled")

@@ -7,7 +7,7 @@ from milliamp.wire import types
 def request_start(st, r, at, w):
     """F01, F02: answer, then start. A transaction that runs without a token is taken over."""
     e = _start_on(st, r.number(r.get(at, "evseId")) or 0)
-    if e is None:
+    if e is None or not st.accepted:  # B02.FR.05
         return w.status("Rejected")
     w.object()
     w.field("status", "Accepted")
@@ -37,7 +37,7 @@ def _start_on(st, index):
 def request_stop(st, r, at, w):
     """F03: of a transaction that runs."""
     e = _running(st, r.text(r.get(at, "transactionId")))
-    if e is None:
+    if e is None or not st.accepted:
         return w.status("Rejected")
     w.status("Accepted")
     return _stop, e
@@ -67,15 +67,12 @@ def unlock_connector(st, r, at, w):
 
 def trigger_message(st, r, at, w):
     """F06: the answer, then the message."""
-    where = r.get(at, "evse")
-    index, connector = r.number(r.get(where, "id")) or 0, r.number(r.get(where, "connectorId")) or 0
+    where = types.read_evse(st, r, r.get(at, "evse"))
     name = r.text(r.get(at, "requestedMessage"))
     trigger = st.trigger(name)
     if trigger is None:
         return w.status("NotImplemented")
-    if index > len(st.evses) or index and connector > len(st.evses[index - 1].status):
-        return w.status("Rejected")
-    if not trigger(st, index, connector):
+    if where is None or not trigger(st, *where):
         return w.status("Rejected")
     w.status("Accepted")
     # The answer holds the transmit buffer, so what was triggered leaves after it.

@@ -133,8 +133,8 @@ def trigger(st, evse, connector):
     mask = meter.slots(st.model.get(_SAMPLED_DATA_TX_UPDATED_MEASURANDS))
     for e in st.evses:
         if evse in (0, e.index) and e.tx is not None:
-            charging.trigger_event(st, e, _TRIGGER, meter.sample(st, e, mask, _SAMPLE_TRIGGER))
-            done = True
+            values = meter.sample(st, e, mask, _SAMPLE_TRIGGER)
+            done = charging.trigger_event(st, e, _TRIGGER, values) or done
     return done
 
 

@@ -3,12 +3,16 @@
 # Every change ends in `step`: it computes which start and stop points hold, what the charging is doing, writes
 # the event that follows and then sets the contactor. Opening comes before anything else, closing after the
 # event is durable.
+from micropython import const
+
 from milliamp.base.facts import (
     _BAY,
     _CABLE,
     _CARD,
     _CHARGING_STATE,
+    _CLOCK,
     _FAULT,
+    _LOCK_PROBLEM,
     _PILOT,
     _STOP_BUTTON,
     _TX,
@@ -35,6 +39,7 @@ from milliamp.domain.events import (
     _EV_DISCONNECTED,
     _IDLE,
     _LOCAL,
+    _METER_VALUE_CLOCK,
     _METER_VALUE_PERIODIC,
     _OTHER,
     _PARKING_BAY,
@@ -44,6 +49,7 @@ from milliamp.domain.events import (
     _SAMPLE_PERIODIC,
     _STARTED,
     _STOP_AUTHORIZED,
+    _STOPPED_BY_EV,
     _SUSPENDED_EV,
     _SUSPENDED_EVSE,
     _TIMEOUT,
@@ -51,7 +57,6 @@ from milliamp.domain.events import (
     _TRANSACTION_END,
     _UPDATED,
 )
-from micropython import const
 from tables.ids import (
     _AUTH_AUTHORIZE_REMOTE_START,
     _OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT,
@@ -68,7 +73,7 @@ from tables.ids import (
 )
 
 _DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
-_EV_READY_MS = const(5000)  # how long an EV may take to ask for energy before it counts as suspending
+_EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
 
 # The values of TxStartPoint and TxStopPoint, and the points they name.
 _POINTS = (
@@ -89,15 +94,18 @@ def init(st) -> None:
         evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
     for tx in transaction.replay(st):
         st.evses[tx.evse - 1].tx = tx
-    st.bus.subscribe(_CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _WHO_IS_BUSY, _hear)
+    st.bus.subscribe(
+        _CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _CLOCK | _WHO_IS_BUSY, _hear
+    )
     for e in st.evses:
         if e.tx is not None and e.tx.seq:
             _resume(st, e, e.tx)
         else:
             e.tx = None  # cut before its first event was durable: it never was
+            step(st, e, _CABLE_PLUGGED_IN if e.cable else _EV_DETECTED)
+        if not e.authorized:  # the plug is the driver's again
             for connector in range(len(e.status)):
                 st.board.lock(e.index, connector + 1, False)
-            step(st, e, _CABLE_PLUGGED_IN if e.cable else _CHARGING_STATE_CHANGED)
 
 
 def _checkpoint(st, write):
@@ -112,18 +120,17 @@ def _resume(st, e, tx):
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
-    e.since = st.clock.ticks()
-    e.points = _points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER)
-    e.state = _EV_CONNECTED if e.cable else _IDLE
-    held = _EV_CONNECTION | _POWER_PATH | _ENERGY_TRANSFER
-    if e.authorized:
-        held |= _AUTHORIZATION
-    try:
-        if held & ~e.points & points_of(st, _TX_TX_STOP_POINT):
-            _end(st, e, _ABNORMAL_CONDITION, _POWER_LOSS)
-    except OSError:
-        e.cause = (_ABNORMAL_CONDITION, _POWER_LOSS)
-    step(st, e)
+    e.sampled = e.since = st.clock.ticks()
+    held = _PARKING_BAY | _AUTHORIZATION if tx.authorized else _PARKING_BAY
+    if tx.state != _IDLE:
+        held |= _EV_CONNECTION
+    if tx.authorized and tx.state in (_EV_CONNECTED, _CHARGING, _SUSPENDED_EV):
+        held |= _POWER_PATH
+    if tx.state == _CHARGING:
+        held |= _ENERGY_TRANSFER
+    lost = held & ~(_points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER))
+    end = lost & points_of(st, _TX_TX_STOP_POINT)
+    step(st, e, _ABNORMAL_CONDITION, _POWER_LOSS, end)
 
 
 def points_of(st, variable: int) -> int:
@@ -146,6 +153,12 @@ def _hear(st, fact, index, arg):
             if index in (0, e.index) and e.tx is not None:
                 return 1
         return 0
+    if fact == _CLOCK:
+        for e in st.evses:
+            if e.tx is not None and e.tx.guessed:  # as the journal rights its records
+                e.tx.started += arg
+                e.tx.guessed = False
+        return 0
     e = st.evses[index - 1]
     if fact == _CABLE:
         if arg:
@@ -156,7 +169,7 @@ def _hear(st, fact, index, arg):
         if e.authorized:
             deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
     elif fact == _BAY:
-        step(st, e, _EV_DETECTED if arg else _EV_DEPARTED)
+        step(st, e, _EV_DETECTED if arg else _EV_DEPARTED, _LOCAL)
     else:
         step(st, e)
     return 0
@@ -165,6 +178,7 @@ def _hear(st, fact, index, arg):
 def _unplugged(st, e):
     """The EV side is gone: E09 ends the authorization with it, E10 keeps it for the next plug."""
     e.barred = False
+    _lock_problem(st, e, 0)
     if e.authorized and st.model.get(_TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
         _forget(e)
     else:
@@ -191,7 +205,7 @@ def _which_evse(st, hashed):
     where nothing goes on."""
     best, chosen = 0, None
     for e in st.evses:
-        if e.authorized and e.token_hash == hashed:
+        if e.authorized and e.token_hash == hashed or _is_double(st, e, hashed):
             return e
         rank = 0 if e.authorized or not _usable(st, e) else 2 if e.cable else 1
         if rank > best:
@@ -199,10 +213,14 @@ def _which_evse(st, hashed):
     return chosen or (st.evses[0] if len(st.evses) == 1 else None)
 
 
+def _is_double(st, e, hashed):
+    return hashed == e.card_hash and st.clock.since(e.card_at) < _DOUBLE_READ_MS
+
+
 def present(st, e, token) -> None:
     """A token (idToken, type) is presented to an EVSE: to start, or to stop what it started (C01, C09)."""
     hashed = tokens.token_hash(token)
-    again = hashed == e.card_hash and st.clock.since(e.card_at) < _DOUBLE_READ_MS
+    again = _is_double(st, e, hashed)
     e.card_hash, e.card_at = hashed, st.clock.ticks()
     if again or e.asking is not None:
         return
@@ -231,6 +249,8 @@ def _second_token(st, e, token, verdict, group):
 
 def remote_start(st, e, token, remote_id: int, group) -> None:
     """RequestStartTransaction was accepted: start with its token (F01, F02)."""
+    if not startable(st, e):
+        return  # somebody was faster
     e.remote_id = remote_id
     if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
         tokens.check(st, e, token, _remote_token)
@@ -251,17 +271,19 @@ def _authorize(st, e, token, group, trigger):
     e.token = token
     e.token_hash, e.group_hash = tokens.token_hash(token), group
     e.since = st.clock.ticks()
+    if e.tx is not None:
+        e.tx.reason = 0
+        if e.tx.token_hash != e.token_hash:
+            e.tx.token_sent = False
     step(st, e, trigger)
-    if e.tx is not None and group:
-        try:
-            st.journal.note(e.tx.checkpoint())
-        except OSError:
-            pass  # after a power cut the group is asked for again
 
 
 def deauthorize(st, e, trigger: int, reason: int) -> None:
     """End the authorization of an EVSE, whoever asked for it; charging stops at once."""
     if e.authorized or e.tx is not None:
+        if e.tx is not None:
+            e.tx.reason = reason  # holds although another point may end it later
+            e.points |= _AUTHORIZATION  # so that a transaction can be stopped that never had it
         e.barred = True
         _forget(e)
         step(st, e, trigger, reason)
@@ -269,18 +291,9 @@ def deauthorize(st, e, trigger: int, reason: int) -> None:
 
 def finish(st, e, trigger: int, reason: int) -> None:
     """End the transaction of an EVSE, if one runs, whatever TxStopPoint says (B12: a reset)."""
-    if e.tx is None:
-        return
-    e.barred = True
-    _forget(e)
-    _contactor(st, e, False)
-    e.points = _points(st, e)
-    e.state = _state(st, e) if e.cable == 0 else _EV_CONNECTED
-    try:
-        _end(st, e, trigger, reason)
-    except OSError as error:
-        st.log.error("the journal takes no event: " + str(error))
-        e.cause = (trigger, reason)
+    if e.tx is not None:
+        e.barred = True
+        step(st, e, trigger, reason, True)
 
 
 def token_refused(st, counter: int) -> None:
@@ -298,6 +311,8 @@ def _forget(e):
     """The authorization is over. Who it was stays known until the transaction ends."""
     e.authorized = False
     e.remote_id = None
+    if e.tx is None:
+        e.token, e.token_hash, e.group_hash = None, b"", b""
 
 
 def startable(st, e) -> bool:
@@ -321,7 +336,8 @@ def _points(st, e):
         points |= _EV_CONNECTION
     if e.authorized:
         points |= _AUTHORIZATION
-        if e.cable and e.fault is None and not e.barred and e.pilot < 69:
+        usable = e.fault is None if e.tx is not None else _usable(st, e)
+        if e.cable and usable and not e.barred and e.pilot < 69:
             points |= _POWER_PATH
             if e.pilot > 66:
                 points |= _ENERGY_TRANSFER
@@ -341,39 +357,57 @@ def _state(st, e):
     return _SUSPENDED_EVSE if e.authorized and e.tx is not None else _EV_CONNECTED
 
 
-def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER) -> None:
+def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, end=False) -> None:
     """Take one step after a change. `trigger` is its most specific cause; it makes an event even where the
-    charging state stays the same, unless it is the default. `reason` counts if it ends the transaction."""
+    charging state stays the same, unless it is the default. `reason` counts if it ends the transaction,
+    which `end` asks for whatever the stop points say."""
+    if e.cause is not None and (e.cause[2] or trigger == _CHARGING_STATE_CHANGED):
+        trigger, reason, end = e.cause
     before = e.points
-    e.points = points = _points(st, e)
+    points = _points(st, e)
+    if e.tx is not None:
+        if points & _POWER_PATH and reason == _OTHER:
+            reason = _STOPPED_BY_EV
+        if before & ~points & points_of(st, _TX_TX_STOP_POINT):
+            end = True
+        if end:  # and with it the authorization: a point that still holds starts nothing new
+            _forget(e)
+            points = _points(st, e)
+    e.points = points
     if not points & _ENERGY_TRANSFER:
         _contactor(st, e, False)
     if not points & _POWER_PATH:
         st.board.offer(e.index, 0)
+    elif not before & _POWER_PATH:
+        e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
     try:
         if e.tx is None:
-            if points & ~before & points_of(st, _TX_TX_START_POINT):
+            # A new authorization may start what held before; energy always belongs to a transaction.
+            new = points if points & ~before & _AUTHORIZATION else points & ~before
+            if new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER) and _usable(st, e):
                 _start(st, e, trigger)
-        elif before & ~points & points_of(st, _TX_TX_STOP_POINT):
+        elif end:
             _end(st, e, trigger, reason)
         elif trigger != _CHARGING_STATE_CHANGED or e.state != old:
-            _update(st, e, trigger)
+            _write(st, e, _UPDATED, trigger)
     except OSError as error:
-        # Nothing may happen that is not durable: no start, no energy; an end is tried again by `tick`.
-        st.log.error("the journal takes no event: " + str(error))
+        # Nothing may happen that is not durable: no start, no energy. `tick` tries again.
+        if e.cause is None:
+            st.log.error("the journal takes no event: " + str(error))
         e.points, e.state = before, old
-        e.cause = (trigger, reason)
-        e.barred = True
+        e.cause = trigger, reason, end
         _contactor(st, e, False)
-        return
-    if e.state != old:
-        st.bus.tell(_CHARGING_STATE, e.index, e.state)
+        points = 0
+    else:
+        e.cause = None
+        if e.state != old:
+            st.bus.tell(_CHARGING_STATE, e.index, e.state)
     if points & _POWER_PATH:
         if e.locked != e.cable and not _lock(st, e):
             return
         st.board.offer(e.index, st.profile.CURRENTS[e.index - 1])
-        if points & _ENERGY_TRANSFER:
+        if points & _ENERGY_TRANSFER and e.tx is not None:
             _contactor(st, e, True)
     elif not e.authorized and e.locked:
         _unlock(st, e)
@@ -386,14 +420,21 @@ def _contactor(st, e, closed):
 
 
 def _lock(st, e):
-    e.lock_failed = not st.board.lock(e.index, e.cable, True)
-    if not e.lock_failed:
+    if st.board.lock(e.index, e.cable, True):
+        _lock_problem(st, e, 0)
         e.locked = e.cable
         return True
     st.log.error("the plug did not lock: no charging")  # G05
+    _lock_problem(st, e, e.cable)
     e.barred = True
     step(st, e)
     return False
+
+
+def _lock_problem(st, e, connector):
+    if connector != e.lock_failed:
+        e.lock_failed = connector
+        st.bus.tell(_LOCK_PROBLEM, e.index, connector)
 
 
 def unlock(st, e, connector: int) -> bool:
@@ -412,9 +453,12 @@ def _start(st, e, trigger):
     tx = transaction.Transaction(st.journal.next_transaction(), e.index)
     tx.start_register = tx.register = st.board.energy(e.index)
     tx.started = st.clock.now()
+    tx.guessed = not st.clock.synced
     e.tx = tx
+    if e.remote_id is not None and e.authorized:
+        trigger = _REMOTE_START
     try:
-        _write(st, e, _STARTED, _REMOTE_START if e.remote_id is not None and e.authorized else trigger)
+        _write(st, e, _STARTED, trigger)
     except OSError:
         e.tx = None
         raise
@@ -422,33 +466,18 @@ def _start(st, e, trigger):
     evse.refresh(st, e)
 
 
-def _update(st, e, trigger):
-    samples, thin = b"", False
-    if trigger == _METER_VALUE_PERIODIC:
-        samples = meter.sample(st, e, _mask(st, _SAMPLED_DATA_TX_UPDATED_MEASURANDS), _SAMPLE_PERIODIC)
-        thin = True
-    _write(st, e, _UPDATED, trigger, samples, thin=thin)
-
-
 def _end(st, e, trigger, reason):
     tx = e.tx
-    # The register never falls: a meter that lost its memory does not take energy back.
-    register = max(st.board.energy(e.index), tx.register)
     mask = _mask(st, _SAMPLED_DATA_TX_ENDED_MEASURANDS)
     samples = b""
     if mask & 1:
         begin = bytearray()
         transaction.put_number(begin, tx.start_register)
         samples = transaction.group(_TRANSACTION_BEGIN, 1, begin, st.clock.now() - tx.started)
-    samples += meter.sample(st, e, mask, _TRANSACTION_END, register)
-    _write(st, e, _ENDED, trigger, samples, reason)
+    samples += meter.sample(st, e, mask, _TRANSACTION_END)
+    _write(st, e, _ENDED, trigger, samples, tx.reason or reason)
     e.tx = None
-    e.token, e.token_hash, e.group_hash = None, b"", b""
     _forget(e)
-    # What comes after needs a new authorization, and a point that still holds starts nothing new.
-    e.points = _points(st, e)
-    _contactor(st, e, False)
-    st.board.offer(e.index, 0)
     evse.refresh(st, e)
 
 
@@ -456,12 +485,14 @@ def _mask(st, variable):
     return meter.slots(st.model.get(variable))
 
 
-def _write(st, e, kind, trigger, samples=b"", reason=0, thin=False):
+def _write(st, e, kind, trigger, samples=b"", reason=0):
     """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
     tx = e.tx
-    if not tx.begun and e.cable or kind == _STARTED:
+    note = tx.group_hash != e.group_hash  # no event tells it
+    if kind == _STARTED:
         mask = _mask(st, _SAMPLED_DATA_TX_STARTED_MEASURANDS)
-        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register) + samples
+        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register)
+        note = note or not mask & 1
     transaction.append(
         st,
         tx,
@@ -471,43 +502,53 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, thin=False):
         samples,
         token=e.token if not tx.token_sent else None,
         remote_id=e.remote_id if e.authorized else None,
-        reason=reason,
-        authorized=e.authorized,
-        thin=thin,
+        reason=reason or tx.reason,
+        authorized=e.authorized and not e.barred,
+        thin=trigger in (_METER_VALUE_PERIODIC, _METER_VALUE_CLOCK),
     )
-    tx.begun = tx.begun or kind == _STARTED or bool(e.cable)
     if samples:
         tx.register = max(tx.register, st.board.energy(e.index))
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None
+    if note and kind != _ENDED:
+        try:
+            st.journal.note(tx.checkpoint())
+        except OSError:
+            pass  # without it a power cut makes it forget the group
     st.bus.tell(_TX, e.index, (kind, trigger))
 
 
-def trigger_event(st, e, trigger: int, samples: bytes) -> None:
-    """Write an Updated event that somebody asked for (F06, J01), with these sample groups."""
-    _write(st, e, _UPDATED, trigger, samples)
+def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
+    """Write an Updated event that somebody asked for (F06, J01) with these sample groups; False: the
+    journal is full, and it was left out."""
+    try:
+        _write(st, e, _UPDATED, trigger, samples)
+    except OSError:
+        return False
+    return True
 
 
 def tick(st, e) -> None:
     """What time brings: timeouts, periodic values, an EV that does not get ready. Called at every poll."""
-    if e.authorized and not e.cable:
+    if e.cause is not None:
+        step(st, e)
+    elif e.authorized and not e.cable:
         timeout = st.model.get(_TX_EV_CONNECTION_TIME_OUT)
         if timeout and st.clock.since(e.since) >= timeout * 1000:
+            if e.tx is not None:
+                e.tx.reason = _TIMEOUT
             _forget(e)
             step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-            if e.tx is None:
-                e.token, e.token_hash, e.group_hash = None, b"", b""
     elif e.state == _EV_CONNECTED and e.points & _POWER_PATH:
         step(st, e)
-    if e.cause is not None:
-        (trigger, reason), e.cause = e.cause, None
-        step(st, e, trigger, reason)
-    if e.tx is not None:
+    if e.tx is not None and e.cause is None:
         interval = st.model.get(_SAMPLED_DATA_TX_UPDATED_INTERVAL)
         if interval and st.clock.since(e.sampled) >= interval * 1000:
             # Counted from the last due time, so that the period does not drift.
             e.sampled = (e.sampled + interval * 1000) & 0x3FFFFFFF
             if st.clock.since(e.sampled) >= interval * 1000:
                 e.sampled = st.clock.ticks()
-            step(st, e, _METER_VALUE_PERIODIC)
+            mask = _mask(st, _SAMPLED_DATA_TX_UPDATED_MEASURANDS)
+            values = meter.sample(st, e, mask, _SAMPLE_PERIODIC)
+            trigger_event(st, e, _METER_VALUE_PERIODIC, values)

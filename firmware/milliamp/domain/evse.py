@@ -31,10 +31,10 @@ class Evse:
         self.since = 0  # ticks of the authorization, or of being ready without the EV being so
         self.points = 0  # which of the start and stop points hold
         self.state = 0  # charging state
-        self.cause = None  # (trigger, reason) of a step that the journal could not take
+        self.cause = None  # (trigger, reason, end) of a step that the journal could not take
         self.closed = False  # contactor
         self.locked = 0  # connector whose plug is locked
-        self.lock_failed = False
+        self.lock_failed = 0  # connector whose plug should be locked and is not
         self.remote_id = None  # remoteStartId to report
         self.sampled = 0  # ticks of the last periodic sample
         # Tokens: domain.tokens owns these.
@@ -73,9 +73,14 @@ def status(st, e: Evse, connector: int) -> int:
     ordered unavailability, which waits for its end (G03.FR.05)."""
     if e.fault is not None or e.pilot == 70:
         return FAULTED
-    if e.tx is None and not operative(st, e, connector):
+    if not _busy(e, connector) and not operative(st, e, connector):
         return UNAVAILABLE
     return OCCUPIED if e.cable == connector else AVAILABLE
+
+
+def _busy(e, connector):
+    # Does a transaction use this connector, or (0) any? It may not be known yet which.
+    return e.tx is not None and (not connector or e.tx.connector in (0, connector))
 
 
 def refresh(st, e: Evse) -> None:
@@ -110,6 +115,6 @@ def set_operative(st, evse: int, connector: int, on: bool) -> bool:
     for e in st.evses:
         if evse in (0, e.index):
             refresh(st, e)
-            if not on and e.tx is not None and connector in (0, e.cable):
+            if not on and _busy(e, connector):
                 at_once = False
     return at_once

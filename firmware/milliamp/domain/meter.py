@@ -25,13 +25,21 @@ def read(st, e, slot: int):
 def sample(st, e, mask: int, context: int, register=None) -> bytes:
     """Read what `mask` names and pack it as one sample group; empty when nothing of it is measured.
 
-    `register`: Wh to report in place of the meter's present one.
+    `register`: Wh to report in place of the meter's present one. Within a transaction the register never
+    falls, not even when a meter lost its memory.
     """
     values = bytearray()
     measured = 0
     for slot in range(len(SLOTS)):
         if mask >> slot & 1:
-            value = register if slot == 0 and register is not None else read(st, e, slot)
+            if slot:
+                value = read(st, e, slot)
+            elif register is not None:
+                value = register
+            else:
+                value = read(st, e, 0)
+                if e.tx is not None:
+                    value = max(value, e.tx.register)
             if value is not None:
                 measured |= 1 << slot
                 put_number(values, value)

@@ -19,6 +19,7 @@ _HAS_REASON = const(32)
 _IS_AUTHORIZED = const(64)  # after this event
 _OLDER = const(8)
 
+
 class Transaction:
     """A running transaction: what must be known to go on with it, also after a reboot."""
 
@@ -31,20 +32,22 @@ class Transaction:
         self.token_sent = False
         self.token_hash = b""
         self.group_hash = b""
-        self.begun = False  # the values of its begin are reported
         self.register = 0  # Wh, the last durable one
         self.start_register = 0  # Wh at its begin
         self.started = 0  # seconds since 2000
+        self.guessed = False  # `started` is: the clock was not set yet
         self.state = 0  # charging state last reported
+        self.reason = 0  # why it was stopped, where another point than the authorization ends it
 
     def checkpoint(self) -> bytes:
-        """What a new sector repeats, so that nothing depends on an old one. 22 to 34 bytes."""
+        """What a new sector repeats, so that nothing depends on an old one. 23 to 35 bytes."""
         out = bytearray()
         put_number(out, self.counter)
         put_number(out, self.seq)
         out.append(self.evse)
         out.append(self.connector)
-        out.append(self.authorized | self.token_sent << 1 | self.begun << 2 | self.state << 3)
+        out.append(self.authorized | self.token_sent << 1 | self.state << 2)
+        out.append(self.reason)
         put_number(out, self.register)
         put_number(out, self.start_register)
         put_number(out, self.started)
@@ -64,8 +67,8 @@ def restore(payload) -> Transaction:
     flags = data.byte()
     tx.authorized = bool(flags & 1)
     tx.token_sent = bool(flags & 2)
-    tx.begun = bool(flags & 4)
-    tx.state = flags >> 3
+    tx.state = flags >> 2
+    tx.reason = data.byte()
     tx.register = data.number()
     tx.start_register = data.number()
     tx.started = data.number()
@@ -184,11 +187,11 @@ def _follow(tx, event):
     tx.state = event.state
     tx.connector = tx.connector or event.connector
     tx.authorized = event.authorized
+    tx.reason = event.reason
     if event.token is not None:
         tx.token_sent = True
         tx.token_hash = token_hash(event.token)
     for context, _, mask in groups(event):
-        tx.begun = True
         if mask & 1:  # the energy register comes first
             tx.register = max(tx.register, event.number())
             if context == _TRANSACTION_BEGIN:

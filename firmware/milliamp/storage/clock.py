@@ -1,7 +1,6 @@
 # The only reader of time. Ticks for intervals, seconds since 2000 for timestamps; integers both.
 from micropython import const
 
-
 _RING = const(0x3FFFFFFF)  # ticks are compared on a ring of 12 days
 
 
@@ -71,29 +70,31 @@ class Clock:
         )
 
     def parse(self, text: str):
-        """Seconds since 2000 of any RFC 3339 time (any offset, any fraction); None when it is none."""
+        """Seconds since 2000 of an RFC 3339 time (any offset, any fraction, UTC if it names none); None
+        when it is none, or not one of the years 2000 to 2135."""
         try:
-            if text[4] + text[7] + text[13] + text[16] != "--::" or text[10] not in "Tt ":
-                return None
             year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
             seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
-            at = 19
-            if text[at : at + 1] == ".":
-                at += 1
-                while "0" <= text[at : at + 1] <= "9":
-                    at += 1
-            zone = text[at:]
-            if zone and zone not in "Zz":
-                if len(zone) != 6 or zone[3] != ":" or zone[0] not in "+-":
-                    return None
-                offset = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
-                seconds += -offset if zone[0] == "+" else offset
-        except (ValueError, IndexError):
-            return None
-        if not (1 <= month <= 12 and 1 <= day <= 31 and year >= 2000):
+        except ValueError:
             return None
         if month <= 2:
             year -= 1
             month += 12
         days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day
-        return (days - 730426) * 86400 + seconds
+        seconds += (days - 730426) * 86400
+        # Whatever is no time is written in another way than it was read.
+        if text[10:11] not in "Tt " or self.text(seconds)[:19] != text[:10] + "T" + text[11:19]:
+            return None
+        at = 19
+        if text[at : at + 1] == ".":
+            at += 1
+            while "0" <= text[at : at + 1] <= "9":
+                at += 1
+        zone = text[at:]
+        if zone not in ("", "Z", "z"):
+            digits = zone[1:3] + zone[4:]
+            if zone[:1] not in "+-" or zone[3:4] != ":" or len(digits) != 4 or not digits.isdigit():
+                return None
+            offset = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+            seconds += -offset if zone[:1] == "+" else offset
+        return seconds if 0 <= seconds < 1 << 32 else None

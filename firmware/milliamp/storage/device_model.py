@@ -90,8 +90,8 @@ def _number(text: str, digits: int):
     text = whole + part
     if not whole or len(text) > 9:
         return None
-    for c in text:
-        if not "0" <= c <= "9":
+    for c in text.encode():  # of the text itself, MicroPython would keep each character for ever
+        if not 48 <= c <= 57:
             return None
     return -int(text) if negative else int(text)
 
@@ -291,8 +291,8 @@ class Model:
         if kind >= _FIRST_LIST:
             return self._members(at, text, least or 0)
         if flags & _ASCII:
-            for c in text:
-                if not "!" <= c <= "~":
+            for c in text.encode():
+                if not 33 <= c <= 126:
                     return None
         if (least is not None and len(text) < least) or (most is not None and len(text) > most):
             self.reason = "ValueOutOfRange"

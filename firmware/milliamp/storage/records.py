@@ -88,6 +88,15 @@ class Records:
         except OSError:
             pass
 
+    def drop(self) -> bool:
+        """Be done with all that the oldest sector holds; False: it is the only one. Nothing is written,
+        the next sector's header says it."""
+        oldest = self._after(0)
+        following = self._after(self._generations[oldest]) if oldest >= 0 else -1
+        if following >= 0:
+            self.acked = max(self.acked, self._start(following)[2])
+        return following >= 0
+
     def head(self):
         """The oldest numbered record not acknowledged, as (number, kind, payload), or None."""
         if self.acked == self.next:

@@ -9,6 +9,7 @@ from milliamp.wire.websocket import HandshakeError, WebSocket, is_utf8
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SHORTEST = const(96)  # bytes that every right answer has: read at once, it cannot be too many
+_LINE = const(128)  # bytes of a header line that are looked at: it may be long, our heap is not
 
 
 async def connect(
@@ -34,7 +35,7 @@ async def connect(
         )
     except asyncio.TimeoutError:
         raise HandshakeError("no answer within %d s" % timeout_s)
-    except (OSError, ValueError) as e:  # TLS raises either
+    except (OSError, ValueError, MemoryError) as e:  # TLS raises any of them
         raise HandshakeError("no connection: %r" % e)
 
 
@@ -119,16 +120,22 @@ async def _read_head(stream, buf):
 
 def _judge(buf, size, key, subprotocols):
     # The subprotocol that the server chose, if its answer is right.
-    head = memoryview(buf)[:size]
-    lines = str(head, "utf-8").split("\r\n") if is_utf8(head) else [""]
-    status = lines[0].split(" ", 2)
-    if not status[0].startswith("HTTP/1.") or len(status) < 2 or not status[1].isdigit():
-        raise HandshakeError("not HTTP")
-    status = int(status[1][:9])
-    if status != 101:
-        raise HandshakeError("HTTP status %d" % status, status)
+    view = memoryview(buf)
+    status = at = 0
     upgrade = connection = accept = chosen = ""
-    for line in lines:
+    while at < size:
+        stop = buf.find(b"\r\n", at, size)
+        stop = size if stop < 0 else stop
+        piece = view[at : min(stop, at + _LINE)]
+        line = str(piece, "utf-8") if is_utf8(piece) else ""
+        at = stop + 2
+        if not status:
+            words = line.split(" ", 2)
+            if not line.startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+                raise HandshakeError("not HTTP")
+            status = int(words[1][:9])
+            if status != 101:
+                raise HandshakeError("HTTP status %d" % status, status)
         name, _, value = line.partition(":")
         name = name.strip().lower()
         value = value.strip()

@@ -207,9 +207,16 @@ class Reader:
                         if low >> 10 == 0x37:
                             c = 0x10000 + ((c & 0x3FF) << 10 | low & 0x3FF)
                             at += 6
-                    data = chr(0xFFFD if c >> 11 == 0x1B else c).encode()
-                    out[n : n + len(data)] = data
-                    n += len(data)
+                    if c >> 11 == 0x1B:
+                        c = 0xFFFD
+                    # UTF-8 by hand: MicroPython keeps every character that chr() ever made.
+                    shift = 0 if c < 0x80 else 6 if c < 0x800 else 12 if c < 0x10000 else 18
+                    out[n] = b"\0\xc0\xe0\xf0"[shift // 6] | c >> shift
+                    n += 1
+                    while shift:
+                        shift -= 6
+                        out[n] = 0x80 | c >> shift & 63
+                        n += 1
                     continue
                 i = b"bfnrt".find(buf[at - 1 : at])
                 if i >= 0:

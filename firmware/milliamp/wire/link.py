@@ -1,11 +1,12 @@
 # The link to the CSMS: whom to connect to, how often to try. One task owns it; everyone else only signals.
 import asyncio
 
+from micropython import const
+
 from milliamp.base.facts import _LINK, _VARIABLE
 from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
 from milliamp.wire.handshake import HandshakeError, connect
 from milliamp.wire.websocket import ConnectionClosed
-from micropython import const
 from tables.ids import (
     _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
     _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,

@@ -6,6 +6,8 @@
 #   answered(st, cursor, r, at): the answer's payload; r is None when it failed or could not be understood
 import asyncio
 
+from micropython import const
+
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
 from milliamp.wire import rpc
 from milliamp.wire.gates import (
@@ -14,14 +16,13 @@ from milliamp.wire.gates import (
     _PENDING,
     _REJECTED,
 )
-from micropython import const
 from tables.ids import (
     _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
 )
 
-_PATIENCE = const(2)  # so many other messages may overtake the journal, then it is its turn
+_LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
 
 
 class Outbox:
@@ -34,7 +35,10 @@ class Outbox:
         self._rows = []
         self._asked = set()
         self._wake = asyncio.Event()
-        self._overtaken = 0
+        self._overtaken = 0  # by so many messages the journal was, since it had something to send
+        self._patience = 1  # then it is its turn; the status of every connector comes before it
+        for connectors in st.profile.EVSES:
+            self._patience += len(connectors)
         self._attempts = 0
         self._attempt_at = 0  # ticks of the last attempt at the journal's head
         self._gap = 0  # ms until the next one
@@ -59,6 +63,7 @@ class Outbox:
         """The CSMS answered the BootNotification."""
         self.registration = registration
         self.refused = registration == _REJECTED
+        self._overtaken = 0
         self.live()
         self.wake()
 
@@ -93,7 +98,7 @@ class Outbox:
             if row[1] == _FROM_JOURNAL:
                 if self._gap and st.clock.since(self._attempt_at) < self._gap:
                     continue
-                if first is not None and self._overtaken < _PATIENCE:
+                if first is not None and self._overtaken < self._patience:
                     continue
             elif first is not None:
                 continue
@@ -126,7 +131,7 @@ class Outbox:
             if row[1] == _FROM_JOURNAL:
                 self._overtaken = 0
                 self._journal(outcome)
-            else:
+            elif st.journal.pending:
                 self._overtaken += 1
 
     def _journal(self, outcome):
@@ -142,7 +147,7 @@ class Outbox:
             if self._attempts < st.model.get(_OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
                 self._attempt_at = st.clock.ticks()
                 interval = st.model.get(_OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT)
-                self._gap = interval * 1000 * self._attempts
+                self._gap = min(interval * 1000 * self._attempts, _LONGEST_GAP)
                 return
             st.log.error("given up after %d attempts" % self._attempts)
             st.journal.discard()

@@ -302,7 +302,7 @@ class Rpc:
         if not at or r.buf[action_at] != 34 or r.next(at):
             raise CallError("RpcFrameworkError", "not [2, id, action, payload]")
         action = r.text(action_at) if r.skip(action_at) - action_at < _MAX_ACTION else ""
-        handler = st.handler(action) if action and min(action) >= "0" else None
+        handler = st.handler(action) if action.isalpha() else None
         if not handler:
             raise CallError("NotImplemented" if handler is None else "NotSupported")
         code = st.refuse(action)

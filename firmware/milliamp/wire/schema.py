@@ -15,6 +15,7 @@ import asyncio
 from micropython import const
 
 _YIELD_EVERY = const(12)  # fields and elements
+_LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/schemas.py
 
 _ARRAY = const(97)
 _BOOLEAN = const(98)
@@ -88,7 +89,9 @@ async def check(r, at: int, table: bytes, kind: int):
             if place:
                 at = r.skip(place)
                 start = outer + 4
-                n = table.find(r.buf[place:at], start, start + _u16(table, outer + 2))
+                n = -1  # what is longer than any name is not copied out of the buffer
+                if at - place <= _LONGEST:
+                    n = table.find(r.buf[place:at], start, start + _u16(table, outer + 2))
                 if n >= 0:
                     n += at - place
                     bit = 1 << table[n]
@@ -125,6 +128,8 @@ def _scalar(r, at, behind, table, kind):
             return TYPE
         size = _u16(table, kind + 1)
         if t == _ENUM:
+            if behind - at > _LONGEST:
+                return VALUE
             start = kind + 3
             return None if table.find(r.buf[at:behind], start, start + size) >= 0 else VALUE
         if size and (behind - at - 2 > size or r.diverted) and r.length(at) > size:

@@ -19,6 +19,16 @@ def evse(w, index: int, connector: int = 0) -> None:
     w.end()
 
 
+def read_evse(st, r, at: int):
+    """(EVSE, connector) of an EVSEType, 0 for what it does not name; None when the station has none such."""
+    index = r.number(r.get(at, "id")) or 0
+    connector = r.number(r.get(at, "connectorId")) or 0
+    evses = st.profile.EVSES
+    if 0 <= index <= len(evses) and 0 <= connector <= (len(evses[index - 1]) if index else 0):
+        return index, connector
+    return None
+
+
 def id_token(w, token) -> None:
     """IdTokenType of (idToken, type)."""
     w.object("idToken")

@@ -1,0 +1,40 @@
+# The security log: what happened and when, over all power cuts, until newer events need its place.
+#
+# Its events are rare, so it is mounted for each of them and for each reading: nothing of it stays in RAM.
+import struct
+
+from micropython import const
+
+from milliamp.storage.records import Records
+
+_EVENT = const(8)  # seconds since 2000, then text
+_GUESSED = const(9)  # the same while the clock was not set
+_LONGEST = const(200)  # bytes: a record fits half a sector, whatever the sector
+
+
+def append(flash, clock, text: str) -> None:
+    """Make an event durable; the oldest sector goes when there is no room. May block for a sector erase."""
+    log = _mount(flash)
+    kind = _EVENT if clock.synced else _GUESSED
+    payload = struct.pack("<I", clock.now()) + text.encode()
+    while True:
+        try:
+            return log.append(kind, payload[:_LONGEST])
+        except OSError:
+            if not log.drop():
+                raise
+
+
+def read(flash):
+    """Yield (seconds since 2000, was that a guess?, text), oldest first. An event that is appended
+    meanwhile may cut it short."""
+    for _, kind, payload in _mount(flash).pending():
+        yield struct.unpack_from("<I", payload)[0], kind == _GUESSED, str(payload[4:], "utf-8")
+
+
+def _mount(flash):
+    return Records(flash, _nothing, _nothing, flash.sector // 2)
+
+
+def _nothing(*_):
+    pass

@@ -1,0 +1,74 @@
+# HTTP, as far as a station speaks it: it puts one file somewhere.
+import asyncio
+from binascii import b2a_base64
+
+from micropython import const
+
+from milliamp.wire.handshake import HandshakeError, split
+
+_LONGEST = const(512)  # bytes of an interim answer: more is no HTTP
+_RESET = const(104)
+_IO = const(5)
+
+
+def place(url: str):
+    """(host, port, path, "user:password") of an address that can be put to, None when it is none: not
+    http, or malformed. https waits for the certificates that it has to be checked against."""
+    if url[:7].lower() != "http://":
+        return None
+    host, slash, path = url[7:].partition("/")
+    user, _, host = host.rpartition("@")
+    try:
+        return split("ws://" + host + slash + path)[:3] + (user,)
+    except HandshakeError:
+        return None
+
+
+async def put(url: str, size: int, pieces, timeout_s: int = 60) -> int:
+    """PUT `size` bytes, piece by piece as `pieces` yields them. Returns the status of the answer, 0 when
+    it is no HTTP. Raises OSError, also when there are fewer bytes, and asyncio.TimeoutError. Looking up a
+    host name blocks."""
+    return await asyncio.wait_for(_put(place(url), size, pieces), timeout_s)
+
+
+async def _put(address, size, pieces):
+    host, port, path, user = address
+    stream, _ = await asyncio.open_connection(host, port)
+    try:
+        head = (
+            b"PUT %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n"
+            b"Content-Type: text/plain\r\nContent-Length: %d\r\n"
+        ) % (path.encode(), host.encode(), port, size)
+        if user:
+            head += b"Authorization: Basic " + b2a_base64(user.encode())[:-1] + b"\r\n"
+        stream.write(head + b"\r\n")
+        head = None
+        await stream.drain()
+        for piece in pieces:
+            stream.write(piece[:size])
+            size -= len(piece[:size])
+            await stream.drain()
+        if size:
+            raise OSError(_IO)
+        return await _status(stream)
+    finally:
+        stream.close()
+        await stream.wait_closed()
+
+
+async def _status(stream):
+    # The status of the answer; interim ones (1xx) are passed over.
+    head = b""
+    while len(head) < 12 or head[9] == 49:
+        end = head.find(b"\r\n\r\n")
+        if end >= 0:
+            head = head[end + 4 :]
+            continue
+        piece = await stream.read(64)
+        if not piece:
+            raise OSError(_RESET)
+        head += piece
+        if len(head) > _LONGEST:
+            return 0
+    status = head[9:12]
+    return int(status) if head.startswith(b"HTTP/1.") and status.isdigit() else 0

@@ -1,0 +1,867 @@
+"""The charging state machine: what happens at the charger, and which transaction events it makes."""
+
+import pytest
+
+from tests.domain.bench import CARD, OTHER, Bench
+
+START = "TxCtrlr.TxStartPoint"
+STOP = "TxCtrlr.TxStopPoint"
+FRIEND = ("04F0F0F0", "ISO14443")  # of the same group as CARD
+BOSS = "GROUP1"
+
+
+def family(**more):
+    """A CSMS that knows two cards of one group and a third one."""
+    return {
+        CARD[0]: ("Accepted", BOSS, None),
+        FRIEND[0]: ("Accepted", BOSS, None),
+        OTHER[0]: ("Accepted", "GROUP2", None),
+    } | more
+
+
+def charge(b, token=CARD):
+    b.plug()
+    b.card(token)
+    b.poll(1000)
+    assert b.outlet.closed
+    return b
+
+
+# --- start points -------------------------------------------------------------------------------------
+
+# TxStartPoint -> events of: plug in, then card. And of: card, then plug in.
+STARTS = {
+    "PowerPathClosed": (
+        [
+            ("Started", "Authorized", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+        [
+            ("Started", "CablePluggedIn", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+    ),
+    "EVConnected": (
+        [
+            ("Started", "CablePluggedIn", "EVConnected"),
+            ("Updated", "Authorized", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+        [
+            ("Started", "CablePluggedIn", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+    ),
+    "Authorized": (
+        [
+            ("Started", "Authorized", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+        [
+            ("Started", "Authorized", "Idle"),
+            ("Updated", "CablePluggedIn", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+    ),
+    "EnergyTransfer": (
+        [("Started", "ChargingStateChanged", "Charging")],
+        [("Started", "ChargingStateChanged", "Charging")],
+    ),
+    "ParkingBayOccupancy": (
+        [
+            ("Started", "EVDetected", "Idle"),
+            ("Updated", "CablePluggedIn", "EVConnected"),
+            ("Updated", "Authorized", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+        [
+            ("Started", "EVDetected", "Idle"),
+            ("Updated", "Authorized", "Idle"),
+            ("Updated", "CablePluggedIn", "EVConnected"),
+            ("Updated", "ChargingStateChanged", "Charging"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("point", STARTS)
+@pytest.mark.parametrize("first", ["plug", "card"])
+def test_start_points(point, first):
+    b = Bench({START: point})
+    if point == "ParkingBayOccupancy":
+        b.outlet.bay = True
+        b.poll()
+    steps = [b.plug, b.card] if first == "plug" else [b.card, b.plug]
+    for step in steps:
+        step()
+    b.poll(1000)
+    assert b.events() == STARTS[point][first == "card"]
+    assert b.outlet.closed
+    told = [payload for action, payload in b.sent if action == "TransactionEvent"]
+    assert [p["idToken"]["idToken"] for p in told if "idToken" in p] == [CARD[0]]
+    assert [p["evse"] for p in told if "evse" in p] == [{"id": 1, "connectorId": 1}]
+    assert [p["seqNo"] for p in told] == list(range(len(told)))
+    begin = told[0]["meterValue"][0]["sampledValue"][0]
+    assert begin == {"value": 0, "context": "Transaction.Begin"}
+
+
+def test_status_comes_before_the_transaction_however_long_nothing_was_due():
+    b = Bench({START: "EVConnected"})
+    b.deliver()
+    for _ in range(5):  # messages that overtake nothing: the journal is empty
+        b.st.availability.heartbeat = (b.board.ticks() - 300_000) & 0x3FFFFFFF
+        b.deliver()
+    b.sent.clear()
+    b.plug()
+    b.deliver()
+    assert [action for action, _ in b.sent] == ["StatusNotification", "TransactionEvent"]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("plugged", [True, False])
+def test_remote_start(asks, plugged):
+    from milliamp.domain import charging
+
+    b = Bench({"AuthCtrlr.AuthorizeRemoteStart": str(asks).lower()})
+    if plugged:
+        b.plug()
+    b.deliver()
+    b.sent.clear()
+    charging.remote_start(b.st, b.e, CARD, 4711, None)
+    b.deliver()
+    if not plugged:
+        b.plug()
+    b.poll(500)
+    b.events()
+    actions = [action for action, _ in b.sent]
+    assert ("Authorize" in actions) == asks
+    told = [payload for action, payload in b.sent if action == "TransactionEvent"]
+    assert told[0]["triggerReason"] == "RemoteStart"
+    assert [p["transactionInfo"].get("remoteStartId") for p in told] == [4711, None]
+    assert [p.get("idToken", {}).get("idToken") for p in told] == [CARD[0], None]
+    assert b.outlet.closed
+
+
+def test_remote_start_with_a_token_that_is_refused_leaves_nothing_behind():
+    from milliamp.domain import charging
+
+    b = Bench({START: "EVConnected"})
+    b.plug()
+    charging.remote_start(b.st, b.e, ("stranger", "ISO14443"), 7, None)
+    b.deliver()
+    assert not b.e.authorized
+    b.card()
+    b.poll(500)
+    b.events()
+    assert not [p for _, p in b.sent if "remoteStartId" in p.get("transactionInfo", {})]
+
+
+def test_remote_start_that_a_card_was_faster_than():
+    from milliamp.domain import charging
+
+    b = charge(Bench({"AuthCtrlr.AuthorizeRemoteStart": "false"}))
+    charging.remote_start(b.st, b.e, OTHER, 7, None)
+    assert b.e.token == CARD
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
+
+
+def test_a_central_token_is_not_asked_for():
+    from milliamp.domain import charging
+
+    b = Bench(csms={"ABC": ("Accepted", None, None)})
+    b.plug()
+    charging.remote_start(b.st, b.e, ("ABC", "Central"), 7, None)
+    b.deliver()
+    assert b.e.authorized
+    assert "Authorize" not in [action for action, _ in b.sent]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("Invalid", None, None),
+        ("Blocked", None, None),
+        ("Accepted", None, [2]),
+        ("Expired", "G", [1]),
+    ],
+)
+def test_tokens_that_the_csms_refuses_or_accepts_elsewhere(answer):
+    b = Bench(csms={CARD[0]: answer})
+    b.plug()
+    b.card()
+    b.poll(1000)
+    assert not b.e.authorized and not b.outlet.closed and b.outlet.offered == 0
+    assert b.events() == []
+
+
+def test_offline_only_a_station_that_may_guess_starts():
+    b = Bench(online=False)
+    b.plug()
+    b.card()
+    assert not b.e.authorized
+    b.set("AuthCtrlr.OfflineTxForUnknownIdEnabled", "true")
+    b.card()
+    b.poll(500)
+    assert b.outlet.closed
+    b.connect()
+    b.events()
+    assert all(p["offline"] for a, p in b.sent if a == "TransactionEvent")
+
+
+def test_a_question_that_is_open_when_the_link_drops_is_answered_offline():
+    b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"})
+    b.plug()
+    b.board.cards.append((*CARD, 1))
+    b.poll()
+    assert b.e.asking is not None
+    b.disconnect()
+    assert b.e.asking is None and b.e.authorized
+
+
+# --- stop points --------------------------------------------------------------------------------------
+
+# TxStopPoint -> the Ended event of: card again, or EV that suspends, or cable out, or bay left. None: it goes on.
+STOPS = {
+    "EVConnected": {"card": None, "suspend": None, "unplug": "EVCommunicationLost"},
+    "Authorized": {
+        "card": "StopAuthorized",
+        "suspend": None,
+        "unplug": "EVCommunicationLost",
+    },
+    "PowerPathClosed": {
+        "card": "StopAuthorized",
+        "suspend": None,
+        "unplug": "EVCommunicationLost",
+    },
+    "EnergyTransfer": {
+        "card": "StopAuthorized",
+        "suspend": "ChargingStateChanged",
+        "unplug": "EVCommunicationLost",
+    },
+    "ParkingBayOccupancy": {"card": None, "suspend": None, "unplug": None, "leave": "EVDeparted"},
+    "EVConnected,Authorized": {
+        "card": "StopAuthorized",
+        "suspend": None,
+        "unplug": "EVCommunicationLost",
+    },
+}
+REASONS = {
+    "card": "Local",
+    "suspend": "StoppedByEV",
+    "unplug": "EVDisconnected",
+    "leave": "Local",
+}
+
+
+@pytest.mark.parametrize("point, how", [(p, how) for p, ways in STOPS.items() for how in ways])
+def test_stop_points(point, how):
+    b = Bench({STOP: point})
+    b.outlet.bay = True
+    charge(b)
+    count = len(b.events())
+    if how == "card":
+        b.card()
+    elif how == "suspend":
+        b.outlet.ready = False
+        b.poll(500)
+    elif how == "unplug":
+        b.unplug()
+    else:
+        b.outlet.bay = False
+        b.poll(500)
+    assert not b.outlet.closed
+    new = b.events()[count:]
+    trigger = STOPS[point][how]
+    if trigger is None:
+        assert [event[0] for event in new] == ["Updated"]
+        assert b.e.tx is not None
+    else:
+        state = "Idle" if how == "unplug" else "EVConnected"
+        assert new == [("Ended", trigger, state)]
+        assert b.last()["transactionInfo"]["stoppedReason"] == REASONS[how]
+        assert b.e.tx is None and not b.e.authorized
+        assert b.outlet.offered == 0
+        b.poll(1000)
+        b.outlet.ready = True
+        b.poll(1000)
+        assert b.events()[count:] == new  # nothing starts without a new authorization
+        assert not b.outlet.closed and b.outlet.offered == 0
+
+
+def test_stopped_with_the_card_but_ended_by_the_cable():
+    """TxStopPoint EVConnected: E_14."""
+    b = charge(Bench({STOP: "EVConnected"}))
+    b.card()
+    b.unplug()
+    assert b.events()[-2:] == [
+        ("Updated", "StopAuthorized", "EVConnected"),
+        ("Ended", "EVCommunicationLost", "Idle"),
+    ]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_reason_of_a_remote_stop_outlives_what_ends_the_transaction(cut):
+    from milliamp.domain import charging
+    from milliamp.domain.events import _REMOTE, _REMOTE_STOP
+
+    b = charge(Bench({STOP: "EVConnected"}))
+    charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    if cut:
+        b.power_cycle()
+        b.connect()
+    b.unplug()
+    assert b.last()["triggerReason"] == "EVCommunicationLost"
+    assert b.last()["transactionInfo"]["stoppedReason"] == "Remote"
+
+
+def test_a_remote_stop_ends_a_transaction_that_nobody_authorized():
+    from milliamp.domain import charging
+    from milliamp.domain.events import _REMOTE, _REMOTE_STOP
+
+    b = Bench({START: "EVConnected"})
+    b.plug()
+    charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    assert b.events()[-1] == ("Ended", "RemoteStop", "EVConnected")
+
+
+def test_a_second_session_without_unplugging_belongs_to_a_transaction():
+    """TxStartPoint EVConnected: the cable stayed in, so only the authorization is new."""
+    b = charge(Bench({START: "EVConnected"}))
+    b.card()
+    b.card()
+    b.poll(500)
+    assert b.outlet.closed
+    assert b.events()[-2:] == [
+        ("Started", "Authorized", "EVConnected"),
+        ("Updated", "ChargingStateChanged", "Charging"),
+    ]
+    assert len(b.ledger.transactions) == 2
+
+
+def test_a_card_taken_back_before_the_transaction_is_forgotten():
+    b = Bench({START: "EVConnected"})
+    b.card()
+    b.card()
+    b.plug()
+    assert b.events() == [("Started", "CablePluggedIn", "EVConnected")]
+    assert "idToken" not in b.last()
+
+
+# --- cards ------------------------------------------------------------------------------------------
+
+
+def test_another_card_does_not_stop_and_one_of_the_group_does():
+    b = charge(Bench(csms=family()))
+    b.card(OTHER)
+    assert b.outlet.closed
+    b.card(("stranger", "ISO14443"))
+    assert b.outlet.closed
+    b.card(FRIEND)
+    assert not b.outlet.closed
+    assert b.events()[-1] == ("Ended", "StopAuthorized", "EVConnected")
+
+
+@pytest.mark.parametrize("order", ["plug", "card"])
+def test_the_group_survives_a_power_cut(order):
+    b = Bench(csms=family())
+    for step in (b.plug, b.card) if order == "plug" else (b.card, b.plug):
+        step()
+    b.power_cycle()
+    b.connect()
+    b.poll(500)
+    assert b.outlet.closed
+    b.card(FRIEND)
+    assert b.events()[-1] == ("Ended", "StopAuthorized", "EVConnected")
+
+
+def test_cards_without_a_group_do_not_stop_each_other():
+    b = charge(Bench(csms={CARD[0]: ("Accepted", None, None), OTHER[0]: ("Accepted", None, None)}))
+    b.card(OTHER)
+    assert b.outlet.closed
+
+
+def test_a_card_that_is_read_twice_is_one_card():
+    b = Bench()
+    b.plug()
+    b.card()
+    for _ in range(3):
+        b.card(gap=1500)  # it lies on the reader
+    b.poll(500)
+    assert b.outlet.closed
+    b.card(gap=2000)
+    assert not b.outlet.closed
+
+
+def test_case_and_type_of_a_token():
+    b = charge(Bench(csms={CARD[0]: ("Accepted", None, None)}))
+    b.card((CARD[0], "KeyCode"))
+    assert b.outlet.closed
+    b.card((CARD[0].lower(), "ISO14443"))
+    assert not b.outlet.closed
+
+
+def test_the_stop_button():
+    b = Bench()
+    b.stop_button()
+    assert b.events() == []
+    charge(b)
+    b.stop_button()
+    assert b.events()[-1] == ("Ended", "StopAuthorized", "EVConnected")
+    assert b.outlet.locked == 0
+
+
+# --- time -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["PowerPathClosed", "Authorized"])
+@pytest.mark.parametrize("stop", ["EVConnected,Authorized", "EVConnected"])
+def test_nobody_plugs_in(start, stop):
+    b = Bench({START: start, STOP: stop, "TxCtrlr.EVConnectionTimeOut": "30"})
+    b.card()
+    b.poll(29_000)
+    assert b.e.authorized
+    b.poll(2000)
+    assert not b.e.authorized
+    events = b.events()
+    if start == "PowerPathClosed":
+        assert events == []
+    elif "Authorized" in stop:
+        assert events[-1] == ("Ended", "EVConnectTimeout", "Idle")
+        assert b.last()["transactionInfo"]["stoppedReason"] == "Timeout"
+    else:
+        assert events[-1] == ("Updated", "EVConnectTimeout", "Idle")
+    # The EVSE can be used again.
+    b.csms[OTHER[0]] = ("Accepted", None, None)
+    b.card(OTHER)
+    b.plug()
+    b.poll(500)
+    assert b.outlet.closed
+    b.events()
+    tokens = [p["idToken"]["idToken"] for _, p in b.sent if "seqNo" in p and "idToken" in p]
+    assert tokens[-1] == OTHER[0]
+
+
+def test_an_ev_that_is_not_ready_suspends():
+    b = Bench()
+    b.outlet.ready = False
+    b.card()
+    b.poll(20_000)  # looking for the cable is not the EV's time
+    b.plug()
+    assert b.events()[-1] == ("Started", "CablePluggedIn", "EVConnected")
+    b.poll(6000)
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "SuspendedEV")
+    assert b.outlet.offered and not b.outlet.closed
+    b.outlet.ready = True
+    b.poll(500)
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
+    b.outlet.ready = False
+    b.poll(500)
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "SuspendedEV")
+    assert not b.outlet.closed
+
+
+def test_periodic_values():
+    b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "20"}))
+    b.poll(60_000)
+    b.events()
+    periodic = [p for _, p in b.sent if p.get("triggerReason") == "MeterValuePeriodic"]
+    assert len(periodic) == 3
+    times = [int(p["timestamp"][14:16]) * 60 + int(p["timestamp"][17:19]) for p in periodic]
+    assert [b - a for a, b in zip(times, times[1:])] == [20, 20]
+    values = [p["meterValue"][0]["sampledValue"] for p in periodic]
+    assert all("context" not in v[0] for v in values)  # Sample.Periodic is the default
+    assert [v[0]["value"] for v in values] == sorted(v[0]["value"] for v in values)
+    assert values[0][1] == {
+        "value": 3600,
+        "measurand": "Power.Active.Import",
+        "unitOfMeasure": {"unit": "W"},
+    }
+
+
+def test_times_from_before_the_clock_was_set_are_put_right():
+    b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}, online=False)
+    charge(b)
+    b.poll(30_000)
+    b.connect()
+    b.poll(10_000)
+    b.card()
+    b.unplug()
+    b.events()
+    assert b.problems() == []
+    times = [p["timestamp"] for a, p in b.sent if a == "TransactionEvent"]
+    assert times == sorted(times)
+    assert times[0].startswith("2026-11-20T12:00:0")
+    begin, _ = b.last()["meterValue"]
+    assert begin["timestamp"] == times[0]
+    statuses = [p["timestamp"] for a, p in b.sent if a == "StatusNotification"]
+    assert all(time.startswith("2026-11-20T") for time in statuses)
+
+
+# --- cable, faults, lock ------------------------------------------------------------------------------
+
+
+def test_pulled_out_at_the_ev_with_stop_on_ev_side_disconnect_off():
+    b = Bench({"TxCtrlr.StopTxOnEVSideDisconnect": "false", STOP: "Authorized"})
+    charge(b)
+    b.unplug()
+    assert not b.outlet.closed and b.outlet.offered == 0
+    assert b.events()[-1] == ("Updated", "EVCommunicationLost", "Idle")
+    b.plug()
+    b.poll(500)
+    assert b.outlet.closed
+    assert b.events()[-2:] == [
+        ("Updated", "CablePluggedIn", "EVConnected"),
+        ("Updated", "ChargingStateChanged", "Charging"),
+    ]
+    b.unplug()
+    b.poll(61_000)
+    assert b.events()[-1] == ("Ended", "EVConnectTimeout", "Idle")
+    assert len(b.ledger.transactions) == 1
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_unlock_on_ev_side_disconnect(value):
+    b = Bench(
+        {
+            "TxCtrlr.StopTxOnEVSideDisconnect": "false",
+            STOP: "Authorized",
+            "OCPPCommCtrlr.UnlockOnEVSideDisconnect": value,
+        }
+    )
+    charge(b)
+    assert b.outlet.locked == 1
+    b.unplug()
+    assert b.outlet.locked == (value == "false")
+
+
+def test_a_fault_stops_the_energy_and_not_the_transaction():
+    b = charge(Bench())
+    b.outlet.fault = "GroundFailure"
+    b.poll()
+    assert not b.outlet.closed and b.outlet.offered == 0
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "SuspendedEVSE")
+    b.deliver()
+    assert b.st.availability.told[0][0] == 4
+    b.outlet.fault = None
+    b.poll(500)
+    assert b.outlet.closed
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
+
+
+@pytest.mark.parametrize("pilot", ["E", "F"])
+def test_a_pilot_that_is_not_available_opens_the_contactor(pilot):
+    b = charge(Bench())
+    b.outlet.pilot = pilot
+    b.poll()
+    assert not b.outlet.closed
+
+
+def test_a_plug_that_does_not_lock_gets_no_energy():
+    b = Bench()
+    b.outlet.lock_fails = True
+    b.plug()
+    b.card()
+    b.poll(1000)
+    assert ("contactor", 1, True) not in b.done
+    assert b.outlet.offered == 0
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "SuspendedEVSE")
+    assert b.st.availability and b.e.lock_failed
+    b.outlet.lock_fails = False
+    b.unplug()
+    assert b.events()[-1] == ("Ended", "EVCommunicationLost", "Idle")
+    b.board.lines.clear()
+    charge(b)
+    assert not b.e.lock_failed
+
+
+def test_a_plug_that_was_locked_when_the_power_went_is_free_when_nobody_charges():
+    b = charge(Bench({STOP: "PowerPathClosed"}))
+    assert b.outlet.locked
+    b.power_cycle()
+    b.poll()
+    assert b.e.tx is None and b.outlet.locked == 0
+
+
+def test_a_finished_transaction_is_finished_whatever_the_stop_point_says():
+    from milliamp.domain import charging
+    from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
+
+    b = charge(Bench({STOP: "ParkingBayOccupancy"}))
+    charging.finish(b.st, b.e, _RESET_COMMAND, _IMMEDIATE_RESET)
+    assert not b.outlet.closed
+    assert b.events()[-1] == ("Ended", "ResetCommand", "EVConnected")
+    assert b.last()["transactionInfo"]["stoppedReason"] == "ImmediateReset"
+    assert "idToken" not in b.last()
+
+
+# --- tokens that turn out to be bad -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_token_that_the_answer_to_an_event_refuses(stops, cut):
+    b = Bench(
+        {
+            "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
+            "TxCtrlr.StopTxOnInvalidId": str(stops).lower(),
+        },
+        online=False,
+        csms={CARD[0]: ("Blocked", None, None)},
+    )
+    charge(b)
+    b.connect()
+    events = b.events()
+    assert not b.outlet.closed
+    if stops:
+        assert events[-1] == ("Ended", "Deauthorized", "EVConnected")
+        assert b.last()["transactionInfo"]["stoppedReason"] == "DeAuthorized"
+        return
+    assert events[-1] == ("Updated", "Deauthorized", "SuspendedEVSE")
+    if cut:
+        b.power_cycle()
+        b.connect()
+    b.poll(5000)
+    assert not b.outlet.closed and b.outlet.offered == 0  # no energy for it, ever
+    b.unplug()
+    assert b.events()[-1] == ("Ended", "EVCommunicationLost", "Idle")
+    assert b.problems() == []
+
+
+# --- durable before visible ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", STARTS)
+def test_the_contactor_closes_after_the_event_is_durable_and_opens_before(point):
+    b = Bench({START: point})
+    b.outlet.bay = True
+    b.done.clear()
+    charge(b)
+    at = b.done.index(("contactor", 1, True))
+    assert b.done[at - 1][0] == "program"
+    for stop in (b.card, b.unplug):
+        b.done.clear()
+        stop()
+        if ("contactor", 1, False) in b.done:
+            assert b.done[0] == ("contactor", 1, False)
+            assert "program" in [what for what, *_ in b.done]
+
+
+class Full:
+    """Makes a journal refuse every event from now on, and `room` lets it take them again."""
+
+    def __init__(self, b):
+        self.journal = b.st.journal
+        self.append = self.journal.append
+        self.journal.append = self.refuse
+        self.refused = 0
+
+    def refuse(self, kind, payload):
+        self.refused += 1
+        raise OSError(28)
+
+    def room(self):
+        self.journal.append = self.append
+
+
+@pytest.mark.parametrize("point", STARTS)
+def test_without_room_for_started_nothing_charges_and_with_it_all_does(point):
+    b = Bench({START: point})
+    full = Full(b)
+    b.outlet.bay = True
+    b.plug()
+    b.card()
+    b.poll(5000)
+    assert full.refused
+    assert b.e.tx is None
+    assert ("contactor", 1, True) not in b.done
+    assert len(b.errors()) == 1  # not one at every poll
+    full.room()
+    b.poll(500)
+    assert b.outlet.closed
+    events = b.events()
+    assert events[0][0] == "Started" and events[-1][2] == "Charging"
+    assert b.ledger.problems() == []
+
+
+def test_without_room_for_charging_the_contactor_waits():
+    b = Bench({START: "EVConnected"})
+    b.outlet.ready = False
+    b.plug()
+    b.card()
+    b.poll(500)
+    full = Full(b)
+    b.outlet.ready = True
+    b.poll(2000)
+    assert not b.outlet.closed
+    full.room()
+    b.poll(500)
+    assert b.outlet.closed
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
+
+
+@pytest.mark.parametrize("how", ["card", "remote", "finish", "unplug", "suspend"])
+def test_without_room_for_ended_the_energy_stops_and_the_event_follows(how):
+    from milliamp.domain import charging
+    from milliamp.domain.events import _IMMEDIATE_RESET, _REMOTE, _REMOTE_STOP, _RESET_COMMAND
+
+    b = charge(Bench({STOP: "EnergyTransfer" if how == "suspend" else "EVConnected,Authorized"}))
+    full = Full(b)
+    if how == "card":
+        b.card()
+    elif how == "remote":
+        charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    elif how == "finish":
+        charging.finish(b.st, b.e, _RESET_COMMAND, _IMMEDIATE_RESET)
+    elif how == "unplug":
+        b.unplug()
+    else:
+        b.outlet.ready = False
+        b.poll()
+        b.outlet.ready = True
+    assert not b.outlet.closed
+    if how != "suspend":
+        assert b.outlet.locked == 0  # the driver gets his cable whatever the flash does
+    wh = b.outlet.wh
+    b.poll(70_000)  # periodic values would be due
+    assert not b.outlet.closed and b.outlet.wh == wh
+    full.room()
+    b.poll()
+    trigger, reason = {
+        "card": ("StopAuthorized", "Local"),
+        "remote": ("RemoteStop", "Remote"),
+        "finish": ("ResetCommand", "ImmediateReset"),
+        "unplug": ("EVCommunicationLost", "EVDisconnected"),
+        "suspend": ("ChargingStateChanged", "StoppedByEV"),
+    }[how]
+    b.events()
+    assert b.last()["eventType"] == "Ended"
+    assert b.last()["triggerReason"] == trigger
+    assert b.last()["transactionInfo"]["stoppedReason"] == reason
+    assert b.ledger.problems(all_ended=True) == []
+    b.poll(1000)
+    assert not b.outlet.closed
+    assert len(b.errors()) == 1
+
+
+def test_without_room_for_periodic_values_charging_goes_on():
+    from milliamp.domain import charging
+    from milliamp.domain.events import _TRIGGER
+
+    b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "5"}))
+    full = Full(b)
+    b.poll(20_000)
+    assert full.refused >= 3
+    assert b.outlet.closed
+    assert charging.trigger_event(b.st, b.e, _TRIGGER, b"") is False
+    full.room()
+    b.card()
+    b.unplug()
+    b.events()
+    assert b.problems() == []  # no gap in seqNo either
+
+
+def test_a_journal_that_is_really_full():
+    """Four sectors, offline: charging until nothing goes in any more, then the CSMS comes back."""
+    b = Bench(
+        {
+            "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
+            "SampledDataCtrlr.TxUpdatedInterval": "1",
+        },
+        online=False,
+        sectors=4,
+    )
+    charge(b)
+    b.poll(400_000)
+    assert b.outlet.closed
+    b.card()
+    assert not b.outlet.closed
+    b.unplug()
+    b.connect()
+    for _ in range(400):
+        b.serve()
+    b.poll(500)
+    b.events()
+    assert b.ledger.problems(all_ended=True) == []
+    assert b.last()["eventType"] == "Ended"
+
+
+def test_a_meter_that_forgot_does_not_take_energy_back():
+    b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "5"}))
+    b.poll(20_000)
+    b.outlet.ms = 0
+    b.poll(6000)
+    b.card()
+    b.unplug()
+    b.events()
+    assert b.problems() == []
+    (tx,) = b.ledger.transactions.values()
+    assert tx.registers()[-1] >= 15
+
+
+# --- two EVSEs ----------------------------------------------------------------------------------------
+
+
+def two(**more):
+    return Bench(
+        evses=2,
+        csms={CARD[0]: ("Accepted", None, None), OTHER[0]: ("Accepted", None, None)},
+        **more,
+    )
+
+
+def test_a_shared_reader_means_the_evse_that_waits_and_then_the_one_that_charges():
+    b = two()
+    b.plug(evse=2)
+    b.card(CARD, evse=0)
+    b.poll(500)
+    assert [outlet.closed for outlet in b.board.outlets] == [False, True]
+    b.plug(evse=1)
+    b.card(OTHER, evse=0)
+    b.poll(500)
+    assert [outlet.closed for outlet in b.board.outlets] == [True, True]
+    b.card(CARD, evse=0)
+    assert [outlet.closed for outlet in b.board.outlets] == [True, False]
+    b.card(OTHER, evse=0)
+    b.unplug(1)
+    b.unplug(2)
+    b.events()
+    assert b.problems() == []
+    assert sorted(tx.evse for tx in b.ledger.transactions.values()) == [1, 2]
+
+
+def test_a_card_that_stopped_one_evse_does_not_start_the_other_when_it_is_read_twice():
+    b = two()
+    b.plug(evse=2)
+    b.card(CARD, evse=0)
+    b.plug(evse=1)
+    b.card(CARD, evse=0)
+    b.card(CARD, evse=0, gap=500)
+    assert [e.authorized for e in b.st.evses] == [False, False]
+
+
+def test_a_card_when_every_evse_is_taken():
+    b = two()
+    for evse in (1, 2):
+        b.plug(evse)
+        b.card(CARD if evse == 1 else OTHER, evse=evse)
+    b.card(("third", "ISO14443"), evse=0)
+    b.poll(500)
+    assert [outlet.closed for outlet in b.board.outlets] == [True, True]
+
+
+def test_both_evses_survive_a_power_cut():
+    b = two()
+    for evse in (1, 2):
+        b.plug(evse)
+        b.card(CARD if evse == 1 else OTHER, evse=evse)
+    b.poll(10_000)
+    b.power_cycle()
+    b.connect()
+    b.poll(500)
+    assert [outlet.closed for outlet in b.board.outlets] == [True, True]
+    for evse in (1, 2):
+        b.card(CARD if evse == 1 else OTHER, evse=evse)
+        b.unplug(evse)
+    b.events()
+    assert b.problems() == []
+    assert len(b.ledger.transactions) == 2

@@ -1,0 +1,166 @@
+"""Transactions and their events as bytes, and tokens."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milliamp.base.measurands import SLOTS
+from milliamp.base.packing import Bytes, put_number
+from milliamp.domain import meter, tokens, transaction
+from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+
+numbers = st.integers(0, 2**31)
+hashes = st.binary(min_size=6, max_size=6)
+
+
+@given(
+    counter=st.integers(1, 2**24 - 1),
+    seq=numbers,
+    evse=st.integers(1, 9),
+    connector=st.integers(0, 9),
+    flags=st.tuples(st.booleans(), st.booleans()),
+    register=numbers,
+    start=numbers,
+    started=st.integers(0, 2**32 - 1),
+    state=st.integers(0, 4),
+    reason=st.integers(0, 14),
+    token=st.one_of(st.just(b""), hashes),
+    group=st.one_of(st.just(b""), hashes),
+)
+def test_a_checkpoint_says_it_all(
+    counter, seq, evse, connector, flags, register, start, started, state, reason, token, group
+):
+    tx = transaction.Transaction(counter, evse)
+    tx.seq, tx.connector, tx.state, tx.reason = seq, connector, state, reason
+    tx.authorized, tx.token_sent = flags
+    tx.register, tx.start_register, tx.started = register, start, started
+    tx.token_hash, tx.group_hash = token, group
+    assert vars(transaction.restore(tx.checkpoint())) == vars(tx)
+
+
+class Evse:
+    cable = 1
+
+
+class Journal:
+    def __init__(self):
+        self.records = []
+
+    def append(self, kind, payload):
+        self.records.append((kind, 800_000_000 + len(self.records), bytes(payload)))
+
+    def replay(self):
+        return iter(self.records)
+
+
+class Station:
+    def __init__(self):
+        self.journal = Journal()
+        self.evses = [Evse(), Evse()]
+
+
+event_fields = st.fixed_dictionaries(
+    {
+        "trigger": st.integers(0, 20),
+        "state": st.integers(0, 4),
+        "token": st.one_of(
+            st.none(), st.tuples(st.text(max_size=36), st.sampled_from(tokens.TOKEN_TYPES))
+        ),
+        "remote_id": st.one_of(st.none(), numbers),
+        "reason": st.integers(0, 14),
+        "authorized": st.booleans(),
+        "thin": st.booleans(),
+        "register": st.one_of(st.none(), numbers),
+    }
+)
+
+
+@given(st.lists(event_fields, min_size=1, max_size=6), st.booleans())
+def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields, noted):
+    station = Station()
+    tx = transaction.Transaction(77, 2)
+    tx.started = 800_000_000
+    for n, field in enumerate(fields):
+        field = dict(field)
+        register = field.pop("register")
+        samples = b""
+        if register is not None:
+            values = bytearray()
+            put_number(values, register)
+            samples = transaction.group(0, 1, values)
+        if noted and n == 2:  # a sector begins here
+            station.journal.records.append((_OPEN_TX, 0, tx.checkpoint()))
+            first = len(station.journal.records) - 1
+        transaction.append(station, tx, min(n, 1), samples=samples, **field)
+        if register is not None:
+            tx.register = max(tx.register, register)
+            tx.start_register = tx.register
+        if field["token"]:
+            tx.token_hash = tokens.token_hash(field["token"])
+        tx.reason = field["reason"]
+        kind, _, payload = station.journal.records[-1]
+        assert kind == (_TX_UPDATE if field["thin"] else _TX_EVENT)
+        event = transaction.Event(payload)
+        for name in ("trigger", "state", "remote_id", "reason", "authorized"):
+            assert getattr(event, name) == field[name]
+        assert event.token == (field["token"] or None)
+        assert (event.kind, event.seq, event.counter) == (min(n, 1), n, 77)
+        assert (event.evse, event.connector) == ((2, 1) if n == 0 else (0, 0))
+        assert transaction.counter_of(payload) == 77
+    if noted and len(fields) > 2:
+        del station.journal.records[:first]
+    (again,) = transaction.replay(station)
+    assert vars(again) == vars(tx)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.integers(0, 10**6),
+            st.sets(st.integers(0, len(SLOTS) - 1)),
+            st.randoms(),
+        ),
+        max_size=4,
+    )
+)
+def test_sample_groups(groups):
+    packed = b""
+    expected = []
+    for context, age, slots, random in groups:
+        values = bytearray()
+        numbers = [random.randrange(1 << 28) for _ in slots]
+        for number in numbers:
+            put_number(values, number)
+        mask = sum(1 << slot for slot in slots)
+        packed += transaction.group(context, mask, values, age)
+        expected.append((context, age, mask, numbers))
+    found = []
+    walk = Bytes(packed)
+    for context, age, mask in transaction.groups(walk):
+        found.append((context, age, mask, [walk.number() for _ in range(mask.bit_count())]))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "names, count",
+    [
+        ("", 0),
+        ("Energy.Active.Import.Register", 1),
+        ("Current.Import", 4),
+        ("Voltage,SoC,Frequency", 5),
+    ],
+)
+def test_slots_of_measurands(names, count):
+    mask = meter.slots(names)
+    assert mask.bit_count() == count
+    assert all(SLOTS[n][0] in names.split(",") for n in range(len(SLOTS)) if mask >> n & 1)
+
+
+def test_tokens_are_told_apart_by_type_and_value_without_case():
+    hashed = tokens.token_hash
+    assert hashed(("abC", "Local")) == hashed(("ABc", "Local"))
+    assert len({hashed(("A", kind)) for kind in tokens.TOKEN_TYPES}) == len(tokens.TOKEN_TYPES)
+    assert hashed(("A", "Local")) != hashed(("B", "Local"))
+    assert len(hashed(("A", "Local"))) == 6
+    assert tokens.group_hash(None) == b""

@@ -1,0 +1,337 @@
+"""The one sender: whose turn it is, who may send at all, and what becomes of the journal's head (E13)."""
+
+import asyncio
+import types
+
+import pytest
+
+from tests.domain import bench  # noqa: F401, for tables.ids
+
+from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
+from milliamp.wire import rpc  # isort: skip
+from milliamp.wire.gates import (  # isort: skip
+    _ACCEPTED_BY_CSMS,
+    _BEFORE_BOOT,
+    _FROM_JOURNAL,
+    _PENDING,
+    _REJECTED,
+    _WHEN_ACCEPTED,
+    _WHEN_PENDING,
+)
+from milliamp.wire.outbox import Outbox  # isort: skip
+from tables.ids import (  # isort: skip
+    _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
+    _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
+    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
+)
+
+TIMEOUT, INTERVAL, ATTEMPTS = 30, 10, 3
+
+
+class Journal:
+    """Its events are numbers."""
+
+    def __init__(self):
+        self.waiting = []
+        self.gone = []  # (number, delivered?)
+        self.links = []
+
+    @property
+    def pending(self):
+        return len(self.waiting)
+
+    def head(self):
+        return self.waiting[0] if self.waiting else None
+
+    def ack(self):
+        self.gone.append((self.waiting.pop(0), True))
+
+    def discard(self):
+        self.gone.append((self.waiting.pop(0), False))
+
+    def connected(self, up):
+        self.links.append(bool(up))
+
+
+class Station:
+    """Its own clock, log, model, bus, link and rpc; `outcomes` scripts how calls end, OK when there is none left."""
+
+    def __init__(self):
+        self.clock = self.log = self.model = self.bus = self.link = self.rpc = self
+        self.profile = types.SimpleNamespace(EVSES=(("sType2",),))
+        self.now = 0
+        self.up = False
+        self.accepted = self.online = False
+        self.journal = Journal()
+        self.facts = []
+        self.lines = []
+        self.subscriber = None
+        self.calls = []  # (seconds, action, cursor)
+        self.outcomes = []
+        self.loop = asyncio.new_event_loop()
+        self.outbox = Outbox(self)
+
+    def ticks(self):
+        return self.now & 0x3FFFFFFF
+
+    def since(self, ticks):
+        return (self.now - ticks) & 0x3FFFFFFF
+
+    def error(self, text):
+        self.lines.append(text)
+
+    def get(self, variable):
+        return {
+            _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: TIMEOUT,
+            _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT: ATTEMPTS,
+            _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT: INTERVAL,
+        }[variable]
+
+    def subscribe(self, mask, function):
+        assert mask == _LINK
+        self.subscriber = function
+
+    def tell(self, fact, evse=0, arg=None):
+        self.facts.append((fact, arg))
+        if fact == _LINK:
+            self.up = bool(arg)
+            self.subscriber(self, fact, evse, arg)
+
+    def progress(self, task):
+        assert task == 1
+
+    async def call(self, action, render, cursor, answered, timeout_s):
+        assert timeout_s == TIMEOUT
+        self.calls.append((self.now // 1000, action, cursor))
+        outcome = self.outcomes.pop(0) if self.outcomes else rpc.OK
+        await asyncio.sleep(0)
+        if outcome == rpc.TIMEOUT:
+            self.now += TIMEOUT * 1000
+        elif outcome == rpc.DOWN:
+            self.tell(_LINK, 0, 0)
+        elif outcome == rpc.OK:
+            answered(self, cursor, "reader", 1)
+        return outcome
+
+    # --- what tests say --------------------------------------------------------------------------
+    def row(self, priority, gate, action, due):
+        """A row that is due as long as the list `due` has something in it, and notes what it was answered."""
+        answers = []
+
+        def answered(st, cursor, r, at):
+            answers.append((cursor, r))
+            if due and due[0] == cursor:
+                due.pop(0)
+
+        self.outbox.add(
+            ((priority, gate, action, lambda st: due[0] if due else None, None, answered),)
+        )
+        return answers
+
+    def events(self):
+        """The journal's row."""
+        answers = []
+        note = lambda st, cursor, r, at: answers.append((cursor, r))  # noqa: E731
+        row = (9, _FROM_JOURNAL, "TransactionEvent", lambda st: st.journal.head(), None, note)
+        self.outbox.add((row,))
+        return answers
+
+    def connect(self, registration=_ACCEPTED_BY_CSMS):
+        self.tell(_LINK, 0, 1)
+        if registration is not None:
+            self.outbox.register(registration)
+
+    def run(self, seconds=60):
+        """Let the sender work for so long, waking it each second as the control task does."""
+
+        async def live():
+            task = asyncio.create_task(self.outbox.run())
+            end = self.now + seconds * 1000
+            while self.now < end:
+                for _ in range(200):
+                    await asyncio.sleep(0)
+                self.now += 1000
+                self.outbox.wake()
+            assert not task.done()
+            task.cancel()
+
+        self.loop.run_until_complete(live())
+
+    def order(self):
+        return [(action, cursor) for _, action, cursor in self.calls]
+
+
+@pytest.fixture
+def st(monkeypatch):
+    async def at_once(ms):
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep_ms", at_once)
+    station = Station()
+    yield station
+    station.loop.close()
+
+
+@pytest.mark.parametrize(
+    "registration, sent",
+    [
+        (None, ["Boot"]),
+        (_REJECTED, ["Boot"]),
+        (_PENDING, ["Boot", "Report"]),
+        (_ACCEPTED_BY_CSMS, ["Boot", "Report", "Status", "TransactionEvent"]),
+    ],
+)
+def test_gates(st, registration, sent):
+    for priority, gate, action in (
+        (0, _BEFORE_BOOT, "Boot"),
+        (4, _WHEN_PENDING, "Report"),
+        (2, _WHEN_ACCEPTED, "Status"),
+    ):
+        st.row(priority, gate, action, [action])
+    st.events()
+    st.journal.waiting = [1]
+    st.run(5)
+    assert st.calls == []  # the link is down
+    st.connect(registration)
+    st.run(5)
+    assert sorted(action for action, _ in st.order()) == sorted(sent)
+    assert st.outbox.refused == (registration == _REJECTED)
+
+
+def test_while_pending_goes_what_was_asked_for_and_that_once(st):
+    st.row(2, _WHEN_ACCEPTED, "Status", ["a", "b"])
+    st.row(3, _WHEN_ACCEPTED, "Heartbeat", ["a"])
+    st.connect(_PENDING)
+    st.outbox.ask("Status")
+    st.run(5)
+    assert st.order() == [("Status", "a")]
+
+
+def test_priorities_and_the_journal_is_not_starved(st):
+    st.row(3, _WHEN_ACCEPTED, "Heartbeat", [*"xyz"])
+    st.row(2, _WHEN_ACCEPTED, "Status", [*"ab"])
+    st.events()
+    st.journal.waiting = [1, 2]
+    st.connect()
+    st.run(5)
+    assert [cursor for _, cursor in st.order()] == ["a", "b", 1, "x", "y", 2, "z"]
+
+
+def test_after_the_boot_the_status_of_every_connector_comes_first(st):
+    st.profile.EVSES = (("sType2", "cCCS2"), ("sType2",))
+    st.outbox = Outbox(st)
+    boot = ["boot"]
+    st.row(0, _BEFORE_BOOT, "Boot", boot)
+    st.row(2, _WHEN_ACCEPTED, "Status", [*"abc"])
+    st.events()
+    st.journal.waiting = [1]
+    st.connect(_PENDING)
+    st.run(2)
+    st.outbox.register(_ACCEPTED_BY_CSMS)
+    st.run(5)
+    assert [cursor for _, cursor in st.order()] == ["boot", "a", "b", "c", 1]
+
+
+def test_what_was_sent_while_the_journal_was_empty_does_not_count(st):
+    due = [*"abcdef"]
+    st.row(2, _WHEN_ACCEPTED, "Status", due)
+    st.events()
+    st.connect()
+    st.run(5)
+    st.journal.waiting = [1]
+    due.append("g")
+    st.run(5)
+    assert [cursor for _, cursor in st.order()][-2:] == ["g", 1]
+
+
+def test_the_queue_is_empty(st):
+    st.events()
+    st.journal.waiting = [1, 2]
+    st.connect()
+    st.run(3)
+    assert st.facts.count((_QUEUE_EMPTY, None)) == 1
+    assert st.journal.gone == [(1, True), (2, True)]
+
+
+@pytest.mark.parametrize(
+    "outcome, times",
+    [
+        # MessageTimeout + interval * attempts so far
+        (rpc.TIMEOUT, [0, 40, 90]),
+        # without the timeout
+        (rpc.ERROR, [0, 10, 30]),
+    ],
+)
+def test_an_event_that_is_not_answered_is_sent_again_and_given_up(st, outcome, times):
+    answers = st.events()
+    st.journal.waiting = [1, 2]
+    st.outcomes = [outcome] * ATTEMPTS
+    st.connect()
+    st.run(200)
+    assert [seconds for seconds, _, cursor in st.calls if cursor == 1] == times
+    assert st.journal.gone == [(1, False), (2, True)]
+    assert answers == [(1, None)] * ATTEMPTS + [(2, "reader")]
+    assert len(st.lines) == 1
+
+
+def test_success_before_the_last_attempt_and_a_new_count_for_the_next_event(st):
+    st.events()
+    st.journal.waiting = [1, 2]
+    st.outcomes = [rpc.ERROR, rpc.ERROR, rpc.OK, rpc.ERROR, rpc.ERROR, rpc.OK]
+    st.connect()
+    st.run(200)
+    assert [seconds for seconds, _, _ in st.calls] == [0, 10, 30, 30, 40, 60]
+    assert st.journal.gone == [(1, True), (2, True)]
+
+
+def test_others_go_on_in_the_gap(st):
+    due = []
+    st.row(2, _WHEN_ACCEPTED, "Status", due)
+    st.events()
+    st.journal.waiting = [1]
+    st.outcomes = [rpc.ERROR]
+    st.connect()
+    st.run(3)
+    due += [*"abcd"]
+    st.run(3)
+    assert [cursor for _, cursor in st.order()] == [1, "a", "b", "c", "d"]
+    st.run(10)
+    assert st.journal.gone == [(1, True)]
+
+
+def test_an_attempt_that_the_connection_did_not_survive_does_not_count(st):
+    st.events()
+    st.journal.waiting = [1]
+    for _ in range(ATTEMPTS + 2):
+        st.outcomes = [rpc.ERROR, rpc.ERROR, rpc.DOWN]
+        st.connect(None if st.accepted else _ACCEPTED_BY_CSMS)
+        st.run(60)
+        assert not st.online
+    assert st.journal.gone == []
+    st.connect(None)
+    st.run(3)
+    assert st.journal.gone == [(1, True)]
+    assert st.journal.links == [True, False] * (ATTEMPTS + 2) + [True]
+
+
+def test_other_messages_are_told_that_they_failed_unless_the_link_did(st):
+    due = [*"abc"]
+    answers = st.row(2, _WHEN_ACCEPTED, "Status", due)
+    st.outcomes = [rpc.TIMEOUT, rpc.ERROR, rpc.DOWN]
+    st.connect()
+    st.run(100)
+    assert answers == [("a", None), ("b", None)]
+    assert due == ["c"]
+
+
+def test_accepted_and_online_are_told_apart(st):
+    st.connect(None)
+    assert (st.accepted, st.online) == (False, False)
+    st.outbox.register(_ACCEPTED_BY_CSMS)
+    assert (st.accepted, st.online) == (True, True)
+    st.tell(_LINK, 0, 0)
+    assert (st.accepted, st.online) == (True, False)
+    st.tell(_LINK, 0, 1)
+    assert (st.accepted, st.online) == (True, True)
+    assert [fact for fact in st.facts if fact[0] == _ACCEPTED] == [(_ACCEPTED, 1)]
+    assert st.journal.links == [True, False, True]
