@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 from pathlib import Path
@@ -9,9 +10,17 @@ from pathlib import Path
 from hostsim.errors import Trouble
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything here does."""
+
+    def error(self, message: str):
+        print(f"hostsim: {message}; `{self.prog} --help` says more", file=sys.stderr)
+        sys.exit(2)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m hostsim", description=__doc__)
+    top = _Parser(prog="python -m hostsim", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser(
@@ -29,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     sim.add_argument("--id", default="milliamp-sim", help="the station's identity (%(default)s)")
     sim.add_argument(
-        "--port", type=int, default=0, help="the bundled CSMS's port; default: any that is free"
+        "--port", type=_port, default=0, help="the bundled CSMS's port; default: any that is free"
     )
     _station(sim)
 
@@ -53,7 +62,7 @@ def _lane(command: argparse.ArgumentParser) -> None:
         "--lane", type=int, choices=[64, 32], default=64, help="which MicroPython (%(default)s)"
     )
     command.add_argument(
-        "--heap", help="the firmware's heap, like 64k; default: MicroPython's own"
+        "--heap", type=_heap, help="the firmware's heap, like 64k; default: MicroPython's own"
     )
 
 
@@ -87,10 +96,23 @@ def _station(command: argparse.ArgumentParser) -> None:
 
 
 def _whole(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{value} is not 1 to 1000")
-    return value
+    return _number(text, 1, 1000)
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {least} to {most}")
+    return int(text)
+
+
+def _heap(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}[kKmM]?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 64k")
+    return text
 
 
 def options(given: argparse.Namespace):
@@ -133,11 +155,14 @@ async def _run_station(given: argparse.Namespace) -> int:
             jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout)
         )
         refused = asyncio.create_task(refusal.watch(station))
-        done, _ = await asyncio.wait((serving, refused), return_when=asyncio.FIRST_COMPLETED)
-        for task in (serving, refused):
+        failed = asyncio.create_task(station.device.failure())
+        tasks = (serving, refused, failed)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
-        if refused in done:
-            raise Trouble(refused.result())
+        for task in (refused, failed):
+            if task in done:
+                raise Trouble(task.result())
         serving.result()
     finally:
         await station.stop()

@@ -12,6 +12,8 @@ from hostsim.facts import vocabulary
 from hostsim.network import MODES
 from hostsim.station import Station
 
+_LONGEST_TEXT = 500
+_BEYOND = 1 << 32
 VERSION = 1  # of the vocabulary: it grows with the same number, and changes with another
 
 
@@ -211,6 +213,11 @@ def parameters(name: str) -> list[tuple[str, Any]]:
 
 
 def _fits(value: Any, kind: Any) -> bool:
+    """Is it of the kind, and something that a person could have meant?"""
+    if isinstance(value, str) and not (len(value) <= _LONGEST_TEXT and value.isprintable()):
+        return False
+    if isinstance(value, int | float) and not 0 <= value < _BEYOND:  # NaN is not either
+        return False
     if kind is float:
         kind = int | float
     if isinstance(value, bool):

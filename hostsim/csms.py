@@ -187,6 +187,10 @@ class Peer(ChargePoint):
     def on_event(self, **_):
         return call_result.NotifyEvent()
 
+    @on(Action.notify_customer_information)
+    def on_customer_information(self, **_):
+        return call_result.NotifyCustomerInformation()
+
     @on(Action.firmware_status_notification)
     def on_firmware_status(self, **_):
         return call_result.FirmwareStatusNotification()

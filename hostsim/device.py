@@ -130,6 +130,24 @@ class Device:
         if isinstance(self.flash.image, mmap.mmap):
             self.flash.image.close()
 
+    async def failure(self) -> str:
+        """Wait until the firmware was given up, because it ends as soon as it starts; return a line about it."""
+        given_up = asyncio.Event()
+
+        def told(what: str) -> None:
+            if what == "given up":
+                given_up.set()
+
+        self.on_power.append(told)
+        try:
+            await given_up.wait()
+        finally:
+            self.on_power.remove(told)
+        why = self.crashes[-1].splitlines()[-1]
+        return (
+            f"the firmware ended {_CRASHES} times in a row ({why}): does it need a larger --heap?"
+        )
+
     def flash_counts(self) -> dict[str, int]:
         """What the chip did since this object was made."""
         flash = self.flash

@@ -13,6 +13,8 @@ VOLTS = 230_000  # mV between phase and neutral
 LEAST_OFFER = 6000  # mA: what IEC 61851-1 can express at least
 _MW_MS_PER_WH = 3_600_000_000
 STATES = "ABCDEF"
+TOKEN_TYPES = "Central eMAID ISO14443 ISO15693 KeyCode Local MacAddress NoAuthorization".split()
+_LONGEST_TOKEN = 36
 STATUSES = (
     "Available",
     "Occupied",
@@ -27,6 +29,7 @@ class Outlet:
     """One EVSE with an EV in front of it, or none. Change it through `Hardware`."""
 
     phases: int = 3
+    connectors: int = 9
     cable: int = 0  # connector plugged in, 0 for none
     ev_ready: bool = True  # the EV wants energy
     forced: str = ""  # a control pilot state that overrides the EV
@@ -51,11 +54,6 @@ class Outlet:
         if not self.cable:
             return "A"
         return "C" if self.ev_ready and self.offered >= LEAST_OFFER else "B"
-
-    @property
-    def connected(self) -> int:
-        """The connector whose cable leads to an EV: none when it was pulled out at the EV's end."""
-        return 0 if self.forced == "A" else self.cable
 
     @property
     def current(self) -> int:
@@ -98,6 +96,10 @@ class Hardware:
     # --- the world -------------------------------------------------------------------------------
     def plug(self, evse: int = 1, connector: int = 1) -> None:
         outlet = self.outlet(evse)
+        if not 1 <= connector <= outlet.connectors:
+            raise ValueError(
+                f"EVSE {evse} has no connector {connector}, only 1 to {outlet.connectors}"
+            )
         if outlet.cable and outlet.cable != connector:
             raise ValueError(f"connector {outlet.cable} of EVSE {evse} is plugged in already")
         outlet.cable, outlet.forced = connector, ""
@@ -140,6 +142,10 @@ class Hardware:
         """Hold a card to the reader; EVSE 0: a reader that all share."""
         if evse:
             self.outlet(evse)
+        if len(token) > _LONGEST_TOKEN:
+            raise ValueError(f"a token has up to {_LONGEST_TOKEN} characters")
+        if kind not in TOKEN_TYPES:
+            raise ValueError(f"a token's type is one of {', '.join(TOKEN_TYPES)}, not {kind!r}")
         self.cards.append((token, kind, evse))
         self._changed(f"card {token}")
 
@@ -160,6 +166,8 @@ class Hardware:
         self._changed(f"EVSE {evse}: parking bay {'occupied' if occupied else 'free'}")
 
     def set_meter(self, evse: int, wh: int) -> None:
+        if not 0 <= wh < 1 << 32:
+            raise ValueError(f"a meter cannot show {wh} Wh")
         outlet = self.outlet(evse)
         outlet.wh, outlet.rest = wh, 0
         self._changed(f"EVSE {evse}: meter at {wh} Wh")

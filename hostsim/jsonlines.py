@@ -7,6 +7,8 @@ when it is done. Commands run one after the other, in order, except `wait`, whic
 
 import asyncio
 import json
+import os
+import stat
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -58,7 +60,10 @@ async def _answer(
         await asyncio.wait([before])
     answer: dict[str, Any] = {"id": request.get("id")}
     try:
-        answer["result"] = await commands.run(station, request["cmd"], request.get("args") or {})
+        given = request.get("args")
+        answer["result"] = await commands.run(
+            station, request["cmd"], {} if given is None else given
+        )
     except (ValueError, ConnectionError, TimeoutError, OSError) as error:
         answer["error"] = str(error) or type(error).__name__
     except Exception as error:  # a bug of ours must not leave the other program waiting
@@ -81,18 +86,35 @@ def _parse(line: str) -> tuple[dict[str, Any], str]:
 
 async def stdin_lines() -> AsyncIterator[str]:
     """The lines of stdin as they come."""
+    if sys.stdin is None:  # closed
+        return
+    if not _can_be_awaited(sys.stdin):
+        for line in sys.stdin.buffer:
+            yield line.decode("utf-8", "replace")
+        return
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    too_long = False
     while True:
         try:
-            line = await reader.readline()
-        except ValueError:  # longer than the limit: what is left of it is no request either
-            yield "too long"
+            line = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as error:
+            await reader.readexactly(error.consumed)
+            too_long = True
             continue
-        if not line:
-            return
-        yield line.decode("utf-8", "replace")
+        except asyncio.IncompleteReadError as error:
+            line = error.partial
+            if not line and not too_long:
+                return
+        yield "too long" if too_long else line.decode("utf-8", "replace")
+        too_long = False
+
+
+def _can_be_awaited(stream) -> bool:
+    """Pipes, sockets and terminals can; files and /dev/null cannot, and are always ready."""
+    mode = os.fstat(stream.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty()
 
 
 def to_stdout(text: str) -> None:

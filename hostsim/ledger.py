@@ -10,6 +10,7 @@ _SLACK = (
     5  # seconds by which a station's clock and ours may differ around the start of a connection
 )
 _BEGIN = "Transaction.Begin"
+_END = "Transaction.End"
 REGISTER = "Energy.Active.Import.Register"
 
 
@@ -62,12 +63,16 @@ class Transaction:
     def registers(self) -> list[float]:
         """The energy register in Wh as it went up: the begin, then what each event adds, oldest first.
 
-        An end that repeats the begin does not repeat it here; see `begins`.
+        An end that repeats the begin, or lists values from before it, does not repeat them here; see `begins`.
         """
-        values = self.begins()[:1]
+        values, latest = self.begins()[:1], 0.0
         for event in self.events:
             points = [point for point in readings(event.payload) if point[2] != _BEGIN]
-            values += [wh for _, wh, _ in sorted(points, key=lambda point: point[0])]
+            if event.kind == "Ended":
+                points = [point for point in points if point[0] > latest or point[2] == _END]
+            for time, wh, _ in sorted(points, key=lambda point: point[0]):
+                values.append(wh)
+                latest = max(latest, time)
         return values
 
     def begins(self) -> list[float]:

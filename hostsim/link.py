@@ -221,7 +221,7 @@ class Link:
             bits |= _BAY if outlet.bay else 0
             bits |= _FAULTED if outlet.fault else 0
             outlet.button = False
-            out += _EVSE.pack(outlet.connected, ord(outlet.pilot), bits, 0, outlet.wh)
+            out += _EVSE.pack(outlet.cable, ord(outlet.pilot), bits, 0, outlet.wh)
         return bytes(out)
 
     def _wake_polled(self) -> None:

@@ -10,6 +10,7 @@ WRONGS = {
     "late": "the answer comes `delay` simulated seconds later",
     "duplicate": "the answer comes twice",
     "malformed": "an answer with the right id whose payload breaks the schema",
+    "answer": "an answer with the right id and `payload`",
     "garbage": "bytes that are not JSON in the place of the answer",
     "wrong_id": "an answer to a question that nobody asked, then nothing",
     "error": "a CALLERROR (`code`)",
@@ -27,6 +28,7 @@ class Wrong:
     times: int = 1
     delay: float = 40.0
     code: str = "InternalError"
+    payload: Any = None
     only: Callable[[dict[str, Any]], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -47,6 +49,8 @@ def spoil(wrong: Wrong, answer: str) -> list[str]:
         return [answer, answer]
     if wrong.how == "malformed":
         return [json.dumps([kind, unique_id, {"status": 17, "unheardOf": None}])]
+    if wrong.how == "answer":
+        return [json.dumps([kind, unique_id, wrong.payload], ensure_ascii=False)]
     if wrong.how == "garbage":
         return ["{[\x01" + answer[:9]]
     if wrong.how == "wrong_id":

@@ -171,6 +171,8 @@ def url_fault(url: str) -> str:
         return str(error)
     if parts.scheme not in ("ws", "wss"):
         return "it must begin with ws:// or wss://"
+    if not url.isprintable() or " " in url:
+        return "it has a space or a control character in it"
     if not parts.hostname:
         return "it names no host"
     if port == 0:

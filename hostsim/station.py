@@ -55,6 +55,8 @@ class Station:
         self.traffic = Traffic(clock)
         self.network = Network(clock, url, self.traffic)
         self.hardware = Hardware(clock, len(profile.evses), profile.phases[0] or 3)
+        for outlet, connectors in zip(self.hardware.outlets, profile.evses, strict=True):
+            outlet.connectors = len(connectors)
         self._folder = _StateFolder(options.state)
         self._folder.load(self.hardware)
         self._given = _factory(build, options)
@@ -249,23 +251,33 @@ def _factory(build: Path, options: Options) -> list[tuple[int, Any]]:
     keys = names.constants("milliamp.storage.keys")
     pairs: list[tuple[int, Any]] = []
     if options.identity is not None:
-        if not 0 < len(options.identity) <= 48 or ":" in options.identity:
+        if not 0 < len(options.identity) <= 48 or not _is_plain(
+            options.identity.replace(":", " ")
+        ):
             raise Trouble(
-                f"the identity {options.identity!r} must have 1 to 48 characters and no colon"
+                f"the identity {options.identity!r} must have 1 to 48 ASCII characters, no colon, no space"
             )
         pairs.append((keys["IDENTITY"], options.identity))
     if options.password is not None:
         least, most = _PASSWORD_LENGTH
         if not least <= len(options.password) <= most:
             raise Trouble(f"the password must have {least} to {most} characters, as OCPP has it")
+        if not _is_plain(options.password):
+            raise Trouble("the password must be of ASCII characters without a space")
         pairs.append((keys["PASSWORD"], options.password))
     description = json.loads((build / "model.json").read_text())
     for name, text in options.settings.items():
         try:
             pairs += factory(description, name, text)
         except ValueError as error:
-            raise Trouble(f"--set {name}: {error}") from error
+            text = str(error).removeprefix(f"{name}: ")
+            raise Trouble(f"--set {name}: {text}") from error
     return pairs
+
+
+def _is_plain(text: str) -> bool:
+    """Only what a password or identity may hold in the device model."""
+    return all("!" <= character <= "~" for character in text)
 
 
 class _StateFolder:
@@ -294,8 +306,10 @@ class _StateFolder:
         try:
             kept = json.loads(self._file.read_text())
             self.port = int(kept["port"])
-            for outlet, wh in zip(hardware.outlets, kept["meters"], strict=False):
-                outlet.wh = int(wh)
+            if not 0 <= self.port < 1 << 16:
+                raise ValueError(f"there is no port {self.port}")
+            for number, wh in enumerate(kept["meters"][: len(hardware.outlets)], 1):
+                hardware.set_meter(number, int(wh))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Trouble(
                 f"cannot read {self._file} ({error}): remove the folder or choose another"

@@ -280,11 +280,17 @@ async def interact(given: argparse.Namespace, options: Options) -> int:
         await station.start()
         tasks = [
             asyncio.create_task(work)
-            for work in (terminal.converse(), terminal.watch(), refusal.watch(station))
+            for work in (
+                terminal.converse(),
+                terminal.watch(),
+                refusal.watch(station),
+                station.device.failure(),
+            )
         ]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[2] in done:
-            raise Trouble(tasks[2].result())
+        for task in tasks[2:]:
+            if task in done:
+                raise Trouble(task.result())
         tasks[0].result() if tasks[0] in done else tasks[1].result()
     finally:
         for task in tasks:

@@ -22,7 +22,11 @@ MAY_IMPORT = {
     "main": {"base", "station"},
 }
 # Inside storage a module imports only what stands before it.
-STORAGE_ORDER = ({"clock", "records", "blobs"}, {"journal", "settings"}, {"device_model"})
+STORAGE_ORDER = (
+    {"clock", "records", "blobs"},
+    {"journal", "settings", "security_log"},
+    {"device_model"},
+)
 # Generated tables other than `ids` are passed down by these.
 MAY_IMPORT_TABLES = {"station", "main"}
 

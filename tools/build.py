@@ -26,7 +26,8 @@ import tempfile
 from pathlib import Path
 
 from tools import BUILD, FIRMWARE, ROOT, BuildError, device_model, prepare, profile, schemas
-from tools.shorten import shorten
+from tools.merge import merge
+from tools.shorten import Shortener
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
 ACTIONS = (
@@ -40,6 +41,7 @@ ACTIONS = (
 ).split()
 
 _NOT_SHIPPED = ("manifest.py",)  # of a board's folder
+_CACHE = "milliamp/domain/token_cache.py"  # only with a [cache] in the profile
 
 
 def build(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Path:
@@ -120,7 +122,7 @@ def _write_tables(chosen, out: Path) -> None:
         "ids": device_model.ids_source(variables),
         "model": f"MODEL = {device_model.pack(entries)!r}\n",
         "profile": _profile_source(chosen),
-        "routes": routes_source(blocks, entries),
+        "routes": routes_source(blocks, entries, variables),
         "schemas": _schemas_source(blocks),
     }
     for name, text in sources.items():
@@ -133,15 +135,22 @@ def read_blocks(chosen) -> list:
     return [prepare.read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
 
 
-def routes_source(blocks: list, entries: list) -> str:
-    """The source of `tables/routes.py`. Each table is one text in ROM, found with `find(b"\\n" + name + b" ")`."""
+def routes_source(
+    blocks: list, entries: list, variables: list = (), renamed: "dict | None" = None
+) -> str:
+    """The source of `tables/routes.py`. Each table is one text in ROM, found with `find(b"\\n" + name + b" ")`.
+
+    `renamed`: {path of a block: {function: its name in the image}}.
+    """
     calls, triggers, live, errors, seen = [], [], [], [], {}
+    absent = {variable.path for variable in variables if variable.data.get("live")}  # or here
     ids = {
         entry.variable.path: entry.variable.data["id"]
         for entry in entries
         if entry.variable.data.get("live")
     }
     for block in blocks:
+        short = (renamed or {}).get(f"milliamp/blocks/{block.name}.py", {})
         for what, table, lines in (
             ("CALLS", block.calls, calls),
             ("TRIGGERS", block.triggers, triggers),
@@ -154,14 +163,18 @@ def routes_source(blocks: list, entries: list) -> str:
                 if what == "CALLS" and name not in ACTIONS:
                     errors.append(f"{block.where[name]}: {name!r} is no action that a CSMS calls")
                 seen[what, name] = block.where[name]
-                lines.append(f"{name} {block.name} {function}{'*' if is_async else ''}")
+                lines.append(
+                    f"{name} {block.name} {short.get(function, function)}{'*' if is_async else ''}"
+                )
         for name, (function, _) in block.live.items():
+            if name not in ids and name in absent:
+                continue
             if name not in ids:
                 errors.append(
                     f"{block.where[name]}: LIVE names {name!r}, no live variable of the device model"
                 )
             else:
-                live.append(f"{ids[name]} {block.name} {function}")
+                live.append(f"{ids[name]} {block.name} {short.get(function, function)}")
     if errors:
         raise BuildError("\n".join(errors))
     for name in sorted(set(ids) - {name for block in blocks for name in block.live}):
@@ -200,6 +213,8 @@ def _profile_source(chosen) -> str:
         "RECEIVE_BUFFER": chosen.receive,
         "TRANSMIT_BUFFER": chosen.transmit,
         "LOG_BUFFER": chosen.log,
+        "CACHE": chosen.cache,  # tokens
+        "VALUES": chosen.values,  # a message
         "EVSES": tuple(tuple(evse.connectors) for evse in chosen.evses),
         "PHASES": tuple(evse.phases for evse in chosen.evses),
         "CURRENTS": tuple(evse.current for evse in chosen.evses),  # mA
@@ -224,6 +239,8 @@ def sources(chosen, out: Path):
         for file in sorted((root if root is FIRMWARE else out / "tables").rglob("*.py")):
             path = file.relative_to(root).as_posix()
             is_block = path.startswith("milliamp/blocks/") and file.stem != "__init__"
+            if path == _CACHE and not chosen.cache:
+                continue
             if not is_block or path in blocks:
                 yield path, file
     for file in sorted(chosen.file.parent.glob("*.py")):
@@ -245,11 +262,29 @@ def _write_image(chosen, out: Path) -> None:
         ready[path] = prepare.prepare(file, (FIRMWARE, out), is_block)
         target.write_text(ready[path], encoding="utf-8")
     ready["tables/profile.py"] = _used(ready, "tables/profile.py")
-    ready, legend = shorten(ready)
-    _write(out / "names.json", json.dumps(legend, indent=1))
+    ready = shortened(ready, chosen, out)
     compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(out))
+
+
+def shortened(ready: dict, chosen, out: Path) -> dict:
+    """The modules as they are compiled: joined and with short names, which `names.json` explains."""
+    short = Shortener(merge(ready))
+    _write(out / "names.json", json.dumps(short.legend, indent=1))
+    # The routes name functions of blocks.
+    variables = device_model.load()
+    given = (read_blocks(chosen), device_model.expand(variables, chosen), variables)
+    old, new = {}, {}
+    exec(routes_source(*given), old)
+    exec(routes_source(*given, {path: short.module(path) for path in short.globals}), new)
+    texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
+    path = "tables/__init__.py"
+    tree = ast.parse(short.sources[path])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+            node.value = texts.get(node.value, node.value)
+    return {**short.sources, path: ast.unparse(tree) + "\n"}
 
 
 def _used(ready: dict, path: str) -> str:
@@ -285,7 +320,7 @@ def compile_all(ready: dict, image: Path, plain: Path) -> None:
     errors = []
     for path, text in ready.items():
         # The name that tracebacks show; the module's own name costs no further interned string.
-        name = Path(path).stem
+        name = Path(path.removesuffix("/__init__.py")).stem
         key = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()[:24]
         stored = cache / f"{key}.mpy"
         if not stored.is_file():
@@ -364,7 +399,9 @@ def sizes(out: Path) -> dict:
         elif parts[0] == "milliamp" and len(parts) > 2:
             room = parts[1]
         elif parts[0] == "tables":
-            room = "tables/" + file.stem
+            room = "tables"
+        elif parts == ("milliamp", "__init__.mpy"):
+            room = "core"
         elif parts == ("main.mpy",) or parts[0] == "milliamp":
             room = "station"
         else:

@@ -39,7 +39,7 @@ class Variable:
     name: str
     instance: str
     per: str  # "station", "evse" or "connector"
-    block: str  # only with this block, "" for always
+    block: str  # only with this block (or "cache": with a [cache]), "" for always
     data: dict
     where: str
 
@@ -177,6 +177,7 @@ def derived(profile: Profile, evse: int, connector: int) -> dict:
         "receive": profile.receive,
         "items": profile.items,
         "measurands": profile.measurands,
+        "cache": profile.cache_bytes,
         "phases": here.phases if here else max(item.phases for item in profile.evses),
         "power": here.power if here else sum(item.power for item in profile.evses),
         "connector": here.connectors[connector - 1] if connector else "",
@@ -191,7 +192,8 @@ def expand(variables: list, profile: Profile) -> list:
     chosen = dict(profile.variables)
     components = {}
     for variable in variables:
-        if not variable.block or variable.block in profile.blocks:
+        present = profile.blocks + ["cache"] * bool(profile.cache)
+        if not variable.block or variable.block in present:
             components.setdefault((variable.component, variable.per), []).append(variable)
     for (_, per), members in components.items():
         places = [(0, 0)]
@@ -397,7 +399,7 @@ def describe(entries: list) -> list:
             "key": entry.key if entry.key & 0x8000 else entry.key + entry.evse,
             "type": entry.kind,
             "mutability": entry.mutability,
-            "live": bool(entry.variable.data.get("live")),
+            "live": "live" in entry.variable.data and "default" not in entry.variable.data,
             "min": entry.least,
             "max": entry.most,
             "values": entry.values,

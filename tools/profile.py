@@ -58,6 +58,9 @@ MEASURANDS = (
 ENERGY = "Energy.Active.Import.Register"
 
 _NOMINAL_VOLTAGE = 230
+_BYTES_PER_ROW = 24  # of the authorization cache
+_BYTES_PER_EVENT = 340  # of a TransactionEvent with meter values, without them
+_BYTES_PER_VALUE = 112  # of the longest sampled values
 _BYTES_PER_ITEM = 128  # of a GetVariables request, names and braces included
 _IDENTIFIER = re.compile(r"[A-Za-z0-9*\-_=:+|@.]*")
 _REQUIRED = object()
@@ -89,6 +92,7 @@ class Profile:
     receive: int = 0
     transmit: int = 0
     log: int = 0
+    cache: int = 0  # tokens in the authorization cache, 0: none
     evses: list = field(default_factory=list)
     measurands: list = field(default_factory=list)
     writable: str = "none"
@@ -106,6 +110,16 @@ class Profile:
     def items(self) -> int:
         """How many variables one GetVariables or SetVariables may carry."""
         return max(1, self.receive // _BYTES_PER_ITEM)
+
+    @property
+    def values(self) -> int:
+        """How many sampled values a message carries where a sample may be split."""
+        return max(1, (self.transmit - _BYTES_PER_EVENT) // _BYTES_PER_VALUE)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the authorization cache."""
+        return self.cache * _BYTES_PER_ROW
 
 
 class Lines:
@@ -197,6 +211,7 @@ class _Check:
         "csms",
         "blocks",
         "buffers",
+        "cache",
         "evse",
         "meter",
         "device_model",
@@ -279,6 +294,7 @@ class _Check:
         self._blocks(profile)
         self._evses(profile)
         self._flash(profile)
+        self._cache(profile)
         self._model(profile)
         for name in self._FREE:
             table = self.raw.get(name, {})
@@ -413,6 +429,22 @@ class _Check:
                     )
             taken.append((name, offset, offset + size))
             profile.flash[name] = (offset, size)
+
+    def _cache(self, profile: Profile) -> None:
+        at, table = ("cache",), self.table("cache", ("entries",), required=False)
+        profile.cache = self.number(at, table, "entries", 0, 1000, default=0)
+        # Each new sector begins with all of it, at most 32 bytes a row.
+        most = profile.sector // 2 // 32
+        if profile.sector and profile.cache > most:
+            self.error(
+                (*at, "entries"),
+                f"'entries' is {profile.cache}: sectors of {profile.sector:#x} hold {most}",
+            )
+        if profile.cache and "tokens" not in profile.flash:
+            self.error(
+                (*at, "entries"),
+                "the region 'tokens' is missing: add [flash.tokens], or take [cache] out",
+            )
 
     def _model(self, profile: Profile) -> None:
         at, meter = ("meter",), self.table("meter", ("measurands",))

@@ -119,7 +119,11 @@ class _Table:
     def _object(self, schema: dict, root: dict) -> bytes:
         required = schema.get("required", [])
         fields = sorted(schema.get("properties", {}), key=lambda name: name not in required)
-        if len(fields) > _MAX_FIELDS or not set(required) <= set(fields) or not all(map(_is_short, fields)):
+        if (
+            len(fields) > _MAX_FIELDS
+            or not set(required) <= set(fields)
+            or not all(map(_is_short, fields))
+        ):
             raise ValueError(f"object with the fields {fields}")
         blob = b""
         for index, name in enumerate(fields):

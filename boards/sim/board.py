@@ -7,6 +7,7 @@
 import asyncio.core
 import gc
 import os
+import select
 import struct
 import sys
 import time
@@ -267,14 +268,25 @@ class SimBoard(hal.Board):
 
 
 def _scale(ticks, speed):
-    """Make asyncio live in scaled time: its clock, and how long it sleeps for it."""
+    """Make asyncio live in scaled time: its clock, how long it sleeps for it, and when it takes a task to
+    be due whose socket is ready. By the real clock that would always be long ago, before any timer."""
     core = asyncio.core
-    wait = core.IOQueue.wait_io_event
+    core.ticks = ticks
+    due = getattr(core, "_task_queue")
 
     def wait_scaled(queue, ms):
-        wait(queue, ms if ms <= 0 else (ms + speed - 1) // speed)
+        for stream, event in queue.poller.ipoll(ms if ms <= 0 else (ms + speed - 1) // speed):
+            tasks = queue.map[id(stream)]
+            for n, other in ((0, select.POLLOUT), (1, select.POLLIN)):
+                if event & ~other and tasks[n] is not None:
+                    due.push(tasks[n], ticks())
+                    tasks[n] = None
+            if tasks[0] is None and tasks[1] is None:
+                queue.poller.unregister(stream)
+                del queue.map[id(stream)]
+            else:
+                queue.poller.modify(stream, select.POLLOUT if tasks[0] is None else select.POLLIN)
 
-    core.ticks = ticks
     core.IOQueue.wait_io_event = wait_scaled
 
 

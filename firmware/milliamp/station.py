@@ -12,7 +12,7 @@ from milliamp.domain import charging, evse
 from milliamp.storage.clock import Clock
 from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
-from milliamp.storage.keys import _BOOT_REASON, _PASSWORD
+from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD
 from milliamp.storage.settings import Settings
 from milliamp.wire.gates import _REJECTED
 from milliamp.wire.link import Link
@@ -43,6 +43,7 @@ class Station:
         self.settings = Settings(board.flash("settings"))
         if self.settings.empty:
             self.settings.put(*board.factory())
+        self.log.secret(self.settings.get(_OLD_PASSWORD))
         self.log.secret(self.settings.get(_PASSWORD))
         self.clock = Clock(board)
         self.clock_was_set = self.clock.synced
@@ -55,36 +56,63 @@ class Station:
         self.evses = []
         for connectors in profile.EVSES:
             self.evses.append(evse.Evse(len(self.evses) + 1, len(connectors)))
+        self.tokens = None  # domain.token_cache
+        if profile.CACHE:
+            self._cache_tokens(profile.CACHE)
         self.counters = array("I", bytes(4 * _COUNTS))
         self.link = Link(self)
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, bytearray(profile.RECEIVE_BUFFER), bytearray(profile.TRANSMIT_BUFFER))
         self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
+        self.firmware_asked = False  # blocks.firmware_management has something to say
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
         self._deaths = 0
         self._reboot = None  # the reason of a reboot that is due
         self._reboot_at = None  # ticks from which it waits for the queue; None: for transactions to end
-        self._blocks = []
+        self._blocks = {}  # those that are here: name -> module
         self._ticking = []
         charging.init(self)
         for name in self._routes.RESIDENT:
             self._block(name)
 
+    def _cache_tokens(self, entries):
+        from milliamp.domain.token_cache import Cache
+
+        try:
+            self.tokens = Cache(self.board.flash("tokens"), entries)
+        except OSError as error:  # it charges without one, too
+            self.log.error("no authorization cache: " + str(error))
+
     # --- blocks: what the build found in their tables -------------------------------------------------
 
     def _block(self, name):
-        # The module of a block; its rows of the sender are taken in at its first use.
-        path = "milliamp.blocks." + name
-        __import__(path)
-        module = sys.modules[path]
-        if name not in self._blocks:
-            self._blocks.append(name)
-            if hasattr(module, "init"):
-                module.init(self)
+        # The module of a block. A resident one is imported for good, a rare one when it is asked for.
+        module = self._blocks.get(name)
+        if module is None:
+            path = "milliamp.blocks." + name
+            __import__(path)
+            module = sys.modules[path]
             if hasattr(module, "tick"):
                 self._ticking.append(module.tick)
-            self.outbox.add(getattr(module, "SENDS", ()))
+            if hasattr(module, "init"):
+                module.init(self)
+            if hasattr(module, "SENDS"):
+                self.outbox.add(module.SENDS)
+            if name not in self._routes.RESIDENT:
+                # Whoever runs one of its functions holds all it needs; the rest is free for others.
+                del sys.modules[path]
+                delattr(sys.modules["milliamp.blocks"], name)
+            if name in self._routes.RESIDENT or hasattr(module, "SENDS"):
+                self._blocks[name] = module
         return module
+
+    def _drop_idle_blocks(self):
+        # Rare blocks that have nothing to send any more.
+        for name in tuple(self._blocks):
+            module = self._blocks[name]
+            if name not in self._routes.RESIDENT and not module.busy(self):
+                del self._blocks[name]
+                self.outbox.remove(module.SENDS)
 
     def _route(self, table, name):
         # (function, is it async) of a name in a table of tables.routes, None when it is not there.
@@ -163,8 +191,10 @@ class Station:
                 clock.now()
                 for tick in self._ticking:
                     tick(self)
+                self._drop_idle_blocks()
                 self.outbox.wake()
-                self.journal.prepare() or self.settings.prepare()
+                if not (self.journal.prepare() or self.settings.prepare()) and self.tokens:
+                    self.tokens.prepare()
                 if self._reboot is not None:
                     await self._reboot_if_due()
             await asyncio.sleep_ms(board.scan_ms)

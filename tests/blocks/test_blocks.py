@@ -168,6 +168,8 @@ async def test_a_new_password_is_secret_and_a_short_one_is_not_taken():
             "Accepted",
             "RebootRequired",
         )
+        this.csms._password = new
+        await this.csms.until(lambda: this.csms.connections == 2 and this.csms.peer)
         # Have the station write it into its log: as a time that is none.
         heard = asyncio.get_running_loop().create_future()
         this.station.device.on_log.append(

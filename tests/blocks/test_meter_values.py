@@ -83,7 +83,7 @@ def test_a_full_journal_costs_a_value_and_nothing_else():
     b.deliver()
     append = b.st.journal.append
 
-    def refuse(kind, payload):
+    def refuse(*_):
         raise OSError(28)
 
     b.st.journal.append = refuse
@@ -92,3 +92,38 @@ def test_a_full_journal_costs_a_value_and_nothing_else():
     b.st.journal.append = append
     live(b, 10)
     assert len(taken(b)) == 1
+
+
+def test_values_of_the_clock_for_the_end_of_a_transaction():
+    b = Bench(
+        {
+            INTERVAL: "0",
+            "AlignedDataCtrlr.TxEndedInterval": "30",
+            "SampledDataCtrlr.TxEndedMeasurands": "",
+        }
+    )
+    live(b, 10)
+    b.plug()
+    b.card()
+    live(b, 100)
+    b.card()
+    b.deliver()
+    ended = [p for _, p in b.sent if p.get("eventType") == "Ended"][0]
+    times = [value["timestamp"][14:19] for value in ended["meterValue"]]
+    assert times == ["00:30", "01:00", "01:30"]
+    assert taken(b) == [("TransactionEvent", 1, "12:" + time) for time in times]
+
+
+def test_a_long_sample_leaves_in_several_messages_of_the_same_time():
+    b = Bench(
+        {
+            INTERVAL: "60",
+            "AlignedDataCtrlr.Measurands": "Energy.Active.Import.Register,Power.Active.Import",
+        }
+    )
+    b.tables.profile.VALUES, most = 1, b.tables.profile.VALUES
+    try:
+        live(b, 65)
+    finally:
+        b.tables.profile.VALUES = most
+    assert taken(b) == [("MeterValues", 1, "12:01:00")] * 2

@@ -684,8 +684,8 @@ def test_flash_is_a_slice_of_the_partition(charger, chip, profile):
     settings.erase(4096)
     assert chip.flash["milliamp"] == b"\xff" * 0x40000
     assert charger.board.flash("journal").size == 0x20000
-    with pytest.raises(OSError, match="no flash region logs"):
-        charger.board.flash("logs")
+    with pytest.raises(OSError, match="no flash region blobs"):
+        charger.board.flash("blobs")
     chip.flash["milliamp"] = bytearray(0x10000)
     with pytest.raises(ValueError, match="flash"):
         charger.board.flash("journal")

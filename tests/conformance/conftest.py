@@ -29,7 +29,9 @@ def _chosen(name: str) -> list:
         raise ValueError(f"{name} is no script of the catalogue")
     names = [preset for preset in WIDEST_FIRST if PRESETS[preset].has(script.when)]
     if not names:
-        return [pytest.param(None, id="none", marks=pytest.mark.skip("no product has its features"))]
+        return [
+            pytest.param(None, id="none", marks=pytest.mark.skip("no product has its features"))
+        ]
     if os.environ.get("CONFORMANCE") != "all":
         names = names[:1]
     mark = [pytest.mark.skip(f"waits for {script.pending}")] if script.pending else []

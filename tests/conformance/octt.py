@@ -18,7 +18,6 @@ from hostsim import harness
 from hostsim.clock import unix_time
 from hostsim.network import Network
 from hostsim.traffic import DOWN, UP, MessageSeen, Tap
-
 from tests.conformance.presets import PASSWORD, Preset
 
 EARLY = 1.0  # see above
@@ -83,7 +82,13 @@ def at(payload: Any, path: str) -> Any:
 def brief(action: str, payload: dict[str, Any]) -> str:
     """A message in a line, for a person who looks for what went wrong."""
     parts = ["eventType", "triggerReason", "seqNo", "transactionInfo.chargingState"]
-    parts += ["transactionInfo.stoppedReason", "evse.id", "evseId", "connectorId", "connectorStatus"]
+    parts += [
+        "transactionInfo.stoppedReason",
+        "evse.id",
+        "evseId",
+        "connectorId",
+        "connectorStatus",
+    ]
     parts += ["reason", "type", "status", "idToken.idToken"]
     words = [str(value) for part in parts if (value := at(payload, part)) is not None]
     return " ".join([action, *words])
@@ -131,7 +136,10 @@ class Octt:
         # Where a script stands; states.py keeps it. EVSE -> what holds there.
         self.state: dict[int, State] = {}
         self.calls: list[Call] = []
-        self.attempts: list[tuple[float, int]] = []  # connection attempts that found nobody: when, port
+        self.places: dict[str, int] = {}  # transactionId -> EVSE
+        self.attempts: list[
+            tuple[float, int]
+        ] = []  # connection attempts that found nobody: when, port
         self.upgrades: list[tuple[float, int]] = []  # those that became a connection
         self.second = None  # hostsim.network.Network of the other endpoint
         self.excused: list[Callable[[str], bool]] = []
@@ -158,7 +166,9 @@ class Octt:
     @property
     def connectors(self) -> list[tuple[int, int]]:
         """Every (evse, connector) of the station."""
-        return [(e, c + 1) for e, kinds in enumerate(self.preset.evses, 1) for c in range(len(kinds))]
+        return [
+            (e, c + 1) for e, kinds in enumerate(self.preset.evses, 1) for c in range(len(kinds))
+        ]
 
     # --- life --------------------------------------------------------------------------------------
     @contextlib.asynccontextmanager
@@ -182,7 +192,9 @@ class Octt:
             finally:
                 if self.second is not None:
                     await self.second.stop()
-            problems = [text for text in rig.problems() if not any(ok(text) for ok in self.excused)]
+            problems = [
+                text for text in rig.problems() if not any(ok(text) for ok in self.excused)
+            ]
             assert not problems, problems
             self._check_transactions()
 
@@ -242,16 +254,23 @@ class Octt:
                 future.set_result(None)
 
     def _follow(self, call: Call) -> None:
-        """Which transaction runs where, from what the station says. The EVSE may come later than the start."""
+        """Where a transaction runs, from what the station says. The EVSE may come later than the start."""
         name = call["transactionInfo.transactionId"]
-        place = next((s for s in self.state.values() if s.transaction == name), None)
-        if place is None:
-            evse = call["evse.id"] or self.evse
-            place = self.state.setdefault(evse, State())
-            if call["eventType"] != "Ended":
-                place.transaction = place.last = name
-        if call["eventType"] == "Ended":
-            place.transaction = None
+        evse = self.places[name] = call["evse.id"] or self.places.get(name, self.evse)
+        ended = call["eventType"] == "Ended"
+        self.state.setdefault(evse, State()).actual = None if ended else name
+
+    def _take(self, call: Call) -> Call:
+        """The script has seen it: for the script, a transaction starts and ends with the events that it took."""
+        call.taken = True
+        if call.action == "TransactionEvent":
+            name = call["transactionInfo.transactionId"]
+            place = self.state[self.places[name]]
+            if call["eventType"] == "Ended":
+                place.transaction = None if place.transaction == name else place.transaction
+            else:
+                place.transaction = name
+        return call
 
     async def until(self, holds: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
         """Wait until `holds()`, looked at whenever a message passes."""
@@ -274,7 +293,8 @@ class Octt:
     def forget(self) -> None:
         """What has come so far is no longer of interest."""
         for call in self.calls:
-            call.taken = True
+            if not call.taken:
+                self._take(call)
 
     def seen(
         self, action: str, where: Callable[[Call], bool] | None = None, **wanted: Any
@@ -309,8 +329,12 @@ class Octt:
         """The first CALL that fits and that nobody has taken, past or to come; it is taken. Messages of other kinds
         may come before it. `wanted` are fields (`evse__id` for evse.id), as `check` takes them; with `answer`, our
         answer has left too. What must hold of the very next one is for `check`."""
-        call = (await self.until(lambda: self.seen(action, where, **wanted), _what(action, wanted), within))[0]
-        call.taken = True
+        call = (
+            await self.until(
+                lambda: self.seen(action, where, **wanted), _what(action, wanted), within
+            )
+        )[0]
+        self._take(call)
         if answer:
             await self._answered(call)
         return call
@@ -361,23 +385,20 @@ class Octt:
         """The very next TransactionEvent (of that EVSE) that is no meter value, and it must be this one."""
         fits = lambda call: (  # noqa: E731
             (call["triggerReason"] not in METER_VALUES or call["triggerReason"] == trigger)
-            and (evse is None or self._evse_of(call) == evse)
+            and (evse is None or self.places[call["transactionInfo.transactionId"]] == evse)
         )
         what = f"TransactionEvent {trigger or ''} {kind or ''} {state or ''}"
         call = (await self.until(lambda: self.seen("TransactionEvent", fits), what, within))[0]
-        call.taken = True
-        fields = {"triggerReason": trigger, "eventType": kind, "transactionInfo.chargingState": state}
+        self._take(call)
+        fields = {
+            "triggerReason": trigger,
+            "eventType": kind,
+            "transactionInfo.chargingState": state,
+        }
         fields = {name: value for name, value in fields.items() if value is not None}
         check(call, fields | _paths(wanted), what=repr(call))
         await self._answered(call)
         return call
-
-    def _evse_of(self, call: Call) -> int:
-        name = call["transactionInfo.transactionId"]
-        for evse, state in self.state.items():
-            if name in (state.transaction, state.last):
-                return evse
-        return call["evse.id"] or self.evse
 
     async def status(
         self,
@@ -391,7 +412,7 @@ class Octt:
         what = f"status {status} of connector {evse}/{connector}"
         found = await self.until(lambda: self._statuses((evse, connector)), what, within)
         call, seen = found[0]
-        call.taken = True
+        self._take(call)
         assert seen == status, f"{what}: the station says {seen}"
         await self._answered(call)
         return call
@@ -418,9 +439,7 @@ class Octt:
                         "component.evse.id": place[0],
                         "component.evse.connectorId": place[1],
                     }
-                    if all(
-                        at(data, path) == value for path, value in wanted.items()
-                    ):
+                    if all(at(data, path) == value for path, value in wanted.items()):
                         found.append((call, data["actualValue"]))
         return found
 
@@ -463,7 +482,9 @@ class Octt:
             item["component"]["evse"] = place
         answer = await self.csms.call("GetVariables", {"getVariableData": [item]})
         result = answer["getVariableResult"][0]
-        return result.get("attributeValue", "") if result["attributeStatus"] == "Accepted" else None
+        return (
+            result.get("attributeValue", "") if result["attributeStatus"] == "Accepted" else None
+        )
 
     async def moment(self, times: list, count: int, within: float = 300.0) -> float:
         """The time of entry `count` (from 0) of `attempts` or `upgrades`, waited for."""
@@ -557,7 +578,9 @@ class Octt:
         for name, calls in events.items():
             first = min(calls, key=lambda call: call["seqNo"])
             assert first["eventType"] == "Started", f"{name} does not begin with Started: {first}"
-            assert len({call["seqNo"] for call in calls}) == max(call["seqNo"] for call in calls) + 1
+            assert (
+                len({call["seqNo"] for call in calls}) == max(call["seqNo"] for call in calls) + 1
+            )
 
 
 @dataclass
@@ -570,8 +593,8 @@ class State:
     energy: bool = False
     remote: bool = False  # authorized from afar
     token_told: bool = False
-    transaction: str | None = None  # that runs, as the station says
-    last: str | None = None  # that was the last
+    transaction: str | None = None  # that runs, by the events that the script took
+    actual: str | None = None  # that runs, by all events
     token: Token | None = None  # that charging is authorized with
     remote_id: int = 0
     stopped_remote: bool = False
@@ -608,7 +631,9 @@ def _paths(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _what(action: str, wanted: dict[str, Any]) -> str:
-    return action + ("" if not wanted else " with " + ", ".join(f"{k}={v!r}" for k, v in _paths(wanted).items()))
+    return action + (
+        "" if not wanted else " with " + ", ".join(f"{k}={v!r}" for k, v in _paths(wanted).items())
+    )
 
 
 def bench(**options: Any):

@@ -93,8 +93,6 @@ def _remote() -> Preset:
             "AuthCtrlr.OfflineTxForUnknownIdEnabled": False,
             "AuthCtrlr.DisableRemoteAuthorization": False,
             "AuthCtrlr.MasterPassGroupId": "",
-            "AuthCacheCtrlr.Available": False,
-            "AuthCacheCtrlr.Enabled": False,
             "AlignedDataCtrlr.SendDuringIdle": False,
         },
     )
@@ -113,8 +111,6 @@ def _rfid() -> Preset:
             "TxCtrlr.MaxEnergyOnInvalidId": 0,
             "AuthCtrlr.OfflineTxForUnknownIdEnabled": False,
             "AuthCtrlr.MasterPassGroupId": "",
-            "AuthCacheCtrlr.Available": False,
-            "AuthCacheCtrlr.Enabled": False,
         },
     )
 
@@ -126,7 +122,7 @@ def _everything() -> Preset:
         "RFID, cache, offline unknown ids, sockets with a lock, 2 EVSEs, configurable start and stop points",
         _features(
             evses,
-            *("C01", "C02", "C03", "C06_1", "C08", "C12_1", "C13", "C14", "C28", "C30", "C31"),
+            *("C01", "C02", "C03", "C06_1", "C08", "C12_1", "C13", "C28", "C30", "C31"),
             *("C09_1", "C09_2", "C09_4", "C09_5", "C09_6", "C51"),
             *("C10_1", "C10_2", "C10_3", "C10_4", "C10_5", "C52"),
             *("C49", "C53", "C58", "C59", "C60", "AS2", "AQ7", "C20"),
@@ -165,6 +161,8 @@ def _profile(preset: Preset) -> str:
     one = raw["evse"][0]
     raw["evse"] = [one | {"connectors": list(kinds)} for kinds in preset.evses]
     raw["station"]["model"] = f"Sim {preset.name}"
+    if not preset.has("C49"):
+        del raw["cache"]
     known = {variable.path for variable in device_model.load()}
     chosen = raw.setdefault("variables", {})
     for path, value in preset.variables.items():

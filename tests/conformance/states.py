@@ -66,9 +66,7 @@ def where(evse: int = 0, connector: int = 0) -> dict[str, Any]:
 
 def within(octt: Octt, evse: int = 0, connector: int = 0) -> list[tuple[int, int]]:
     """The connectors that belong to the station (0, 0), an EVSE or a connector."""
-    return [
-        (e, c) for e, c in octt.connectors if evse in (0, e) and connector in (0, c)
-    ]
+    return [(e, c) for e, c in octt.connectors if evse in (0, e) and connector in (0, c)]
 
 
 async def unavailable(octt: Octt, evse: int = 0, connector: int = 0) -> None:
@@ -89,6 +87,23 @@ async def reserved(octt: Octt, evse: int | None = None, token: Token | None = No
     }
     await octt.call("ReserveNow", request, status="Accepted")
     await octt.statuses(dict.fromkeys(within(octt, evse), "Reserved"))
+
+
+# --- start and stop points ------------------------------------------------------------------------------
+
+
+async def start_at(octt: Octt, *points: str) -> None:
+    """TxStartPoint is these points; where it cannot be written, one of them is among what it is."""
+    if octt.has("C51"):
+        await octt.configure({"TxCtrlr.TxStartPoint": list(points)})
+    assert octt.start_points & set(points), octt.start_points
+
+
+async def stop_at(octt: Octt, *points: str) -> None:
+    """TxStopPoint, the same."""
+    if octt.has("C52"):
+        await octt.configure({"TxCtrlr.TxStopPoint": list(points)})
+    assert octt.stop_points & set(points), octt.stop_points
 
 
 # --- a charging session ---------------------------------------------------------------------------------
@@ -141,14 +156,16 @@ async def authorized(
     token: Token | None = None,
     *,
     authorize: bool | None = True,
+    request: dict[str, Any] | None = None,
 ) -> Call | None:
     """A token may charge: "local" by card or "remote", by default as the product does it. `authorize`: whether the
-    CSMS is asked (None: it may). The event that tells it, if there is one."""
+    CSMS is asked (None: it may); `request`: more for RequestStartTransaction. The event that tells it, if there is
+    one."""
     evse, token = evse or octt.evse, token or octt.token
     await parking_bay_occupied(octt, evse)
     if (how or ("local" if octt.reader else "remote")) == "local":
         return await _authorized_local(octt, evse, token, authorize)
-    return await _authorized_remote(octt, evse, token, authorize)
+    return await _authorized_remote(octt, evse, token, authorize, request)
 
 
 async def _authorized_local(octt, evse, token, authorize) -> Call | None:
@@ -158,9 +175,7 @@ async def _authorized_local(octt, evse, token, authorize) -> Call | None:
     await _asked(octt, token, authorize)
     _authorize(state, token, remote=False)
     if running or "Authorized" in octt.start_points:
-        call = await octt.event(
-            "Authorized", kind="Updated" if running else "Started", evse=evse
-        )
+        call = await octt.event("Authorized", kind="Updated" if running else "Started", evse=evse)
     elif state.connected and "PowerPathClosed" in octt.start_points:
         call = await octt.event(("Authorized", "ChargingStateChanged"), kind="Started", evse=evse)
         if call["triggerReason"] == "ChargingStateChanged":
@@ -171,11 +186,12 @@ async def _authorized_local(octt, evse, token, authorize) -> Call | None:
     return call
 
 
-async def _authorized_remote(octt, evse, token, authorize) -> Call | None:
+async def _authorized_remote(octt, evse, token, authorize, more=None) -> Call | None:
     state = octt.state[evse]
     running = state.transaction
     state.remote_id = octt.remote_start_id()
     request = {"idToken": token.json, "remoteStartId": state.remote_id, "evseId": evse}
+    request |= more or {}
     wanted = {"status": "Accepted"} | ({"transactionId": running} if running else {})
     await octt.call("RequestStartTransaction", request, **wanted)
     if await octt.station.get("AuthCtrlr", "AuthorizeRemoteStart") != "true":
@@ -201,8 +217,8 @@ async def _asked(octt, token, authorize) -> None:
         await octt.sleep(1)
         asked = octt.seen("Authorize")
         assert authorize is None or not asked, f"nobody was to be asked: {asked}"
-        for call in asked:
-            call.taken = True
+        for _ in asked:
+            await octt.expect("Authorize")
 
 
 def _authorize(state: State, token: Token, remote: bool) -> None:
@@ -292,7 +308,7 @@ async def stop_authorized(
             check(call, {"transactionInfo.stoppedReason": ("Local", None)}, what=repr(call))
         state.stopped_remote = False
     else:
-        request = {"transactionId": state.transaction}
+        request = {"transactionId": state.transaction or state.actual}
         await octt.call("RequestStopTransaction", request, status="Accepted")
         call = await octt.event("RemoteStop", kind=("Updated", "Ended"), evse=evse)
         state.stopped_remote = True
@@ -386,9 +402,7 @@ async def start_offline_transaction(
         await octt.online()
 
 
-async def transaction_events_in_queue_ended(
-    octt: Octt, *, return_online: bool = True
-) -> None:
+async def transaction_events_in_queue_ended(octt: Octt, *, return_online: bool = True) -> None:
     """A whole transaction ran while the CSMS was away; its events wait."""
     await octt.configure({"AuthCtrlr.OfflineTxForUnknownIdEnabled": True}, optional=True)
     if octt.has("C49"):

@@ -36,8 +36,14 @@ LISTS = ("OptionList", "SequenceList", "MemberList")
 
 THRESHOLD = variable("OCPPCommCtrlr.OfflineThreshold")
 LOCAL_OFFLINE = variable("AuthCtrlr.LocalAuthorizeOffline")
-UNKNOWN_COMPONENT = {"component": {"name": "UnknownComponent"}, "variable": {"name": "OfflineThreshold"}}
-UNKNOWN_VARIABLE = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "UnknownVariable"}}
+UNKNOWN_COMPONENT = {
+    "component": {"name": "UnknownComponent"},
+    "variable": {"name": "OfflineThreshold"},
+}
+UNKNOWN_VARIABLE = {
+    "component": {"name": "OCPPCommCtrlr"},
+    "variable": {"name": "UnknownVariable"},
+}
 ACTUAL = {"attributeType": "Actual"}
 TARGET = {"attributeType": "Target"}
 NO_ERROR = {"attributeStatusInfo.reasonCode": (None, "NoError")}
@@ -58,7 +64,11 @@ async def test_TC_B_02_CS(octt):
     await _set(octt, THRESHOLD | {"attributeValue": "300"}, attributeStatus="Accepted")
     await _get(octt, THRESHOLD, attributeStatus="Accepted", attributeValue="300")
     await states.base_report(octt)
-    start = {"idToken": octt.token.json, "remoteStartId": octt.remote_start_id(), "evseId": octt.evse}
+    start = {
+        "idToken": octt.token.json,
+        "remoteStartId": octt.remote_start_id(),
+        "evseId": octt.evse,
+    }
     await octt.call("RequestStartTransaction", start, status="Rejected")
     assert {call.action for call in octt.seen_after(first)} <= {"NotifyReport"}
     trigger = {"requestedMessage": "BootNotification"}
@@ -276,7 +286,7 @@ def _tiers_reported(octt, report) -> None:
     for entry in report:
         component, evse = entry["component"], entry["component"].get("evse", {})
         place = evse.get("id"), evse.get("connectorId")
-        found[component["name"], *place, entry["variable"]["name"]] = entry
+        found[(component["name"], *place, entry["variable"]["name"])] = entry
     for evse in octt.evses:
         for name in PER_EVSE:
             assert ("EVSE", evse, None, name) in found, (evse, name)
@@ -499,5 +509,3 @@ async def test_TC_B_57_CS(octt):
     again = await octt.moment(octt.upgrades, count + 1)
     assert again - refused >= 2 * (refused - closed) - 2 * EARLY
     await octt.connected()
-
-

@@ -109,7 +109,9 @@ async def test_TC_G_21_CS(octt):
     await _survives(octt)
 
 
-async def _change(octt: Octt, status: str, evse: int = 0, connector: int = 0, answer: str = "Accepted"):
+async def _change(
+    octt: Octt, status: str, evse: int = 0, connector: int = 0, answer: str = "Accepted"
+):
     request = {"operationalStatus": status} | states.where(evse, connector)
     await octt.call("ChangeAvailability", request, status=answer)
 

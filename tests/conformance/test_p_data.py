@@ -17,5 +17,9 @@ async def test_TC_P_03_CS(octt):
     answer = await octt.call("SetVariables", request)
     check(answer, {"setVariableResult.0.attributeStatus": "Accepted"})
     answer = await octt.call("GetVariables", {"getVariableData": [name]} | custom)
-    wanted = {"attributeStatus": "Accepted", "attributeType": ("Actual", None), "attributeValue": "200"}
+    wanted = {
+        "attributeStatus": "Accepted",
+        "attributeType": ("Actual", None),
+        "attributeValue": "200",
+    }
     check(answer["getVariableResult"][0], wanted)

@@ -101,7 +101,11 @@ def test_start_points(point, first):
     assert [p["idToken"]["idToken"] for p in told if "idToken" in p] == [CARD[0]]
     assert [p["evse"] for p in told if "evse" in p] == [{"id": 1, "connectorId": 1}]
     assert [p["seqNo"] for p in told] == list(range(len(told)))
-    begin = told[0]["meterValue"][0]["sampledValue"][0]
+    known = next(
+        p for p in told if "evse" in p
+    )  # the values of the begin come when the EVSE is known
+    assert not any("meterValue" in p for p in told[: told.index(known)])
+    begin = known["meterValue"][0]["sampledValue"][0]
     assert begin == {"value": 0, "context": "Transaction.Begin"}
 
 
@@ -273,7 +277,8 @@ def test_stop_points(point, how):
     new = b.events()[count:]
     trigger = STOPS[point][how]
     if trigger is None:
-        assert [event[0] for event in new] == ["Updated"]
+        assert {event[0] for event in new} == {"Updated"}
+        assert len(new) == (2 if how == "card" else 1)  # the stop, and that the energy has stopped
         assert b.e.tx is not None
     else:
         state = "Idle" if how == "unplug" else "EVConnected"
@@ -293,8 +298,9 @@ def test_stopped_with_the_card_but_ended_by_the_cable():
     b = charge(Bench({STOP: "EVConnected"}))
     b.card()
     b.unplug()
-    assert b.events()[-2:] == [
-        ("Updated", "StopAuthorized", "EVConnected"),
+    assert b.events()[-3:] == [
+        ("Updated", "StopAuthorized", "Charging"),
+        ("Updated", "ChargingStateChanged", "EVConnected"),
         ("Ended", "EVCommunicationLost", "Idle"),
     ]
 
@@ -478,6 +484,99 @@ def test_periodic_values():
     }
 
 
+def sampled(payload, context):
+    """(seconds, Wh) of the values of a context in a message."""
+    found = []
+    for value in payload["meterValue"]:
+        time, first = value["timestamp"], value["sampledValue"][0]
+        if first.get("context", "Sample.Periodic") == context:
+            hours, minutes, seconds = time[11:13], time[14:16], time[17:19]
+            found.append(
+                (int(hours) * 3600 + int(minutes) * 60 + int(seconds) - 43200, first["value"])
+            )
+    return found
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_values_for_the_end(cut):
+    b = Bench(
+        {
+            "SampledDataCtrlr.TxEndedInterval": "10",
+            "SampledDataCtrlr.TxEndedMeasurands": "Energy.Active.Import.Register,Power.Active.Import",
+            "SampledDataCtrlr.TxUpdatedInterval": "0",
+        }
+    )
+    charge(b)
+    b.poll(55_000)
+    if cut:
+        b.st.journal._records._at = b.st.journal._records._sector  # a new sector begins
+        b.outlet.ready = False
+        b.poll()
+        b.power_cycle()
+        b.connect()
+        b.outlet.ready = True
+        b.poll(1000)
+    b.card()
+    values = sampled(b.last(), "Sample.Periodic")
+    assert len(values) == 5
+    assert [b[0] - a[0] for a, b in zip(values, values[1:])] == [10] * 4
+    assert [b[1] - a[1] for a, b in zip(values, values[1:])] == [10] * 4
+    (begin,) = sampled(b.last(), "Transaction.Begin")
+    (end,) = sampled(b.last(), "Transaction.End")
+    assert begin[0] < values[0][0] and values[-1][0] < end[0] and begin[1] == 0
+    assert "Sample.Clock" not in str(b.last())
+
+
+def test_values_for_the_end_of_a_long_transaction_are_few():
+    b = Bench(
+        {
+            "SampledDataCtrlr.TxEndedInterval": "1",
+            "SampledDataCtrlr.TxUpdatedInterval": "0",
+            "SampledDataCtrlr.TxEndedMeasurands": "Energy.Active.Import.Register,Power.Active.Import",
+        },
+        evses=15,
+    )
+    charge(b)
+    b.poll(200_000)
+    b.card()
+    values = sampled(b.last(), "Sample.Periodic")
+    assert 2 <= len(values) <= 16
+    assert values == sorted(set(values))
+    assert b.problems() == []
+
+
+def test_without_measurands_for_the_end_there_are_no_values():
+    b = Bench({"SampledDataCtrlr.TxEndedMeasurands": "", "SampledDataCtrlr.TxEndedInterval": "5"})
+    charge(b)
+    b.poll(20_000)
+    b.card()
+    assert "meterValue" not in b.last()
+
+
+def test_a_long_sample_leaves_in_several_events_of_the_same_time():
+    b = Bench(
+        {
+            "SampledDataCtrlr.TxUpdatedInterval": "20",
+            "SampledDataCtrlr.TxUpdatedMeasurands": "Energy.Active.Import.Register,Power.Active.Import",
+        }
+    )
+    b.tables.profile.VALUES, most = 1, b.tables.profile.VALUES
+    try:
+        charge(b)
+        b.poll(60_000)
+    finally:
+        b.tables.profile.VALUES = most
+    b.events()
+    periodic = [p for _, p in b.sent if p.get("triggerReason") == "MeterValuePeriodic"]
+    assert len(periodic) == 6
+    for one, two in zip(periodic[::2], periodic[1::2]):
+        assert one["timestamp"] == two["timestamp"]
+        (a,), (c,) = one["meterValue"], two["meterValue"]
+        assert a["timestamp"] == c["timestamp"]
+        assert [len(a["sampledValue"]), len(c["sampledValue"])] == [1, 1]
+        assert c["sampledValue"][0]["measurand"] == "Power.Active.Import"
+
+
 def test_times_from_before_the_clock_was_set_are_put_right():
     b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}, online=False)
     charge(b)
@@ -532,6 +631,96 @@ def test_unlock_on_ev_side_disconnect(value):
     assert b.outlet.locked == 1
     b.unplug()
     assert b.outlet.locked == (value == "false")
+
+
+@pytest.mark.parametrize("stop", ["EVConnected,Authorized", "Authorized", "PowerPathClosed"])
+@pytest.mark.parametrize("unlocks", ["true", "false"])
+def test_pulled_out_at_the_ev_ends_the_authorization(stop, unlocks):
+    b = Bench({STOP: stop, "OCPPCommCtrlr.UnlockOnEVSideDisconnect": unlocks})
+    charge(b)
+    b.unplug()
+    assert b.events()[-1] == ("Ended", "EVCommunicationLost", "Idle")
+    assert b.last()["transactionInfo"]["stoppedReason"] == "EVDisconnected"
+    count = len(b.events())
+    assert b.outlet.locked == (unlocks == "false")
+    if unlocks == "false":
+        b.card(OTHER)
+        assert b.outlet.locked
+        b.card()
+        assert not b.outlet.locked and not b.e.authorized
+        assert len(b.events()) == count
+    b.plug()
+    b.card()
+    b.poll(500)
+    assert b.outlet.closed
+
+
+@pytest.mark.parametrize("unlocks", ["true", "false"])
+def test_a_plug_stays_in_the_socket_when_the_ev_is_gone(unlocks):
+    b = charge(Bench({"OCPPCommCtrlr.UnlockOnEVSideDisconnect": unlocks}))
+    b.outlet.pilot = "A"
+    b.poll(200)
+    assert b.events()[-1] == ("Ended", "EVCommunicationLost", "Idle")
+    b.deliver()
+    assert b.e.status[0] == 1  # occupied
+    assert bool(b.outlet.locked) == (unlocks == "false")
+    b.card()
+    if unlocks == "false":  # that was to release it
+        assert not b.outlet.locked and not b.e.authorized
+        b.unplug()
+        assert b.e.status[0] == 0
+    else:  # that was to charge
+        assert b.e.authorized
+        b.outlet.pilot = None
+        b.poll(500)
+        assert b.outlet.closed
+
+
+def test_an_attached_cable_without_an_ev_is_free():
+    b = Bench()
+    b.tables.profile.EVSES, kinds = (("cType2",),), b.tables.profile.EVSES
+    try:
+        charge(b)
+        b.outlet.pilot = "A"
+        b.poll(200)
+        assert b.e.status[0] == 0
+        b.card()  # nothing to release: this is the next session
+        assert b.e.authorized
+    finally:
+        b.tables.profile.EVSES = kinds
+
+
+def test_a_suspended_transaction_takes_up_the_ev_again():
+    b = Bench(
+        {
+            "TxCtrlr.StopTxOnEVSideDisconnect": "false",
+            "OCPPCommCtrlr.UnlockOnEVSideDisconnect": "false",
+            STOP: "Authorized",
+        }
+    )
+    charge(b)
+    b.outlet.pilot = "A"
+    b.poll(200)
+    assert b.events()[-1] == ("Updated", "EVCommunicationLost", "Idle")
+    assert b.outlet.locked and b.e.status[0] == 1
+    b.outlet.pilot = None
+    b.poll(500)
+    assert b.events()[-2:] == [
+        ("Updated", "CablePluggedIn", "EVConnected"),
+        ("Updated", "ChargingStateChanged", "Charging"),
+    ]
+
+
+def test_who_left_the_plug_locked_may_charge_again():
+    b = charge(Bench({"OCPPCommCtrlr.UnlockOnEVSideDisconnect": "false"}))
+    b.unplug()
+    b.plug()
+    assert b.outlet.locked
+    b.card()
+    b.poll(500)
+    assert b.outlet.closed
+    b.card()
+    assert not b.outlet.locked
 
 
 def test_a_fault_stops_the_energy_and_not_the_transaction():
@@ -616,7 +805,7 @@ def test_a_token_that_the_answer_to_an_event_refuses(stops, cut):
         assert events[-1] == ("Ended", "Deauthorized", "EVConnected")
         assert b.last()["transactionInfo"]["stoppedReason"] == "DeAuthorized"
         return
-    assert events[-1] == ("Updated", "Deauthorized", "SuspendedEVSE")
+    assert events[-1] == ("Updated", "ChargingStateChanged", "SuspendedEVSE")
     if cut:
         b.power_cycle()
         b.connect()
@@ -625,6 +814,89 @@ def test_a_token_that_the_answer_to_an_event_refuses(stops, cut):
     b.unplug()
     assert b.events()[-1] == ("Ended", "EVCommunicationLost", "Idle")
     assert b.problems() == []
+
+
+def refused(most, stops="false", **more):
+    """Charging began offline, with a token that the CSMS then does not know: the energy is limited."""
+    b = Bench(
+        {
+            "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
+            "TxCtrlr.StopTxOnInvalidId": stops,
+            "TxCtrlr.MaxEnergyOnInvalidId": str(most),
+        }
+        | more,
+        online=False,
+        csms={CARD[0]: ("Invalid", None, None)},
+    )
+    charge(b)
+    b.poll(5000)
+    b.connect()
+    b.deliver()
+    return b
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_refused_token_may_have_some_energy_and_no_more(cut):
+    b = refused(30)
+    assert b.outlet.closed
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
+    assert all("Deauthorized" not in event for event in b.events())
+    b.poll(10_000)
+    assert b.outlet.closed
+    if cut:
+        b.power_cycle()
+        b.connect()
+        b.poll(1000)
+        assert b.outlet.closed
+    b.poll(40_000)
+    assert not b.outlet.closed and b.outlet.offered == 0
+    assert b.events()[-1] == ("Updated", "ChargingStateChanged", "SuspendedEVSE")
+    assert 30 <= b.outlet.wh <= 31  # from the begin of the transaction
+    b.card()  # its driver may still end it
+    assert b.events()[-1] == ("Ended", "StopAuthorized", "EVConnected")
+
+
+def test_the_limit_holds_for_the_next_plug_of_the_same_transaction():
+    b = refused(0, **{"TxCtrlr.StopTxOnEVSideDisconnect": "false", STOP: "Authorized"})
+    assert not b.outlet.closed
+    b.unplug()
+    b.plug()
+    b.poll(2000)
+    assert not b.outlet.closed and b.outlet.offered == 0
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_another_token_in_the_same_transaction_has_no_limit(cut):
+    b = refused(0, **{STOP: "EVConnected"})
+    b.csms[OTHER[0]] = ("Accepted", None, None)
+    b.card()
+    b.card(OTHER)
+    b.poll(500)
+    assert b.outlet.closed
+    if cut:
+        b.power_cycle()
+        b.connect()
+        b.poll(1000)
+        assert b.outlet.closed
+    assert b.problems() == ["transaction 010203000001 has not ended"] or b.errors() == []
+
+
+def test_to_stop_comes_before_some_energy():
+    b = refused(500, "true")
+    assert not b.outlet.closed
+    assert b.events()[-1] == ("Ended", "Deauthorized", "EVConnected")
+
+
+def test_an_answer_about_a_token_that_is_gone_stops_nobody():
+    from milliamp.domain import charging
+
+    b = charge(Bench())
+    counter = b.e.tx.counter
+    charging.token_answered(b.st, counter, OTHER, ("Blocked", None, 0, 0))
+    charging.token_answered(b.st, counter + 1, CARD, ("Blocked", None, 0, 0))
+    assert b.outlet.closed
+    charging.token_answered(b.st, counter, CARD, ("Accepted", None, 4, 0))  # at EVSE 2
+    assert not b.outlet.closed
 
 
 # --- durable before visible ---------------------------------------------------------------------------
@@ -655,7 +927,7 @@ class Full:
         self.journal.append = self.refuse
         self.refused = 0
 
-    def refuse(self, kind, payload):
+    def refuse(self, *_):
         self.refused += 1
         raise OSError(28)
 

@@ -1,12 +1,14 @@
 """The build: sources as mpy-cross gets them, generated tables, and an image that MicroPython loads."""
 
 import ast
+import json
 import subprocess
 
 import pytest
 
 from tools import BuildError, build, device_model, prepare, profile
 from tools.lane32 import BOOT, lane32, lane64
+from tools.merge import CORE
 
 
 def prepared(tmp_path, text, block=False, **modules):
@@ -197,20 +199,31 @@ def test_values_that_nobody_reads_are_not_shipped():
 
 
 LOOK = """
-import sys
-from milliamp.storage.device_model import Model
-import tables.model, tables.profile
-model = Model(tables.model.MODEL, {}, None)
-print(model.find("evse", None, 1, 0, "power", None) >= 0, tables.profile.MODEL)
+import milliamp, tables
+model = milliamp.{Model}(tables.{model}.{MODEL}, {{}}, None)
+print(model.{find}("evse", None, 1, 0, "power", None) >= 0, tables.{profile}.{MODEL})
 """
+
+
+def look(out):
+    """LOOK with the names that the image has."""
+    legend = json.loads((out / "names.json").read_text())
+    wanted = {"device_model.Model": CORE, "device_model.Model.find()": CORE}
+    wanted |= dict.fromkeys(("profile.MODEL", "model", "profile"), "tables/__init__.py")
+    found = {name: name for name in ("Model", "MODEL", "find", "model", "profile")}
+    for name, path in wanted.items():
+        for short, names in legend[path].items():
+            if name in names.split(", "):
+                found[name.rstrip("()").rsplit(".", 1)[-1]] = short
+    return LOOK.format(**found)
 
 
 def run(lane, out, tmp_path):
     """Load modules from the built image on a lane, without starting the station."""
-    look = tmp_path / "look.py"
-    look.write_text(BOOT.read_text().replace("import main", "#") + LOOK)
+    script = tmp_path / "look.py"
+    script.write_text(BOOT.read_text().replace("import main", "#") + look(out))
     return subprocess.run(
-        [*lane, "-X", "heapsize=64k", str(look), str(out)], capture_output=True, text=True
+        [*lane, "-X", "heapsize=128k", str(script), str(out)], capture_output=True, text=True
     )
 
 

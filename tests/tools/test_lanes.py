@@ -69,9 +69,9 @@ def test_footprint_imports_modules_in_the_order_of_the_rooms():
     assert "main" not in names
     assert names[-1] == "board"
     assert (
-        names.index("tables.model")
-        < names.index("milliamp.base.bus")
-        < names.index("milliamp.station")
+        names.index("tables")
+        < names.index("milliamp")
+        < names.index("milliamp.blocks.transactions")
     )
 
 

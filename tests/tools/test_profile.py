@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import BOARDS, BuildError, device_model, profile
+from tools import BOARDS, BuildError, build, device_model, profile
 
 SIM = (BOARDS / "sim" / "profile.toml").read_text()
 
@@ -69,6 +69,8 @@ def test_the_boards_profiles_are_sound(board):
         ),
         ('"Voltage"', '"Volt"', "measurands", "did you mean 'Voltage'?"),
         ("[[evse]]", "[evse]", "[evse]", "add an [[evse]] table"),
+        ("entries = 16", "entries = 65", "entries", "'entries' is 65: sectors of 0x1000 hold 64"),
+        ("[flash.tokens]", "[flash.blobs]", "entries", "the region 'tokens' is missing"),
     ],
 )
 def test_a_fault_names_its_line(tmp_path, old, new, at, message):
@@ -125,6 +127,30 @@ def test_what_is_derived(tmp_path):
     assert values["DeviceDataCtrlr.BytesPerMessage.GetVariables"] == 4096
     assert values["DeviceDataCtrlr.ItemsPerMessage.SetVariables"] == 32
     assert values["EVSE.SupplyPhases"] == 3
+
+
+def test_the_cache_is_derived_and_can_be_left_out(tmp_path):
+    storage = "AuthCacheCtrlr.Storage"
+    made = load(tmp_path, SIM)
+    assert (made.cache_bytes, made.values) == (16 * 24, (1024 - 340) // 112)
+    (entry,) = (
+        e for e in device_model.expand(device_model.load(), made) if e.variable.path == storage
+    )
+    assert entry.most == 16 * 24
+    for text in (
+        SIM.replace("entries = 16", "entries = 0"),
+        SIM.replace("[cache]\nentries = 16", ""),
+    ):
+        made = load(tmp_path, text)
+        paths = [entry.variable.path for entry in device_model.expand(device_model.load(), made)]
+        assert not [path for path in paths if path.startswith("AuthCache")]
+        shipped = [path for path, _ in build.sources(made, tmp_path)]
+        assert "milliamp/domain/tokens.py" in shipped
+        assert "milliamp/domain/token_cache.py" not in shipped
+        blocks = build.read_blocks(made)
+        build.routes_source(
+            blocks, device_model.expand(device_model.load(), made), device_model.load()
+        )
 
 
 def expand(tmp_path, extra):

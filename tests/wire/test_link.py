@@ -1,4 +1,4 @@
-"""Whom to connect to, and how long to wait before the next attempt (B57)."""
+"""Whom to connect to, with what password, and how long to wait before the next attempt."""
 
 import asyncio
 import types
@@ -9,30 +9,65 @@ from hypothesis import strategies as strategies
 
 from tests.domain import bench  # noqa: F401, for tables.ids
 
-from milliamp.base.facts import _LINK  # isort: skip
-from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD  # isort: skip
+from milliamp.base.facts import _LINK, _VARIABLE  # isort: skip
+from milliamp.storage.keys import (  # isort: skip
+    _CSMS_URL,
+    _GOOD_SLOT,
+    _IDENTITY,
+    _OLD_PASSWORD,
+    _PASSWORD,
+    _SLOT_SECURITY,
+    _SLOT_URL,
+)
+from milliamp.storage import keys  # isort: skip
 from milliamp.wire import link as module  # isort: skip
 from milliamp.wire.handshake import HandshakeError  # isort: skip
 from milliamp.wire.websocket import ConnectionClosed  # isort: skip
 from tables.ids import (  # isort: skip
+    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
+    _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
     _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
     _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,
     _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
     _OCPP_COMM_WEB_SOCKET_PING_INTERVAL,
+    _SECURITY_SECURITY_PROFILE,
 )
+
+OLD, NEW = "old password here", "new password here"
 
 
 class Done(Exception):
     """The script is at its end."""
 
 
-class Station:
-    """`script`: what becomes of each attempt to connect: False: refused, True: served and lost."""
+class Settings(dict):
+    def put(self, *pairs):
+        self.update(pairs)
+        for key, value in pairs:
+            if value is None:
+                del self[key]
 
-    def __init__(self, script, minimum=10, share=0, repeat=3, networks=()):
+
+class Station:
+    """`script`: what becomes of each attempt to connect. False: nobody is there. 401: refused. True: the CSMS
+    speaks, then the connection is lost. 1000 and above: closed with this code before the CSMS has spoken. A function: it
+    is called while the CSMS speaks."""
+
+    def __init__(
+        self,
+        script,
+        minimum=10,
+        share=0,
+        repeat=3,
+        networks=(),
+        priority="1",
+        attempts=3,
+        **settings,
+    ):
         self.board = self.log = self.bus = self.model = self.rpc = self
-        self.settings = types.SimpleNamespace(
-            get={_CSMS_URL: "ws://csms:9/a/", _IDENTITY: "CS 1/é", _PASSWORD: "pass" * 4}.get
+        self.settings = Settings(
+            {_CSMS_URL: "ws://csms:9/a/", _IDENTITY: "CS 1/é", _PASSWORD: "pass" * 4}
+            | {getattr(keys, "_" + name): value for name, value in settings.items()}
         )
         self.profile = types.SimpleNamespace(IDENTITY="X", URL="ws://nowhere/")
         self.script = list(script)
@@ -42,12 +77,19 @@ class Station:
             _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE: 4,
             _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES: repeat,
             _OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 60,
+            _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY: priority,
+            _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS: attempts,
         }
         self.get = self.values.get
+        self.put = self.values.__setitem__
+        self.entry = lambda id: id
         self.share = share
         self.receive = self.transmit = b""
+        self.messages = 0
         self.lines = []
         self.facts = []
+        self.changed = []  # variables
+        self.closed = 0
         self.slept = 0
         self.attempts = []  # (ms slept before it, what it was given)
         self.served = 0
@@ -58,8 +100,11 @@ class Station:
         pass
 
     def tell(self, fact, evse, arg):
-        assert fact == _LINK
-        self.facts.append((arg, self.link.up))
+        if fact == _LINK:
+            self.facts.append((arg, self.link.up))
+        else:
+            assert fact == _VARIABLE
+            self.changed.append(arg)
 
     def progress(self, task):
         self.quiet = 0
@@ -67,7 +112,7 @@ class Station:
     def info(self, text):
         self.lines.append(text)
 
-    warn = info
+    warn = error = info
 
     def network(self):
         return self.networks.pop(0) if self.networks else True
@@ -84,23 +129,57 @@ class Station:
         self.attempts.append((self.slept, given))
         if not self.script:
             raise Done
-        if not self.script.pop(0):
-            raise HandshakeError("refused")
-        return types.SimpleNamespace(ping_s=0)
+        self.outcome = self.script.pop(0)
+        if not self.outcome:
+            raise HandshakeError("nobody there")
+        if self.outcome == 401:
+            raise HandshakeError("HTTP status 401", 401)
+        return types.SimpleNamespace(ping_s=0, close=self.close)
+
+    async def close(self, code):
+        self.closed += 1
 
     async def run(self, socket, alive):
         assert socket.ping_s == 60
+        self.messages = 0
+        closed = self.closed
         alive()
         self.served += 1
-        raise ConnectionClosed(1006, "lost")
+        if self.outcome is not True and self.outcome in range(1000, 5000):
+            raise ConnectionClosed(self.outcome, "closed")
+        self.messages = 1  # the call is in our hands
+        if callable(self.outcome):
+            self.outcome(self)
+        alive()
+        assert self.closed == closed, "the answer comes first"
+        self.messages = 2
+        alive()
+        await asyncio.sleep(0)
+        raise ConnectionClosed(1001 if self.closed > closed else 1006, "lost")
 
     def live(self, monkeypatch):
-        monkeypatch.setattr(module, "asyncio", types.SimpleNamespace(sleep_ms=self.sleep_ms))
+        stand_in = types.SimpleNamespace(sleep_ms=self.sleep_ms, create_task=asyncio.create_task)
+        monkeypatch.setattr(module, "asyncio", stand_in)
         monkeypatch.setattr(module, "connect", self.connect)
         with pytest.raises(Done):
             asyncio.run(self.link.run())
         times = [ms for ms, _ in self.attempts]
         return [(b - a) / 1000 for a, b in zip(times, times[1:])]
+
+    def tried(self):
+        """The slot of each attempt, by its URL."""
+        return [1 if "//csms" in given[0] else 2 for _, given in self.attempts]
+
+    def passwords(self):
+        return [given[5] and given[5][1] for _, given in self.attempts]
+
+
+def two(script, priority="2,1", attempts=2, **settings):
+    """A station with two network profiles."""
+    st = Station(script, priority=priority, attempts=attempts, **settings)
+    st.settings[_SLOT_URL + 32] = "ws://other/b"
+    st.settings.setdefault(_SLOT_SECURITY + 32, 1)
+    return st
 
 
 def test_waits_double_up_to_a_limit_and_begin_anew_after_a_connection(monkeypatch):
@@ -108,8 +187,8 @@ def test_waits_double_up_to_a_limit_and_begin_anew_after_a_connection(monkeypatc
     waits = st.live(monkeypatch)
     assert waits == [10, 20, 40, 80, 80, 80, 10, 20, 40, 10, 10]
     assert st.longest <= 5000  # the supervisor sees progress
-    assert st.facts == [(1, True), (0, False)] * 3
-    assert st.lines.count("cannot connect: refused") == 2  # not every time
+    assert st.facts == [(2, True), (0, False)] + [(1, True), (0, False)] * 2
+    assert st.lines.count("cannot connect: nobody there") == 2  # not every time
 
 
 @pytest.mark.parametrize("share, seconds", [(0, 0), (0x8000, 2), (0xFFFF, 4)])
@@ -134,6 +213,115 @@ def test_whom_it_connects_to(monkeypatch):
     ((_, given),) = st.attempts
     assert given[:2] == ("ws://csms:9/a/CS%201%2F%C3%A9", "ocpp2.0.1")
     assert given[5] == ("CS 1/é", "pass" * 4)
+
+
+# --- network profiles ----------------------------------------------------------------------------------
+
+
+def test_each_profile_has_its_attempts_then_the_last_good_one_then_the_list_again(monkeypatch):
+    st = two([False] * 9)
+    waits = st.live(monkeypatch)
+    assert st.tried() == [2, 2, 1, 1, 1, 1, 2, 2, 1, 1]
+    assert waits == [10, 20, 40, 80, 80, 80, 80, 80, 80]
+    assert st.attempts[0][1][0] == "ws://other/b/CS%201%2F%C3%A9"
+
+
+def test_the_last_good_profile_need_not_be_in_the_list(monkeypatch):
+    st = two([False] * 4, priority="2", attempts=1)
+    st.live(monkeypatch)
+    assert st.tried() == [2, 1, 2, 1, 2]
+
+
+def test_after_a_loss_the_profile_in_use_comes_first_and_the_csms_knows_the_station(monkeypatch):
+    st = two([False, False, True, False, False, True, True])
+    st.live(monkeypatch)
+    assert st.tried() == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert [arg for arg, _ in st.facts] == [2, 0, 1, 0, 1, 0]
+
+
+def test_another_profile_is_another_csms(monkeypatch):
+    st = two([True] + [False] * 2 + [True] + [False] * 4 + [True, True])
+    st.live(monkeypatch)
+    assert st.tried() == [2] + [2, 2] + [1] + [1] * 4 + [2, 2, 2]
+    assert [arg for arg, _ in st.facts] == [2, 0, 2, 0, 2, 0, 1, 0]
+
+
+def test_a_new_priority_holds_once_the_connection_is_lost(monkeypatch):
+    def prioritize(st):
+        st.values[_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] = "2,1"
+
+    st = two([prioritize, True], priority="1", attempts=3)
+    assert st.live(monkeypatch) == [10, 10]
+    assert st.tried() == [1, 2, 2]
+    assert st.settings[_GOOD_SLOT] == 2
+
+
+def test_a_profile_is_good_when_its_csms_has_spoken(monkeypatch):
+    st = two([1000, 1008, 1008, True])
+    waits = st.live(monkeypatch)
+    assert st.tried() == [2, 2, 2, 1, 1]
+    assert waits == [10, 20, 40, 10], "a close for policy is as good as a refusal"
+    assert _GOOD_SLOT not in st.settings
+
+
+def test_profiles_of_a_lower_security_profile_are_given_up(monkeypatch):
+    st = two([True])
+    st.settings[_SLOT_SECURITY + 16] = 0
+    st.live(monkeypatch)
+    assert st.values[_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] == "2"
+    assert st.changed == [_SECURITY_SECURITY_PROFILE]
+    assert st.link.security(1) == 0 and st.link.security(2) == 1
+
+
+def test_without_security_no_password_is_sent(monkeypatch):
+    st = two([], **{"PASSWORD": NEW})
+    st.settings[_SLOT_SECURITY + 32] = 0
+    st.live(monkeypatch)
+    assert st.passwords() == [None]
+
+
+def test_an_empty_slot_is_passed_over(monkeypatch):
+    st = two([False], attempts=1)
+    del st.settings[_SLOT_URL + 32]
+    st.live(monkeypatch)
+    assert st.attempts[0][1][0].startswith("/")  # which no handshake takes
+
+
+# --- a new password ------------------------------------------------------------------------------------------
+
+
+def renew(st):
+    """What SetVariables does."""
+    st.settings.put((_OLD_PASSWORD, OLD), (_PASSWORD, NEW))
+
+
+def test_a_new_password_is_used_at_once(monkeypatch):
+    st = Station([renew, True, True], PASSWORD=OLD)
+    assert st.live(monkeypatch) == [0, 10, 10]
+    assert st.passwords() == [OLD, NEW, NEW, NEW]
+    assert st.closed == 1
+    assert _OLD_PASSWORD not in st.settings
+
+
+def test_a_password_that_is_refused_takes_turns_with_the_old_one(monkeypatch):
+    st = Station([renew, 401, True, 401, 401, True], PASSWORD=OLD)
+    assert st.live(monkeypatch) == [0, 10, 10, 20, 40, 10]
+    assert st.passwords() == [OLD, NEW, OLD, NEW, OLD, NEW, NEW]
+    assert _OLD_PASSWORD not in st.settings
+
+
+def test_the_old_password_is_kept_over_a_reboot(monkeypatch):
+    st = Station([1008, True], PASSWORD=NEW, OLD_PASSWORD=OLD)
+    st.live(monkeypatch)
+    assert st.passwords() == [NEW, OLD, NEW]
+    assert st.settings[_OLD_PASSWORD] == OLD
+
+
+def test_an_absent_csms_says_nothing_about_a_password(monkeypatch):
+    st = Station([False, False, 1006, 1000], PASSWORD=NEW, OLD_PASSWORD=OLD)
+    st.live(monkeypatch)
+    assert st.passwords() == [NEW] * 5
+    assert st.settings[_OLD_PASSWORD] == OLD
 
 
 @given(strategies.text(strategies.characters(exclude_categories=("Cs",)), min_size=1, max_size=48))

@@ -37,7 +37,8 @@ class Board:
         of a small flash write."""
 
     def cable(self, evse: int) -> int:
-        """The connector whose cable is plugged into an EV, 0 for none."""
+        """The connector that a plug is in, 0 for none. With an attached cable: whose cable is plugged into an EV. In
+        pilot state A there is no EV at the other end of it."""
         return 0
 
     def pilot(self, evse: int) -> int:
@@ -88,8 +89,8 @@ class Board:
 
     # --- the controller ---------------------------------------------------------------------------
     def flash(self, region: str):
-        """The flash device (base.flash) of a region of the profile's flash map: "journal", "settings".
-        Its erase may block for as long as a sector takes."""
+        """The flash device (base.flash) of a region of the profile's flash map: "journal", "settings",
+        "logs" ... Its erase may block for as long as a sector takes."""
         raise OSError("no flash region " + region)
 
     def ticks(self) -> int:

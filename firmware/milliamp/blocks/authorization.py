@@ -1,4 +1,4 @@
-# Authorization (functional block C): asks the CSMS about a token.
+# Authorization (functional block C): asks the CSMS about a token, clears the cache.
 from milliamp.base.facts import _ASK_TOKEN, _LINK
 from milliamp.domain import tokens
 from milliamp.wire import types
@@ -38,14 +38,22 @@ def _answered(st, cursor, r, at):
         return
     info = r.get(at, "idTokenInfo") if r is not None else 0
     if info:
-        group = types.read_token(r, r.get(info, "groupIdToken"))
-        accepted = r.same(r.get(info, "status"), "Accepted")
-        where = r.get(info, "evseId")
-        if where and not any(r.number(n) == e.index for n in r.each(where)):
-            accepted = False  # it may charge elsewhere (C01)
-        tokens.answered(st, e, accepted, group)
+        tokens.answered(st, e, types.read_info(st, r, info))
     else:
         tokens.unanswered(st, e)
 
 
+def clear_cache(st, r, at, w):
+    """C11: nothing is left of the cache, in flash neither."""
+    done = tokens.is_caching(st) and st.tokens.clear()
+    w.status("Accepted" if done else "Rejected")
+
+
+def storage(st, index, connector):
+    """AuthCacheCtrlr.Storage: bytes in use."""
+    return st.tokens.used() if st.tokens is not None else 0
+
+
+CALLS = {"ClearCache": clear_cache}
+LIVE = {"AuthCacheCtrlr.Storage": storage}
 SENDS = ((1, _WHEN_ACCEPTED, "Authorize", _due, _render, _answered),)

@@ -1,11 +1,12 @@
 # Availability (functional block G): StatusNotification, Heartbeat, ChangeAvailability, and NotifyEvent for a
 # plug that does not lock (G05).
+from micropython import const
+
 from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _LOCK_PROBLEM, _STATUS
 from milliamp.domain import evse
 from milliamp.storage.keys import _OPERATIVE
 from milliamp.wire import types
 from milliamp.wire.gates import _WHEN_ACCEPTED
-from micropython import const
 from tables.ids import _OCPP_COMM_HEARTBEAT_INTERVAL, _OCPP_COMM_OFFLINE_THRESHOLD
 
 _STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")

@@ -12,25 +12,33 @@ from milliamp.storage.keys import _IDENTITY
 from milliamp.wire import http, link, types
 from milliamp.wire.gates import _WHEN_ACCEPTED
 
+# UploadLogStatusEnumType: a status is its place in this row.
+_STATUSES = "Idle Uploading Uploaded UploadFailure BadMessage PermissionDenied NotSupportedOperation AcceptedCanceled"
+_IDLE = const(0)
+_UPLOADING = const(1)
+_UPLOADED = const(2)
+_FAILURE = const(3)
+_BAD = const(4)
+_DENIED = const(5)
+_NOT_SUPPORTED = const(6)
+_CANCELED = const(7)
+
+# `st.upload`, a log on its way, is a list of these: at most one. An attempt begins when the CSMS has heard
+# of it, so that it hears everything in order; the last status that it hears of ends it.
+_ID = const(0)  # requestId
+_STATUS = const(1)
+_TOLD = const(2)  # the CSMS knows the status
+_BEFORE = const(3)  # (requestId, status): the last word on what this one replaced, None when said
+_WHAT = const(4)  # (URL, is it the security log?, oldest and latest time or None)
+_RETRIES = const(5)  # attempts that are left after this one
+_PAUSE = const(6)  # ms from one attempt to the next
+_SINCE = const(7)  # ticks at which the last one began
+_TASK = const(8)  # while it runs
+
 _MOST_RETRIES = const(100)
-_PAUSE = const(60)  # seconds between two attempts, where the CSMS names none
+_USUAL_PAUSE = const(60)  # seconds, where the CSMS names none
 _LONGEST_PAUSE = const(86400)
-
-
-class Upload:
-    """A log on its way, at most one. An attempt begins when the CSMS has heard of it, so that it hears
-    everything in order; the last status that it hears of ends it."""
-
-    def __init__(self, request_id, status: str):
-        self.request_id = request_id
-        self.status = status  # UploadLogStatusEnumType
-        self.told = False  # the CSMS knows it
-        self.before = None  # (requestId, status): the last word on what this one replaced
-        self.what = None  # (URL, is it the security log?, oldest and latest time or None)
-        self.retries = 0  # attempts that are left after this one
-        self.pause = 0  # ms from one attempt to the next
-        self.since = 0  # ticks at which the last one began
-        self.task = None  # while it runs
+_PATIENCE = const(60)  # seconds that an attempt may take
 
 
 # --- logs -------------------------------------------------------------------------------------------
@@ -41,22 +49,36 @@ def get_log(st, r, at, w):
     where = r.get(at, "log")
     url = r.text(r.get(where, "remoteLocation"))
     security = r.same(r.get(at, "logType"), "SecurityLog")
-    if not http.place(url):
-        return w.status("Rejected", "InvalidURL")
-    if security and "logs" not in st.profile.FLASH:
-        return w.status("Rejected", "NotFound")
-    name = _name(st, "security" if security else "diagnostics")
+    if not http.place(url) or security and "logs" not in st.profile.FLASH:
+        return w.status("Rejected")
+    name = "%s-%s-%s.log" % (
+        st.settings.get(_IDENTITY) or st.profile.IDENTITY,
+        "security" if security else "diagnostics",
+        st.clock.text(st.clock.now()).replace(":", ""),
+    )
     if url.endswith("/"):
         url = link.url(url, name)
     else:
         name = url[7:].partition("/")[2].partition("?")[0].rpartition("/")[2] or name
-    own = Upload(r.number(r.get(at, "requestId")), "Uploading")
-    parse = st.clock.parse
-    oldest, latest = r.get(where, "oldestTimestamp"), r.get(where, "latestTimestamp")
-    own.what = url, security, parse(r.text(oldest) or ""), parse(r.text(latest) or "")
+    oldest, latest = (
+        r.text(r.get(where, "oldestTimestamp")),
+        r.text(r.get(where, "latestTimestamp")),
+    )
+    what = url, security, st.clock.parse(oldest or ""), st.clock.parse(latest or "")
     pause = r.number(r.get(at, "retryInterval"))
-    own.pause = min(max(_PAUSE if pause is None else pause, 0), _LONGEST_PAUSE) * 1000
-    own.retries = min(max(r.number(r.get(at, "retries")) or 0, 0), _MOST_RETRIES)
+    pause = min(max(_USUAL_PAUSE if pause is None else pause, 0), _LONGEST_PAUSE) * 1000
+    retries = min(max(r.number(r.get(at, "retries")) or 0, 0), _MOST_RETRIES)
+    own = [
+        r.number(r.get(at, "requestId")),
+        _UPLOADING,
+        False,
+        None,
+        what,
+        retries,
+        pause,
+        0,
+        None,
+    ]
     w.object()
     w.field("status", "AcceptedCanceled" if _replaces(st.upload, own) else "Accepted")
     w.field("filename", name[:255])
@@ -64,22 +86,15 @@ def get_log(st, r, at, w):
     st.upload = own
 
 
-def _name(st, kind):
-    time = st.clock.text(st.clock.now()).replace(":", "")
-    return "%s-%s-%s.log" % (st.settings.get(_IDENTITY) or st.profile.IDENTITY, kind, time)
-
-
 def _replaces(old, own):
     """Put an upload in the place of another; True: that one was not over yet."""
-    if old is None or old.request_id is None:
+    if old is None or old[_ID] is None:
         return False
-    ongoing = old.status == "Uploading" or old.retries > 0
-    if old.task is not None:
-        old.task.cancel()
-    if ongoing:
-        own.before = old.request_id, "AcceptedCanceled"
-    elif not old.told:
-        own.before = old.request_id, old.status
+    if old[_TASK] is not None:
+        old[_TASK].cancel()
+    ongoing = old[_STATUS] == _UPLOADING or old[_RETRIES] > 0
+    if ongoing or not old[_TOLD]:
+        own[_BEFORE] = old[_ID], _CANCELED if ongoing else old[_STATUS]
     return ongoing
 
 
@@ -87,21 +102,21 @@ def _status_due(st):
     own = st.upload
     if own is None:
         return None
-    if own.before is not None:
-        return own, own.before
-    if own.told:
-        if own.task is not None or st.clock.since(own.since) < own.pause:
+    if own[_BEFORE] is not None:
+        return own, own[_BEFORE]
+    if own[_TOLD]:
+        if own[_TASK] is not None or st.clock.since(own[_SINCE]) < own[_PAUSE]:
             return None
-        own.retries -= 1
-        own.status = "Uploading"
-        own.told = False
-    return own, (own.request_id, own.status)
+        own[_RETRIES] -= 1
+        own[_STATUS] = _UPLOADING
+        own[_TOLD] = False
+    return own, (own[_ID], own[_STATUS])
 
 
 def _status_render(st, w, cursor):
     request_id, status = cursor[1]
     w.object()
-    w.field("status", status)
+    w.field("status", _STATUSES.split(" ")[status])
     w.field("requestId", request_id)
     w.end()
 
@@ -110,59 +125,68 @@ def _status_answered(st, cursor, r, at):
     own, told = cursor
     if own is not st.upload:
         return
-    if told is own.before:
-        own.before = None
-    elif told[1] == own.status:
-        own.told = True
-        if own.status == "Uploading":
-            if own.task is None:
-                own.since = st.clock.ticks()
-                own.task = asyncio.create_task(_attempt(st, own))
-        elif not own.retries:
+    if told is own[_BEFORE]:
+        own[_BEFORE] = None
+    elif told[1] == own[_STATUS]:
+        own[_TOLD] = True
+        if told[1] == _UPLOADING:
+            if own[_TASK] is None:
+                own[_SINCE] = st.clock.ticks()
+                own[_TASK] = asyncio.create_task(_attempt(st, own))
+        elif not own[_RETRIES]:
             st.upload = None
 
 
 async def _attempt(st, own):
-    # The one task of this block. It ends within a minute, whatever the server does.
+    # The one task of this block. It ends in time, whatever the server does.
     try:
-        status = await _send(st, *own.what)
+        status = await asyncio.wait_for(_send(st, *own[_WHAT]), _PATIENCE)
     except Exception as error:
         st.log.warn("upload: %r" % error)
-        status = "UploadFailure"
-    if status == "Uploaded":
-        own.retries = 0
-    own.status = status
-    own.told = False
-    own.task = None
+        status = _FAILURE
+    if status == _UPLOADED:
+        own[_RETRIES] = 0
+    own[_STATUS] = status
+    own[_TOLD] = False
+    own[_TASK] = None
     st.outbox.wake()
 
 
 async def _send(st, url, security, oldest, latest):
-    title = "%s %s %s %s %s\n" % (
-        st.profile.VENDOR,
-        st.profile.MODEL,
-        st.profile.SERIAL,
-        st.profile.VERSION,
+    profile = st.profile
+    text = "%s %s %s %s %s\n" % (
+        profile.VENDOR,
+        profile.MODEL,
+        profile.SERIAL,
+        profile.VERSION,
         st.clock.text(st.clock.now()),
     )
     size = 0
     if security:
-        for piece in _security(st, title, oldest, latest):
+        for piece in _security(st, text, oldest, latest):
             size += len(piece)
             await asyncio.sleep_ms(0)
-        pieces = _security(st, title, oldest, latest)
+        pieces = _security(st, text, oldest, latest)
     else:
-        pieces = [piece.encode() for piece in (title, _figures(st), st.log.tail())]
-        size = sum(len(piece) for piece in pieces)
+        # The counters in the order of base/counts.py.
+        text += "boot %d %s\nheap free %d\njournal %s\ncounters %s\n" % (
+            st.journal.boot,
+            st.boot_reason,
+            gc.mem_free() if hasattr(gc, "mem_free") else 0,
+            " ".join(str(count) for count in st.journal.counts()),
+            " ".join(str(count) for count in st.counters),
+        )
+        pieces = text.encode(), st.log.tail().encode()
+        size = len(pieces[0]) + len(pieces[1])
     status = await http.put(url, size, pieces)
     if status // 100 == 2:
-        return "Uploaded"
+        return _UPLOADED
     st.log.warn("upload: HTTP status %d" % status)
     if status in (401, 403, 407):
-        return "PermissionDenied"
+        return _DENIED
     if status in (0, 400):
-        return "BadMessage"
-    return "NotSupportedOperation" if status in (405, 501) else "UploadFailure"
+        return _BAD
+    return _NOT_SUPPORTED if status in (405, 501) else _FAILURE
 
 
 def _security(st, title, oldest, latest):
@@ -173,23 +197,11 @@ def _security(st, title, oldest, latest):
             yield ("%s%s %s\n" % (st.clock.text(time), "?" if guess else "", text)).encode()
 
 
-def _figures(st):
-    """Figures for the diagnostics log; the counters in the order of base/counts.py."""
-    free = gc.mem_free() if hasattr(gc, "mem_free") else 0
-    return "boot %d %s\nheap free %d\njournal %s\ncounters %s\n" % (
-        st.journal.boot,
-        st.boot_reason,
-        free,
-        " ".join(str(count) for count in st.journal.counts()),
-        " ".join(str(count) for count in st.counters),
-    )
-
-
 def trigger_status(st, index, connector):
     """TriggerMessage LogStatusNotification: Idle when nothing is uploaded (F06.FR.15)."""
     if st.upload is None:
-        st.upload = Upload(None, "Idle")
-    st.upload.told = False
+        st.upload = [None, _IDLE, False, None, None, 0, 0, 0, None]
+    st.upload[_TOLD] = False
     return True
 
 
@@ -205,20 +217,19 @@ def customer_information(st, r, at, w):
         return w.status("Invalid")
     if not (report or clear) or st.inquiry is not None:
         return w.status("Rejected")
-    parts = []
-    if where:  # nothing is stored by the other two
-        token = types.read_token(r, where)
-        if report:
-            parts = _known(st, token)
+    token = types.read_token(r, where)
+    parts = _known(st, token) if where and report else []  # nothing is stored by the other two
     if not parts:
         parts.append("No data" if report else "Cleared")
     st.inquiry = [r.number(r.get(at, "requestId")), 0, parts]
     w.status("Accepted")
+    return (tokens.forget, token) if where and clear else None
 
 
 def _known(st, token):
     # What is stored of a token, one text a message.
-    parts = []
+    text = tokens.describe(st, token)
+    parts = [text] if text else []
     hashed = tokens.token_hash(token)
     for e in st.evses:
         if e.tx is not None and e.tx.token_hash == hashed:
@@ -250,6 +261,11 @@ def _inquiry_answered(st, cursor, r, at):
     cursor[1] += 1
     if cursor[1] == len(cursor[2]):
         st.inquiry = None
+
+
+def busy(st) -> bool:
+    """Is there anything that this block must still send?"""
+    return st.upload is not None or st.inquiry is not None
 
 
 CALLS = {"GetLog": get_log, "CustomerInformation": customer_information}

@@ -8,15 +8,18 @@ from tables.ids import (
     _ALIGNED_DATA_INTERVAL,
     _ALIGNED_DATA_MEASURANDS,
     _ALIGNED_DATA_SEND_DURING_IDLE,
+    _ALIGNED_DATA_TX_ENDED_INTERVAL,
+    _ALIGNED_DATA_TX_ENDED_MEASURANDS,
 )
 
 
 class MeterValues:
-    """The sample of each EVSE that waits to be sent: (time, packed sample group) or None."""
+    """The sample of each EVSE that waits to be sent: (time, its groups, one for each message) or None."""
 
     def __init__(self, st):
         self.waiting = [None] * len(st.evses)
         self.slot = 0, 0  # the aligned interval that was sampled last: its length, its begin
+        self.kept = 0, 0  # the same of the values for Ended events
 
 
 def init(st) -> None:
@@ -25,46 +28,73 @@ def init(st) -> None:
 
 
 def tick(st) -> None:
-    """Called once a second: take the sample of an interval that begins (J01). Intervals count from 00:00."""
-    interval = st.model.get(_ALIGNED_DATA_INTERVAL)
-    if not interval or not st.clock_was_set:
+    """Called once a second: take the samples of an interval that begins (J01). Intervals count from 00:00."""
+    if not st.clock_was_set:
         return
     own = st.meter_values
-    now = st.clock.now()
-    time = now - now % 86400 % interval
-    before, own.slot = own.slot, (interval, time)
-    if before[0] != interval or before[1] == time:
+    kept, own.kept = own.kept, _slot(st, _ALIGNED_DATA_TX_ENDED_INTERVAL)
+    if _begins(kept, own.kept):
+        for e in st.evses:
+            if e.tx is not None and own.kept[1] > e.tx.started:
+                variable = _ALIGNED_DATA_TX_ENDED_MEASURANDS
+                charging.keep(st, e, variable, _SAMPLE_CLOCK, own.kept[1])
+    before, own.slot = own.slot, _slot(st, _ALIGNED_DATA_INTERVAL)
+    if not _begins(before, own.slot):
         return
+    time = own.slot[1]
+    only_idle = st.model.get(_ALIGNED_DATA_SEND_DURING_IDLE)
     busy = any(e.tx is not None for e in st.evses)
     for e in st.evses:
         if e.tx is None:
-            if st.online and not (busy and st.model.get(_ALIGNED_DATA_SEND_DURING_IDLE)):
-                own.waiting[e.index - 1] = time, _sample(st, e, _SAMPLE_CLOCK)
-        elif not st.model.get(_ALIGNED_DATA_SEND_DURING_IDLE):
-            charging.trigger_event(st, e, _METER_VALUE_CLOCK, _sample(st, e, _SAMPLE_CLOCK))
+            if st.online and not (busy and only_idle):
+                _wait(st, e, time, _sample(st, e, _SAMPLE_CLOCK, 0, st.profile.VALUES))
+        elif not only_idle:
+            age = max(st.clock.now() - time, 0)
+            values = _sample(st, e, _SAMPLE_CLOCK, age, st.profile.VALUES)
+            if values:
+                charging.trigger_event(st, e, _METER_VALUE_CLOCK, values)
     st.outbox.wake()
 
 
-def _sample(st, e, context):
-    return meter.sample(st, e, meter.slots(st.model.get(_ALIGNED_DATA_MEASURANDS)), context)
+def _slot(st, variable):
+    # The interval in which we are, as (length, begin); (0, 0) when the variable says that there is none.
+    interval = st.model.get(variable)
+    now = st.clock.now()
+    return (interval, now - now % 86400 % interval) if interval else (0, 0)
+
+
+def _begins(before, slot):
+    # Has an interval begun? Not with the first look at a new length.
+    return slot[0] and before[0] == slot[0] and before[1] != slot[1]
+
+
+def _sample(st, e, context, age, most):
+    mask = meter.slots(st.model.get(_ALIGNED_DATA_MEASURANDS))
+    return meter.sample(st, e, mask, context, None, age, most)
+
+
+def _wait(st, e, time, sample):
+    # The next sample of an EVSE takes the place of one that was not sent yet.
+    groups = tuple(transaction.packed(sample))
+    st.meter_values.waiting[e.index - 1] = (time, groups) if groups else None
+    return bool(groups)
 
 
 def _due(st):
     waiting = st.meter_values.waiting
     for n in range(len(waiting)):
-        if waiting[n] is not None and waiting[n][1]:
+        if waiting[n] is not None:
             return n + 1, waiting[n]
     return None
 
 
 def _render(st, w, cursor):
-    index, (time, packed) = cursor
-    walk = Bytes(packed)
+    index, (time, groups) = cursor
+    context, _, mask, values = groups[0]
     w.object()
     w.field("evseId", index)
     w.array("meterValue")
-    for context, age, mask in transaction.groups(walk):
-        types.meter_value(w, time, context, mask, walk)
+    types.meter_value(w, time, context, mask, Bytes(values))
     w.end()
     w.end()
 
@@ -72,7 +102,8 @@ def _render(st, w, cursor):
 def _answered(st, cursor, r, at):
     index, sample = cursor
     if st.meter_values.waiting[index - 1] is sample:
-        st.meter_values.waiting[index - 1] = None
+        time, groups = sample
+        st.meter_values.waiting[index - 1] = (time, groups[1:]) if groups[1:] else None
 
 
 def trigger(st, evse, connector):
@@ -80,9 +111,8 @@ def trigger(st, evse, connector):
     done = False
     for e in st.evses:
         if evse in (0, e.index):
-            sample = _sample(st, e, _SAMPLE_TRIGGER)
-            st.meter_values.waiting[e.index - 1] = st.clock.now(), sample
-            done = done or bool(sample)
+            sample = _sample(st, e, _SAMPLE_TRIGGER, 0, 32)
+            done = _wait(st, e, st.clock.now(), sample) or done
     return done
 
 

@@ -4,7 +4,7 @@ from micropython import const
 from milliamp.base.facts import _LINK, _WHO_IS_BUSY
 from milliamp.domain import charging
 from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
-from milliamp.storage.keys import _BOOT_REASON, _PASSWORD
+from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD, _SLOT_TIMEOUT
 from milliamp.wire import types
 from milliamp.wire.gates import (
     _ACCEPTED_BY_CSMS,
@@ -19,6 +19,8 @@ from tables.ids import (
     _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES,
     _EVSE_ALLOW_RESET,
     _OCPP_COMM_HEARTBEAT_INTERVAL,
+    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
+    _SECURITY_BASIC_AUTH_PASSWORD,
 )
 
 _BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
@@ -31,7 +33,7 @@ class Provisioning:
     """Where the boot stands, and the report that is being sent."""
 
     def __init__(self):
-        self.wait = 0  # ms until BootNotification is due
+        self.wait = 0  # ms until BootNotification is due; None: it was triggered
         self.since = 0  # ticks from which it counts; the first is due at once
         self.report = None  # (requestId, base) while one is sent
         self.entry = 0  # the entry whose turn it is
@@ -47,6 +49,8 @@ def init(st) -> None:
 def _link(st, fact, evse, up):
     if not up:
         st.provisioning.report = None
+    elif up == 2:
+        st.provisioning.wait = 0
 
 
 # --- boot -------------------------------------------------------------------------------------------
@@ -62,7 +66,7 @@ def _boot_due(st):
 def _boot_render(st, w, cursor):
     profile = st.profile
     w.object()
-    w.field("reason", st.boot_reason)
+    w.field("reason", "Triggered" if st.provisioning.wait is None else st.boot_reason)
     w.object("chargingStation")
     w.field("model", profile.MODEL)
     w.field("vendorName", profile.VENDOR)
@@ -101,7 +105,7 @@ def trigger_boot(st, evse, connector):
     """TriggerMessage BootNotification: only before the station is accepted (F06.FR.17)."""
     if st.outbox.registration == _ACCEPTED_BY_CSMS:
         return False
-    st.provisioning.wait = 0
+    st.provisioning.wait = None
     return True
 
 
@@ -189,8 +193,21 @@ async def set_variables(st, r, at, w):
         reason = ""
         if entry >= 0:
             text = r.text(r.get(item, "attributeValue"))
-            status = _SET_STATUS[st.model.set(entry, text)]
-            reason = st.model.reason
+            if entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
+                from milliamp.wire import networks
+
+                reason = networks.refuses(st, text)
+            elif entry == st.model.entry(_SECURITY_BASIC_AUTH_PASSWORD):
+                # The last that the CSMS took is kept until it has taken the new one (A01).
+                get = st.settings.get
+                try:
+                    st.settings.put((_OLD_PASSWORD, get(_OLD_PASSWORD) or get(_PASSWORD)))
+                except OSError:
+                    reason = "OutOfStorage"
+            status = "Rejected"
+            if not reason:
+                status = _SET_STATUS[st.model.set(entry, text)]
+                reason = st.model.reason
             if not reason and st.model.text(entry) is None:  # what nobody may read is a secret
                 st.log.secret(text)
         _result(w, r, item, status, None, reason)
@@ -205,13 +222,25 @@ def date_time(st, evse, connector):
 
 
 def network_profile(st, evse, connector):
-    """OCPPCommCtrlr.ActiveNetworkProfile: the one slot there is."""
-    return 1
+    """OCPPCommCtrlr.ActiveNetworkProfile."""
+    return st.link.slot
+
+
+def message_timeout(st, evse, connector):
+    """OCPPCommCtrlr.MessageTimeout: that of the network profile in use."""
+    return st.settings.get(_SLOT_TIMEOUT + 16 * st.link.slot)
 
 
 def security_profile(st, evse, connector):
-    """SecurityCtrlr.SecurityProfile: 1 with a password, 0 without."""
-    return 1 if st.settings.get(_PASSWORD) else 0
+    """SecurityCtrlr.SecurityProfile: that of the network profile in use."""
+    return st.link.security(st.link.slot)
+
+
+def set_network_profile(st, r, at, w):
+    """B09: stored or not; it is used once NetworkConfigurationPriority names it."""
+    from milliamp.wire import networks
+
+    w.status(*networks.store(st, r, at))
 
 
 # --- reports ----------------------------------------------------------------------------------------
@@ -353,12 +382,14 @@ def _reset_now(st, index):
 CALLS = {
     "GetVariables": get_variables,
     "SetVariables": set_variables,
+    "SetNetworkProfile": set_network_profile,
     "GetBaseReport": get_base_report,
     "Reset": reset,
 }
 LIVE = {
     "ClockCtrlr.DateTime": date_time,
     "OCPPCommCtrlr.ActiveNetworkProfile": network_profile,
+    "OCPPCommCtrlr.MessageTimeout.Default": message_timeout,
     "SecurityCtrlr.SecurityProfile": security_profile,
 }
 TRIGGERS = {"BootNotification": trigger_boot}

@@ -6,7 +6,7 @@ from milliamp.base.facts import _CLOCK, _VARIABLE
 from milliamp.storage import security_log
 from milliamp.storage.kinds import _SECURITY
 from milliamp.wire.gates import _FROM_JOURNAL
-from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD
+from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE
 
 # Appendix 1. A journal record holds the place in this row, for ever. One text, for a tuple takes RAM.
 EVENTS = (
@@ -58,7 +58,7 @@ def _note(st, text):
 
 def _hear(st, fact, evse, arg):
     if fact == _VARIABLE:
-        if arg == _SECURITY_BASIC_AUTH_PASSWORD:
+        if arg in (_SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE):
             happened(st, _RECONFIGURED)
     elif not st.clock_was_set:
         _note(st, "the clock was set, it moved by %d s" % arg)

@@ -97,12 +97,12 @@ def _render(st, w, head):
 
 
 def _answered(st, head, r, at):
-    """The answer may refuse the token after all (E05)."""
-    if r is None:
-        return
-    info = r.get(at, "idTokenInfo")
-    if info and not r.same(r.get(info, "status"), "Accepted"):
-        charging.token_refused(st, transaction.counter_of(head[4]))
+    """The answer may tell more of the token, or refuse it after all (C10, E05)."""
+    info = r.get(at, "idTokenInfo") if r is not None else 0
+    if info:
+        event = transaction.Event(head[4])
+        if event.token is not None:
+            charging.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
 
 
 def get_transaction_status(st, r, at, w):

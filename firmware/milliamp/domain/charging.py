@@ -39,6 +39,7 @@ from milliamp.domain.events import (
     _EV_DISCONNECTED,
     _IDLE,
     _LOCAL,
+    _MASTER_PASS,
     _METER_VALUE_CLOCK,
     _METER_VALUE_PERIODIC,
     _OTHER,
@@ -46,6 +47,7 @@ from milliamp.domain.events import (
     _POWER_LOSS,
     _POWER_PATH,
     _REMOTE_START,
+    _REMOTE_STOP,
     _SAMPLE_PERIODIC,
     _STARTED,
     _STOP_AUTHORIZED,
@@ -60,11 +62,13 @@ from milliamp.domain.events import (
 from tables.ids import (
     _AUTH_AUTHORIZE_REMOTE_START,
     _OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT,
+    _SAMPLED_DATA_TX_ENDED_INTERVAL,
     _SAMPLED_DATA_TX_ENDED_MEASURANDS,
     _SAMPLED_DATA_TX_STARTED_MEASURANDS,
     _SAMPLED_DATA_TX_UPDATED_INTERVAL,
     _SAMPLED_DATA_TX_UPDATED_MEASURANDS,
     _TX_EV_CONNECTION_TIME_OUT,
+    _TX_MAX_ENERGY_ON_INVALID_ID,
     _TX_STOP_TX_ON_EV_SIDE_DISCONNECT,
     _TX_STOP_TX_ON_INVALID_ID,
     _TX_TX_BEFORE_ACCEPTED_ENABLED,
@@ -74,6 +78,7 @@ from tables.ids import (
 
 _DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
+_SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
 
 # The values of TxStartPoint and TxStopPoint, and the points they name.
 _POINTS = (
@@ -120,7 +125,7 @@ def _resume(st, e, tx):
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
-    e.sampled = e.since = st.clock.ticks()
+    e.sampled = e.kept = e.since = st.clock.ticks()
     held = _PARKING_BAY | _AUTHORIZATION if tx.authorized else _PARKING_BAY
     if tx.state != _IDLE:
         held |= _EV_CONNECTION
@@ -176,15 +181,21 @@ def _hear(st, fact, index, arg):
 
 
 def _unplugged(st, e):
-    """The EV side is gone: E09 ends the authorization with it, E10 keeps it for the next plug."""
+    """The EV side is gone: E09 ends the authorization with it, E10 keeps it for the next plug. What happens to
+    a plug on the station's side, UnlockOnEVSideDisconnect says; if it stays, its driver's token releases it."""
     e.barred = False
     _lock_problem(st, e, 0)
+    unlocks = st.model.get(_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT)
+    if e.authorized and e.locked and not unlocks and not evse.is_attached(st, e, e.locked):
+        e.holder = e.token_hash
     if e.authorized and st.model.get(_TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
         _forget(e)
     else:
         e.since = st.clock.ticks()  # the time to plug in again runs
     step(st, e, _EV_COMMUNICATION_LOST, _EV_DISCONNECTED)
-    if not e.cable and (e.tx is None or st.model.get(_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT)):
+    if e.authorized:
+        e.holder = b""  # it goes on
+    if not e.cable and not e.holder and (e.tx is None or unlocks):
         _unlock(st, e)
 
 
@@ -201,13 +212,18 @@ def _card(st, index, token):
 
 
 def _which_evse(st, hashed):
-    """Where a card at a shared reader belongs: where it is charging, else where an EV waits for it, else
-    where nothing goes on."""
+    """Where a card at a shared reader belongs: where it is charging or holds a plug, else where an EV waits
+    for it, else where nothing goes on, else to another's session: it may be of its group, or a master pass."""
     best, chosen = 0, None
     for e in st.evses:
-        if e.authorized and e.token_hash == hashed or _is_double(st, e, hashed):
+        if (
+            e.authorized
+            and e.token_hash == hashed
+            or e.holder == hashed
+            or _is_double(st, e, hashed)
+        ):
             return e
-        rank = 0 if e.authorized or not _usable(st, e) else 2 if e.cable else 1
+        rank = 1 if e.authorized else 0 if not _usable(st, e) else 3 if e.cable else 2
         if rank > best:
             best, chosen = rank, e
     return chosen or (st.evses[0] if len(st.evses) == 1 else None)
@@ -225,7 +241,9 @@ def present(st, e, token) -> None:
     if again or e.asking is not None:
         return
     if e.authorized and hashed == e.token_hash:
-        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
+        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+    elif hashed == e.holder and not e.cable:
+        _unlock(st, e)  # E09: what it is presented for
     elif e.authorized:
         tokens.check(st, e, token, _second_token)
     elif not _usable(st, e):
@@ -235,7 +253,9 @@ def present(st, e, token) -> None:
 
 
 def _first_token(st, e, token, verdict, group):
-    if verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
+    if verdict == tokens.ACCEPTED and tokens.is_master(st, group):
+        _stop_all(st, token)
+    elif verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
         _authorize(st, e, token, group, _AUTHORIZED)
     else:
         st.log.info("a token was refused")
@@ -243,8 +263,19 @@ def _first_token(st, e, token, verdict, group):
 
 def _second_token(st, e, token, verdict, group):
     """Another card while charging: it stops the charging only as a member of the same group (C09)."""
-    if verdict == tokens.ACCEPTED and group and group == e.group_hash and e.authorized:
-        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
+    if verdict != tokens.ACCEPTED or not group:
+        return
+    if tokens.is_master(st, group):
+        _stop_all(st, token)
+    elif group == e.group_hash and e.authorized:
+        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+
+
+def _stop_all(st, token):
+    """A master pass: it starts nothing and stops everything (C16.FR.02)."""
+    for e in st.evses:
+        deauthorize(st, e, _STOP_AUTHORIZED, _MASTER_PASS, token)
+        _unlock(st, e)
 
 
 def remote_start(st, e, token, remote_id: int, group) -> None:
@@ -255,10 +286,11 @@ def remote_start(st, e, token, remote_id: int, group) -> None:
     if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
         tokens.check(st, e, token, _remote_token)
     else:
-        _authorize(st, e, token, tokens.group_hash(group), _REMOTE_START)
+        _remote_token(st, e, token, tokens.ACCEPTED, tokens.group_hash(group))
 
 
 def _remote_token(st, e, token, verdict, group):
+    verdict = tokens.REFUSED if tokens.is_master(st, group) else verdict
     if verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
         _authorize(st, e, token, group, _REMOTE_START)
     else:
@@ -271,17 +303,22 @@ def _authorize(st, e, token, group, trigger):
     e.token = token
     e.token_hash, e.group_hash = tokens.token_hash(token), group
     e.since = st.clock.ticks()
+    e.holder = b""
     if e.tx is not None:
         e.tx.reason = 0
-        if e.tx.token_hash != e.token_hash:
+        if e.tx.token_hash != e.token_hash or e.tx.limit is not None:
             e.tx.token_sent = False
+        e.tx.limit = None
     step(st, e, trigger)
 
 
-def deauthorize(st, e, trigger: int, reason: int) -> None:
-    """End the authorization of an EVSE, whoever asked for it; charging stops at once."""
+def deauthorize(st, e, trigger: int, reason: int, token=None) -> None:
+    """End the authorization of an EVSE, whoever asked for it (`token`: with which card); charging stops at once."""
     if e.authorized or e.tx is not None:
         if e.tx is not None:
+            if token is not None:
+                e.token = token  # the event names it
+                e.tx.token_sent = False
             e.tx.reason = reason  # holds although another point may end it later
             e.points |= _AUTHORIZATION  # so that a transaction can be stopped that never had it
         e.barred = True
@@ -296,15 +333,26 @@ def finish(st, e, trigger: int, reason: int) -> None:
         step(st, e, trigger, reason, True)
 
 
-def token_refused(st, counter: int) -> None:
-    """The CSMS refuses the token of a transaction that runs (E05, C15)."""
+def token_answered(st, counter: int, token, info) -> None:
+    """What the CSMS says (domain.tokens) of a token that an event of a transaction named: it is kept, and it
+    may end or limit the charging (C10, E05)."""
+    tokens.learn(st, token, info)
+    hashed = tokens.token_hash(token)
     for e in st.evses:
-        if e.tx is not None and e.tx.counter == counter and e.authorized:
-            if st.model.get(_TX_STOP_TX_ON_INVALID_ID):
-                deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
-            else:
-                e.barred = True  # the transaction stays, the energy does not
-                step(st, e, _DEAUTHORIZED)
+        tx = e.tx
+        if tx is None or tx.counter != counter or not e.authorized or e.token_hash != hashed:
+            continue
+        if tokens.accepts(e, info):
+            e.group_hash = tokens.group_hash(info[1]) or e.group_hash
+        elif st.model.get(_TX_STOP_TX_ON_INVALID_ID):
+            deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
+        else:  # the transaction stays, the energy does not
+            tx.limit = tx.start_register + st.model.get(_TX_MAX_ENERGY_ON_INVALID_ID)
+            try:
+                st.journal.note(tx.checkpoint())
+            except OSError:
+                e.barred = True  # a power cut would make it forget the limit
+            step(st, e)
 
 
 def _forget(e):
@@ -337,11 +385,18 @@ def _points(st, e):
     if e.authorized:
         points |= _AUTHORIZATION
         usable = e.fault is None if e.tx is not None else _usable(st, e)
-        if e.cable and usable and not e.barred and e.pilot < 69:
+        usable = usable and not e.barred and not _is_used_up(st, e)
+        if e.cable and usable and e.pilot < 69:
             points |= _POWER_PATH
             if e.pilot > 66:
                 points |= _ENERGY_TRANSFER
     return points
+
+
+def _is_used_up(st, e):
+    """Has a transaction whose token was refused had all its energy?"""
+    tx = e.tx
+    return tx is not None and tx.limit is not None and st.board.energy(e.index) >= tx.limit
 
 
 def _state(st, e):
@@ -390,6 +445,11 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         elif end:
             _end(st, e, trigger, reason)
         elif trigger != _CHARGING_STATE_CHANGED or e.state != old:
+            if trigger in (_STOP_AUTHORIZED, _REMOTE_STOP) and e.state != old:
+                # Two events: the stop, and then that the energy has stopped.
+                state, e.state = e.state, old
+                _write(st, e, _UPDATED, trigger)
+                e.state, trigger = state, _CHARGING_STATE_CHANGED
             _write(st, e, _UPDATED, trigger)
     except OSError as error:
         # Nothing may happen that is not durable: no start, no energy. `tick` tries again.
@@ -409,7 +469,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         st.board.offer(e.index, st.profile.CURRENTS[e.index - 1])
         if points & _ENERGY_TRANSFER and e.tx is not None:
             _contactor(st, e, True)
-    elif not e.authorized and e.locked:
+    elif not e.authorized and e.locked and not e.holder:
         _unlock(st, e)
 
 
@@ -441,6 +501,7 @@ def unlock(st, e, connector: int) -> bool:
     """Release the plug of a connector, locked or not (F05); True: it is free."""
     if e.locked == connector:
         e.locked = 0
+        e.holder = b""
     return st.board.lock(e.index, connector, False)
 
 
@@ -462,20 +523,23 @@ def _start(st, e, trigger):
     except OSError:
         e.tx = None
         raise
-    e.sampled = st.clock.ticks()
+    e.sampled = e.kept = st.clock.ticks()
     evse.refresh(st, e)
 
 
 def _end(st, e, trigger, reason):
     tx = e.tx
     mask = _mask(st, _SAMPLED_DATA_TX_ENDED_MEASURANDS)
+    now = st.clock.now()
+    age = now - tx.started
     samples = b""
     if mask & 1:
         begin = bytearray()
         transaction.put_number(begin, tx.start_register)
-        samples = transaction.group(_TRANSACTION_BEGIN, 1, begin, st.clock.now() - tx.started)
+        samples = transaction.group(_TRANSACTION_BEGIN, 1, begin, max(age, 0))
+    samples += transaction.aged(tx.samples, age)
     samples += meter.sample(st, e, mask, _TRANSACTION_END)
-    _write(st, e, _ENDED, trigger, samples, tx.reason or reason)
+    _write(st, e, _ENDED, trigger, samples, tx.reason or reason, now)
     e.tx = None
     _forget(e)
     evse.refresh(st, e)
@@ -485,14 +549,14 @@ def _mask(st, variable):
     return meter.slots(st.model.get(variable))
 
 
-def _write(st, e, kind, trigger, samples=b"", reason=0):
+def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
     tx = e.tx
-    note = tx.group_hash != e.group_hash  # no event tells it
-    if kind == _STARTED:
+    note = tx.group_hash != e.group_hash or kind == _STARTED  # no event tells it
+    if not tx.connector and e.cable and kind != _ENDED:  # now it is known where (J02.FR.10)
         mask = _mask(st, _SAMPLED_DATA_TX_STARTED_MEASURANDS)
-        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register)
-        note = note or not mask & 1
+        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register) + samples
+        note = tx.group_hash != e.group_hash or not mask & 1
     transaction.append(
         st,
         tx,
@@ -505,6 +569,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0):
         reason=reason or tx.reason,
         authorized=e.authorized and not e.barred,
         thin=trigger in (_METER_VALUE_PERIODIC, _METER_VALUE_CLOCK),
+        time=time,
     )
     if samples:
         tx.register = max(tx.register, st.board.energy(e.index))
@@ -520,13 +585,35 @@ def _write(st, e, kind, trigger, samples=b"", reason=0):
 
 
 def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
-    """Write an Updated event that somebody asked for (F06, J01) with these sample groups; False: the
-    journal is full, and it was left out."""
+    """Write an Updated event that somebody asked for (F06, J01), one for each of these sample groups and all
+    of the same time (J01.FR.15, J02.FR.14); False: the journal is full, and it was left out."""
+    now = st.clock.now()
     try:
-        _write(st, e, _UPDATED, trigger, samples)
+        for context, age, mask, values in transaction.packed(samples):
+            _write(st, e, _UPDATED, trigger, transaction.group(context, mask, values, age), 0, now)
+        if not samples:
+            _write(st, e, _UPDATED, trigger)
     except OSError:
         return False
     return True
+
+
+def keep(st, e, measurands: int, context: int, time: int) -> None:
+    """Take a sample for the Ended event of what a variable lists, as of `time`."""
+    tx = e.tx
+    # A new sector of the journal begins with all of it: three eighths of a sector, for all EVSEs.
+    room = (st.profile.FLASH_SECTOR * 3 // 8 - 112) // len(st.evses) - 48
+    sample = meter.sample(st, e, _mask(st, measurands), context, age=max(time - tx.started, 0))
+    tx.keep(sample, min(room, _SAMPLES_ROOM))
+
+
+def _is_due(st, since, interval):
+    # Has the interval of a variable passed? Then the ticks from which the next one counts, else None.
+    ms = st.model.get(interval) * 1000
+    if not ms or st.clock.since(since) < ms:
+        return None
+    since = (since + ms) & 0x3FFFFFFF  # from the last due time, so that the period does not drift
+    return since if st.clock.since(since) < ms else st.clock.ticks()
 
 
 def tick(st, e) -> None:
@@ -540,15 +627,18 @@ def tick(st, e) -> None:
                 e.tx.reason = _TIMEOUT
             _forget(e)
             step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-    elif e.state == _EV_CONNECTED and e.points & _POWER_PATH:
+    elif e.points & _POWER_PATH and (e.state == _EV_CONNECTED or _is_used_up(st, e)):
         step(st, e)
     if e.tx is not None and e.cause is None:
-        interval = st.model.get(_SAMPLED_DATA_TX_UPDATED_INTERVAL)
-        if interval and st.clock.since(e.sampled) >= interval * 1000:
-            # Counted from the last due time, so that the period does not drift.
-            e.sampled = (e.sampled + interval * 1000) & 0x3FFFFFFF
-            if st.clock.since(e.sampled) >= interval * 1000:
-                e.sampled = st.clock.ticks()
+        due = _is_due(st, e.kept, _SAMPLED_DATA_TX_ENDED_INTERVAL)
+        if due is not None:
+            e.kept = due
+            variable = _SAMPLED_DATA_TX_ENDED_MEASURANDS
+            keep(st, e, variable, _SAMPLE_PERIODIC, st.clock.now())
+        due = _is_due(st, e.sampled, _SAMPLED_DATA_TX_UPDATED_INTERVAL)
+        if due is not None:
+            e.sampled = due
             mask = _mask(st, _SAMPLED_DATA_TX_UPDATED_MEASURANDS)
-            values = meter.sample(st, e, mask, _SAMPLE_PERIODIC)
-            trigger_event(st, e, _METER_VALUE_PERIODIC, values)
+            values = meter.sample(st, e, mask, _SAMPLE_PERIODIC, most=st.profile.VALUES)
+            if values:
+                trigger_event(st, e, _METER_VALUE_PERIODIC, values)

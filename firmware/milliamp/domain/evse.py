@@ -16,7 +16,8 @@ class Evse:
     def __init__(self, index: int, connectors: int):
         self.index = index
         # What the hardware said last.
-        self.cable = 0  # connector plugged in, 0 for none
+        self.plug = 0  # connector that a plug is in, 0 for none
+        self.cable = 0  # the same while an EV is at its other end
         self.pilot = 65  # ord() of the control pilot state
         self.fault = None  # name
         self.bay = False  # parking bay occupied
@@ -34,9 +35,11 @@ class Evse:
         self.cause = None  # (trigger, reason, end) of a step that the journal could not take
         self.closed = False  # contactor
         self.locked = 0  # connector whose plug is locked
+        self.holder = b""  # hash of the token that releases a plug whose EV is gone
         self.lock_failed = 0  # connector whose plug should be locked and is not
         self.remote_id = None  # remoteStartId to report
         self.sampled = 0  # ticks of the last periodic sample
+        self.kept = 0  # ticks of the last one for the Ended event
         # Tokens: domain.tokens owns these.
         self.asking = None  # the question to the CSMS that is open
         self.card_at = 0  # ticks at which the last card was read, against double reads
@@ -54,12 +57,13 @@ def scan(st, e: Evse) -> None:
     if bay != e.bay:
         e.bay = bay
         tell(_BAY, index, 1 if bay else 0)
-    cable = board.cable(index)
+    e.plug = board.cable(index)
+    pilot = board.pilot(index)
+    cable = e.plug if pilot != 65 else 0
     if cable != e.cable:
         e.cable = cable
         refresh(st, e)  # the status message comes before the transaction's
         tell(_CABLE, index, cable)
-    pilot = board.pilot(index)
     if pilot != e.pilot:
         e.pilot = pilot
         tell(_PILOT, index, pilot)
@@ -75,7 +79,13 @@ def status(st, e: Evse, connector: int) -> int:
         return FAULTED
     if not _busy(e, connector) and not operative(st, e, connector):
         return UNAVAILABLE
-    return OCCUPIED if e.cable == connector else AVAILABLE
+    in_use = e.cable if is_attached(st, e, connector) else e.plug
+    return OCCUPIED if in_use == connector else AVAILABLE
+
+
+def is_attached(st, e: Evse, connector: int) -> bool:
+    """Has this connector a fixed cable, and not a socket that a plug may stay in without an EV?"""
+    return st.profile.EVSES[e.index - 1][connector - 1].startswith("c")
 
 
 def _busy(e, connector):

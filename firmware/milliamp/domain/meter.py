@@ -22,14 +22,16 @@ def read(st, e, slot: int):
     return st.board.measure(e.index, name, phase)
 
 
-def sample(st, e, mask: int, context: int, register=None) -> bytes:
-    """Read what `mask` names and pack it as one sample group; empty when nothing of it is measured.
+def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: int = 32) -> bytes:
+    """Read what `mask` names and pack it as sample groups of at most `most` values; empty when nothing of it
+    is measured.
 
     `register`: Wh to report in place of the meter's present one. Within a transaction the register never
-    falls, not even when a meter lost its memory.
+    falls, not even when a meter lost its memory. `age`: seconds, of the time that the sample is to have.
     """
+    out = b""
     values = bytearray()
-    measured = 0
+    measured = count = 0
     for slot in range(len(SLOTS)):
         if mask >> slot & 1:
             if slot:
@@ -41,6 +43,11 @@ def sample(st, e, mask: int, context: int, register=None) -> bytes:
                 if e.tx is not None:
                     value = max(value, e.tx.register)
             if value is not None:
+                if count == most:
+                    out += group(context, measured, values, age)
+                    values = bytearray()
+                    measured = count = 0
                 measured |= 1 << slot
+                count += 1
                 put_number(values, value)
-    return group(context, measured, values) if measured else b""
+    return out + group(context, measured, values, age) if measured else out

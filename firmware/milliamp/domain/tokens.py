@@ -3,8 +3,14 @@ import hashlib
 
 from milliamp.base.facts import _ASK_TOKEN
 from tables.ids import (
+    _AUTH_CACHE_DISABLE_POST_AUTHORIZE,
+    _AUTH_CACHE_ENABLED,
+    _AUTH_CACHE_LIFE_TIME,
     _AUTH_DISABLE_REMOTE_AUTHORIZATION,
     _AUTH_ENABLED,
+    _AUTH_LOCAL_AUTHORIZE_OFFLINE,
+    _AUTH_LOCAL_PRE_AUTHORIZE,
+    _AUTH_MASTER_PASS_GROUP_ID,
     _AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED,
 )
 
@@ -19,6 +25,13 @@ TOKEN_TYPES = (
     "MacAddress",
     "NoAuthorization",
 )
+
+# AuthorizationStatusEnumType; flash holds where in this text it stands, for ever.
+_STATUSES = (
+    "Accepted Blocked ConcurrentTx Expired Invalid NoCredit NotAllowedTypeEVSE NotAtThisLocation "
+    "NotAtThisTime Unknown"
+)
+_NO_GROUP = b"\0\0\0\0\0\0"  # in a row of the cache
 
 # What became of a token.
 ACCEPTED = 0
@@ -40,38 +53,124 @@ def token_hash(token) -> bytes:
 
 
 def group_hash(group) -> bytes:
-    """The same of a groupIdToken (idToken, type); empty for none."""
-    return token_hash(group) if group else b""
+    """The same of a groupIdToken (idToken, type), whatever its type; empty for none."""
+    return token_hash((group[0], "")) if group else b""
+
+
+def is_master(st, group: bytes) -> bool:
+    """Is it the hash of the group that may stop everything and start nothing (C16)?"""
+    name = st.model.get(_AUTH_MASTER_PASS_GROUP_ID)
+    return bool(name) and group == token_hash((name, ""))
 
 
 def check(st, e, token, then) -> None:
     """Find out whether a token may charge, then call `then(st, e, token, verdict, group_hash)`: at once
     where that is known here, else when the CSMS has answered or cannot be reached."""
     get = st.model.get
-    if token[1] in ("NoAuthorization", "Central") or not get(_AUTH_ENABLED):
-        then(st, e, token, ACCEPTED, b"")
-    elif st.online and not get(_AUTH_DISABLE_REMOTE_AUTHORIZATION):
-        e.asking = Question(token, then)
-        st.bus.tell(_ASK_TOKEN, e.index)
-    else:
-        _offline(st, e, token, then)
+    if not _is_kept(token) or not get(_AUTH_ENABLED):
+        return then(st, e, token, ACCEPTED, b"")
+    if st.online and not get(_AUTH_DISABLE_REMOTE_AUTHORIZATION):
+        row = _known(st, token) if get(_AUTH_LOCAL_PRE_AUTHORIZE) else None
+        known = row is not None and (
+            get(_AUTH_CACHE_DISABLE_POST_AUTHORIZE) or not _is_refused(e, row)
+        )
+        if not known:
+            e.asking = Question(token, then)
+            st.bus.tell(_ASK_TOKEN, e.index)
+            return None
+    return _locally(st, e, token, then, st.online)
 
 
-def answered(st, e, accepted: bool, group=None) -> None:
-    """The CSMS has answered the open question of an EVSE."""
+def _locally(st, e, token, then, online):
+    """What is known here decides: C12 online, C13 offline; and unknown tokens offline as C15 says."""
+    row = _known(st, token)
+    group = row[1] if row is not None and row[1] != _NO_GROUP else b""
+    verdict = UNKNOWN_OFFLINE
+    if row is not None and _is_refused(e, row):
+        verdict = REFUSED
+    elif row is not None and (online or st.model.get(_AUTH_LOCAL_AUTHORIZE_OFFLINE)):
+        verdict = ACCEPTED
+        st.tokens.put(row[0], row[1], 0, row[4], row[5], st.clock.now())
+    elif not online and st.model.get(_AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED):
+        verdict = ACCEPTED
+    then(st, e, token, verdict, group)
+
+
+def answered(st, e, info) -> None:
+    """The CSMS has answered the open question of an EVSE with `info`, as `learn` takes it."""
     question, e.asking = e.asking, None
     if question is not None:
-        verdict = ACCEPTED if accepted else REFUSED
-        question.then(st, e, question.token, verdict, group_hash(group))
+        learn(st, question.token, info)
+        verdict = ACCEPTED if accepts(e, info) else REFUSED
+        question.then(st, e, question.token, verdict, group_hash(info[1]))
 
 
 def unanswered(st, e) -> None:
     """The CSMS could not be asked after all."""
     question, e.asking = e.asking, None
     if question is not None:
-        _offline(st, e, question.token, question.then)
+        _locally(st, e, question.token, question.then, False)
 
 
-def _offline(st, e, token, then):
-    known = st.model.get(_AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED)  # C15
-    then(st, e, token, ACCEPTED if known else UNKNOWN_OFFLINE, b"")
+def accepts(e, info) -> bool:
+    """Does this answer let a token charge at an EVSE?"""
+    return info[0] == "Accepted" and _is_here(e, info[2])
+
+
+def _is_here(e, evses):
+    return not evses or evses >> e.index & 1
+
+
+def _is_refused(e, row):
+    return row[2] or not _is_here(e, row[4])
+
+
+# --- the cache (C10 to C12) ---------------------------------------------------------------------------
+
+
+def _is_kept(token):
+    # Is it a token that the CSMS is asked about, and its answer kept?
+    return token[1] not in ("NoAuthorization", "Central")
+
+
+def is_caching(st) -> bool:
+    """Is there a cache, and is it enabled?"""
+    return st.tokens is not None and bool(st.model.get(_AUTH_CACHE_ENABLED))
+
+
+def _known(st, token):
+    # The row of a token in the cache, unless it has expired or was not used for too long.
+    row = st.tokens.row(token_hash(token)) if is_caching(st) else None
+    if row is not None:
+        now = st.clock.now()
+        life = st.model.get(_AUTH_CACHE_LIFE_TIME)
+        if 0 < row[5] <= now or 0 < life <= now - row[6]:
+            return None
+    return row
+
+
+def learn(st, token, info) -> None:
+    """Keep what the CSMS says of a token: (status, group as (idToken, type) or None, mask of the EVSEs where
+    it may charge or 0, expiry or 0)."""
+    if is_caching(st) and _is_kept(token):
+        status, group, evses, expiry = info
+        group = group_hash(group) or _NO_GROUP
+        status = _STATUSES.find(status)
+        st.tokens.put(token_hash(token), group, status, evses, expiry, st.clock.now())
+
+
+def describe(st, token) -> str:
+    """What is stored of a token, in words; empty when there is nothing."""
+    row = st.tokens.row(token_hash(token)) if st.tokens is not None else None
+    if row is None:
+        return ""
+    text = "authorization cache: %s, last used %s" % (
+        _STATUSES[row[2] :].split(" ")[0],
+        st.clock.text(row[6]),
+    )
+    return text if row[1] == _NO_GROUP else text + ", member of a group"
+
+
+def forget(st, token) -> bool:
+    """Remove what is stored of a token; False when nothing is."""
+    return st.tokens is not None and st.tokens.clear(token_hash(token))

@@ -8,7 +8,13 @@ from micropython import const
 
 from milliamp.base.measurands import SLOTS
 from milliamp.base.packing import Bytes, put_number
-from milliamp.domain.events import _ENDED, _STARTED, _TRANSACTION_BEGIN
+from milliamp.domain.events import (
+    _ENDED,
+    _STARTED,
+    _STOP_AUTHORIZED,
+    _TRANSACTION_BEGIN,
+    _TRIGGER,
+)
 from milliamp.domain.tokens import TOKEN_TYPES, token_hash
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
 
@@ -18,6 +24,7 @@ _HAS_REMOTE_ID = const(16)
 _HAS_REASON = const(32)
 _IS_AUTHORIZED = const(64)  # after this event
 _OLDER = const(8)
+_SAMPLES = const(16)  # that a transaction keeps for its end
 
 
 class Transaction:
@@ -38,23 +45,37 @@ class Transaction:
         self.guessed = False  # `started` is: the clock was not set yet
         self.state = 0  # charging state last reported
         self.reason = 0  # why it was stopped, where another point than the authorization ends it
+        self.limit = None  # Wh register at which the energy ends: its token was refused
+        self.samples = b""  # for the Ended event: groups whose age counts from `started`
 
     def checkpoint(self) -> bytes:
-        """What a new sector repeats, so that nothing depends on an old one. 23 to 35 bytes."""
+        """What a new sector repeats, so that nothing depends on an old one. 24 to 41 bytes and the samples."""
         out = bytearray()
         put_number(out, self.counter)
         put_number(out, self.seq)
         out.append(self.evse)
         out.append(self.connector)
-        out.append(self.authorized | self.token_sent << 1 | self.state << 2)
+        limited = self.limit is not None
+        out.append(self.authorized | self.token_sent << 1 | self.state << 2 | limited << 5)
         out.append(self.reason)
         put_number(out, self.register)
         put_number(out, self.start_register)
         put_number(out, self.started)
-        out.append(len(self.token_hash))
-        out.extend(self.token_hash)
-        out.extend(self.group_hash)
+        if limited:
+            put_number(out, self.limit)
+        for part in (self.token_hash, self.group_hash):
+            out.append(len(part))
+            out.extend(part)
+        out.extend(self.samples)
         return bytes(out)
+
+    def keep(self, sample: bytes, room: int) -> None:
+        """Keep a sample for the Ended event, in `room` bytes; when they are full, every second one goes (J02.FR.20)."""
+        count = sum(1 for _ in packed(self.samples))
+        if count >= _SAMPLES or len(self.samples) + len(sample) > room:
+            self.samples = _halved(self.samples)
+        if len(self.samples) + len(sample) <= room:
+            self.samples += sample
 
 
 def restore(payload) -> Transaction:
@@ -67,13 +88,16 @@ def restore(payload) -> Transaction:
     flags = data.byte()
     tx.authorized = bool(flags & 1)
     tx.token_sent = bool(flags & 2)
-    tx.state = flags >> 2
+    tx.state = flags >> 2 & 7
     tx.reason = data.byte()
     tx.register = data.number()
     tx.start_register = data.number()
     tx.started = data.number()
+    if flags & 32:
+        tx.limit = data.number()
     tx.token_hash = data.take(data.byte())
-    tx.group_hash = data.take(len(payload) - data.at)
+    tx.group_hash = data.take(data.byte())
+    tx.samples = data.take(len(payload) - data.at)
     return tx
 
 
@@ -89,13 +113,16 @@ def append(
     reason: int = 0,
     authorized: bool = False,
     thin: bool = False,
+    time=None,
 ) -> None:
     """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it.
 
     `samples`: packed groups of domain.meter. `token`: (idToken, type). `thin`: may be dropped when memory
-    is short (E04.FR.07).
+    is short (E04.FR.07). `time`: now, by which the ages of samples count.
     """
-    connector = 0 if tx.connector else st.evses[tx.evse - 1].cable
+    connector = tx.connector or st.evses[tx.evse - 1].cable
+    if tx.connector and trigger != _TRIGGER:
+        connector = 0  # it was told; who asks for all events wants to know whose they are (F06)
     out = bytearray(2)
     out[0] = (
         kind
@@ -117,11 +144,11 @@ def append(
         out.append(len(text))
         out.extend(text)
     if remote_id is not None:
-        put_number(out, remote_id)
+        put_number(out, remote_id & 0xFFFFFFFF)
     if reason:
         out.append(reason)
     out.extend(samples)
-    st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out)
+    st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out, time)
     tx.seq += 1
     tx.state = state
     tx.authorized = authorized
@@ -150,7 +177,10 @@ class Event(Bytes):
         if flags & _HAS_TOKEN:
             kind = TOKEN_TYPES[self.byte()]
             self.token = (self.take(self.byte()).decode(), kind)
-        self.remote_id = self.number() if flags & _HAS_REMOTE_ID else None
+        self.remote_id = None
+        if flags & _HAS_REMOTE_ID:  # 32 bits with a sign
+            number = self.number()
+            self.remote_id = number - (number >> 31 << 32)
         self.reason = self.byte() if flags & _HAS_REASON else 0
 
 
@@ -190,7 +220,9 @@ def _follow(tx, event):
     tx.reason = event.reason
     if event.token is not None:
         tx.token_sent = True
-        tx.token_hash = token_hash(event.token)
+        if event.trigger != _STOP_AUTHORIZED:  # that may be another one of the group
+            tx.token_hash = token_hash(event.token)
+            tx.limit = None
     for context, _, mask in groups(event):
         if mask & 1:  # the energy register comes first
             tx.register = max(tx.register, event.number())
@@ -219,3 +251,35 @@ def group(context: int, mask: int, values: bytes, age: int = 0) -> bytes:
     put_number(out, mask)
     out.extend(values)
     return bytes(out)
+
+
+def packed(samples):
+    """Walk sample groups without reading them: yields (context, age, slot mask, packed values)."""
+    walk = Bytes(samples)
+    for context, age, mask in groups(walk):
+        start = walk.at
+        slots = mask
+        while slots:
+            if slots & 1:
+                walk.number()
+            slots >>= 1
+        yield context, age, mask, samples[start : walk.at]
+
+
+def aged(samples, age: int) -> bytes:
+    """The same groups, their ages counted back from `age` instead of forward from 0."""
+    out = b""
+    for context, since, mask, values in packed(samples):
+        out += group(context, mask, values, max(age - since, 0))
+    return out
+
+
+def _halved(samples):
+    # The first, third, ... group of each context.
+    out = b""
+    drop = 0  # contexts whose next group goes
+    for context, age, mask, values in packed(samples):
+        if not drop >> context & 1:
+            out += group(context, mask, values, age)
+        drop ^= 1 << context
+    return out

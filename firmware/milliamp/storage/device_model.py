@@ -199,7 +199,9 @@ class Model:
         evse = self._evse(at)
         if kind & _IS_LIVE:
             owner = self._components + _COMPONENT * table[at + _OWNER]
-            return self._live(self._u16(at + _ID), evse, table[owner + 7])
+            value = self._live(self._u16(at + _ID), evse, table[owner + 7])
+            if value is not None or not self._i24(at + _VALUE):
+                return value  # else it has a default
         key = self._u16(at + _KEY)
         value = self._settings.get(key if key & 0x8000 else key + evse)
         if value is None:

@@ -52,15 +52,16 @@ class Journal:
         self.boot = (self.boot + 1) & 0xFFFF
         self._connection = (self.boot & 0x7F) << 8  # and the connection's number, 0 for none
 
-    def append(self, kind: int, payload) -> int:
-        """Make it durable; return the record's number. OSError(28): the journal is full."""
+    def append(self, kind: int, payload, time=None) -> int:
+        """Make it durable, with the present time or the `time` that was the present a moment ago; return the
+        record's number. OSError(28): the journal is full."""
         if not self._started:
             self._write_base()
         connection = self._connection
         if not self._clock.synced:
             connection |= _GUESSED
             self._guessed = True
-        prefix = struct.pack(_PREFIX, connection, self._clock.now())
+        prefix = struct.pack(_PREFIX, connection, time or self._clock.now())
         self._records.append(kind, payload, prefix)
         return self._records.next - 1
 

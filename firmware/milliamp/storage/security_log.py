@@ -33,8 +33,8 @@ def read(flash):
 
 
 def _mount(flash):
-    return Records(flash, _nothing, _nothing, flash.sector // 2)
+    return Records(flash, _nothing, None, flash.sector // 2)
 
 
-def _nothing(*_):
+def _nothing(write):
     pass

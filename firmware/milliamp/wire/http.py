@@ -24,15 +24,11 @@ def place(url: str):
         return None
 
 
-async def put(url: str, size: int, pieces, timeout_s: int = 60) -> int:
+async def put(url: str, size: int, pieces) -> int:
     """PUT `size` bytes, piece by piece as `pieces` yields them. Returns the status of the answer, 0 when
-    it is no HTTP. Raises OSError, also when there are fewer bytes, and asyncio.TimeoutError. Looking up a
-    host name blocks."""
-    return await asyncio.wait_for(_put(place(url), size, pieces), timeout_s)
-
-
-async def _put(address, size, pieces):
-    host, port, path, user = address
+    it is no HTTP; OSError when there is none, or fewer bytes. A server may take for ever: bound it with
+    `asyncio.wait_for`. Looking up a host name blocks."""
+    host, port, path, user = place(url)
     stream, _ = await asyncio.open_connection(host, port)
     try:
         head = (

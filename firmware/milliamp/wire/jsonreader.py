@@ -2,9 +2,7 @@
 # becomes a dict or a list, so no input costs heap.
 from micropython import const
 
-_MAX_DEPTH = const(
-    12
-)  # containers inside containers; OCPP 2.0.1 needs them all, RPC frame included
+_MAX_DEPTH = const(20)  # containers in containers: OCPP needs 12, customData brings its own
 _MAX_DIGITS = const(18)
 
 _SPACE = b" \t\r\n"

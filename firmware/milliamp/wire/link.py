@@ -4,10 +4,20 @@ import asyncio
 from micropython import const
 
 from milliamp.base.facts import _LINK, _VARIABLE
-from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+from milliamp.storage.keys import (
+    _CSMS_URL,
+    _GOOD_SLOT,
+    _IDENTITY,
+    _OLD_PASSWORD,
+    _PASSWORD,
+    _SLOT_SECURITY,
+    _SLOT_URL,
+)
 from milliamp.wire.handshake import HandshakeError, connect
 from milliamp.wire.websocket import ConnectionClosed
 from tables.ids import (
+    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
+    _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
     _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
     _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,
     _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
@@ -16,6 +26,7 @@ from tables.ids import (
 
 _PROTOCOL = "ocpp2.0.1"
 _GOING_AWAY = const(1001)
+_POLICY = const(1008)
 
 
 class Link:
@@ -23,10 +34,18 @@ class Link:
 
     def __init__(self, st):
         self.up = False
+        self.slot = 1  # of the network profile in use, or whose turn it is
         self._waits = 0  # since the last connection that came up
         self.error = ""  # why the last attempt failed
         self._st = st
         self._socket = None
+        self._good = False  # this connection: the CSMS has said something
+        self._told = 0  # slot of the last connection
+        self._order = ""  # NetworkConfigurationPriority, as it is tried
+        self._place = 0  # in it; behind its end stands the profile that was good last
+        self._failures = 0  # at this place
+        self._password = None  # the one that was set when the last attempt was made
+        self._old = False  # the CSMS refused it: it is the old one's turn
         st.bus.subscribe(_VARIABLE, _variable)
 
     async def run(self) -> None:
@@ -40,9 +59,11 @@ class Link:
             try:
                 self._socket = await self._connect()
             except HandshakeError as error:
-                self._failed(str(error))
+                self._failed(str(error), error.status in (401, 403))
             else:
                 await self._serve()
+                if st.settings.get(_PASSWORD) != self._password:
+                    continue  # that is why it was closed
             await self._back_off()
 
     def ping_again(self) -> None:
@@ -54,42 +75,94 @@ class Link:
         if self._socket is not None:
             await self._socket.close(_GOING_AWAY)
 
+    def security(self, slot: int) -> int:
+        """The security profile of a network profile."""
+        get = self._st.settings.get
+        return get(_SLOT_SECURITY + 16 * slot, 1 if get(_PASSWORD) else 0)
+
     async def _serve(self):
         st = self._st
         st.log.info("connected")
+        waits = self._waits
         self._waits = 0
         self.error = ""
         self.up = True
-        st.bus.tell(_LINK, 0, 1)
+        self._good = False
+        told, self._told = self._told, self.slot
+        st.bus.tell(_LINK, 0, 1 if told == self.slot else 2)
         self.ping_again()
         try:
-            await st.rpc.run(self._socket, lambda: st.progress(2))
+            await st.rpc.run(self._socket, self._alive)
         except ConnectionClosed as error:
             self.error = "%d %s" % (error.code, error.reason)
             st.log.info("connection closed: " + self.error)
+            if error.code == _POLICY and not st.rpc.messages:
+                self._waits = waits  # as good as a refusal of the handshake
+                self._failed(self.error, True)
+            else:
+                self._failures = 0
+                self._old = False
         finally:
             self.up = False
             self._socket = None
             st.bus.tell(_LINK, 0, 0)
 
+    def _alive(self):
+        # About once a second of a connection.
+        st = self._st
+        st.progress(2)
+        messages = st.rpc.messages
+        if st.settings.get(_PASSWORD) != self._password:
+            if not messages & 1:  # what set the new one has its answer
+                asyncio.create_task(self.close())
+        elif messages and not self._good:
+            self._good = True
+            try:
+                if not self._old:
+                    st.settings.put((_OLD_PASSWORD, None))
+                if st.settings.get(_GOOD_SLOT, 1) != self.slot:
+                    from milliamp.wire import networks
+
+                    networks.settle(st)
+            except OSError:
+                st.log.error("no room for what the CSMS has taken")
+
     async def _connect(self):
         st = self._st
         get = st.settings.get
+        order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+        if order != self._order:
+            self._order = order
+            self._place = self._failures = 0
+        elif self._failures >= st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS):
+            self._place += 1
+            self._failures = 0
+        slots = order.split(",")
+        if self._place > len(slots):
+            self._place = 0
+        self.slot = slot = int((slots + [get(_GOOD_SLOT, 1)])[self._place])
+        base = get(_SLOT_URL + 16 * slot)
+        if slot == 1:
+            base = base or get(_CSMS_URL) or st.profile.URL
+        self._password = password = get(_PASSWORD)
+        if self._old:
+            password = get(_OLD_PASSWORD) or password
         identity = get(_IDENTITY) or st.profile.IDENTITY
-        password = get(_PASSWORD)
         return await connect(
-            url(get(_CSMS_URL) or st.profile.URL, identity),
+            url(base or "", identity),
             _PROTOCOL,
             st.rpc.receive,
             st.rpc.transmit,
             st.board.random,
-            (identity, password) if password else None,
+            (identity, password) if password and self.security(slot) else None,
         )
 
-    def _failed(self, text):
+    def _failed(self, text, refused):
         if text != self.error:
             self._st.log.warn("cannot connect: " + text)
         self.error = text
+        self._failures += 1
+        self._old = refused and not self._old
 
     async def _back_off(self):
         """Wait for the minimum, doubled with each further wait, and a random part (Part 4, 5.3)."""

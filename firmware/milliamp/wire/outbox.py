@@ -50,6 +50,11 @@ class Outbox:
         self._rows.extend(rows)
         self._rows.sort(key=lambda row: row[0])
 
+    def remove(self, rows) -> None:
+        """Forget the SENDS of a block that goes."""
+        for row in rows:
+            self._rows.remove(row)
+
     def wake(self) -> None:
         """Something may be due."""
         self._wake.set()
@@ -157,5 +162,8 @@ class Outbox:
 
 
 def _link(st, fact, evse, up):
+    if up == 2:  # it knows nothing of us yet
+        st.outbox.registration = _REJECTED
+        st.outbox.refused = False
     st.outbox.live()
     st.outbox.wake()

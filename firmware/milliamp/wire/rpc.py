@@ -72,7 +72,7 @@ class Rpc:
         self._ws = None
         self._prefix = "%04x" % int.from_bytes(st.board.random(2), "big")
         self._count = 0
-        self._messages = 0  # received and handled: odd while one is in our hands
+        self.messages = 0  # received and handled in this connection: odd while one is in our hands
         # The call of ours that is open:
         self._id = ""  # empty when no answer is awaited
         self._action = ""
@@ -160,14 +160,14 @@ class Rpc:
         `alive()` is called about once a second, except while one message keeps the loop for longer."""
         st = self._st
         self._ws = ws
-        self._messages = 0
+        self.messages = 0
         watch = asyncio.create_task(self._watch(ws, asyncio.current_task(), alive))
         try:
             while True:
                 size = await ws.recv()
-                self._messages += 1
+                self.messages += 1
                 await self._on_message(ws, size)
-                self._messages += 1
+                self.messages += 1
         except ConnectionClosed as e:
             if e.code == 1006:
                 st.counters[_LINK_LOSSES] += 1
@@ -193,9 +193,9 @@ class Rpc:
         messages = 0
         while True:
             await asyncio.sleep_ms(self.tick_ms)
-            if alive and not (self._messages & 1 and self._messages == messages):
+            if alive and not (self.messages & 1 and self.messages == messages):
                 alive()
-            messages = self._messages
+            messages = self.messages
             now = board.ticks()
             passed = ticks_diff(now, then)
             then = now

@@ -42,6 +42,23 @@ def read_token(r, at: int):
     return (r.text(r.get(at, "idToken")), r.text(r.get(at, "type"))) if at else None
 
 
+def read_info(st, r, at: int) -> tuple:
+    """(status, group or None, mask of EVSEs or 0, expiry or 0) of an IdTokenInfoType."""
+    evses = 0
+    where = r.get(at, "evseId")
+    if where:
+        for n in r.each(where):
+            n = r.number(n)
+            evses |= 1 << n if 0 < n < 16 else 1  # the bit of an EVSE that there is not
+    expiry = r.get(at, "cacheExpiryDateTime")
+    return (
+        r.text(r.get(at, "status")),
+        read_token(r, r.get(at, "groupIdToken")),
+        evses,
+        st.clock.parse(r.text(expiry)) or 0 if expiry else 0,
+    )
+
+
 def meter_value(w, time: int, context: int, mask: int, numbers) -> None:
     """MeterValueType of one sample group. What is the default of the schema is left out: it makes
     frames longer and says nothing. `numbers` is walked: one for each bit of `mask`."""

@@ -1,0 +1,29 @@
+# Firmware management (functional block L): so far it only says, when asked, that nothing is going on.
+from milliamp.wire.gates import _WHEN_ACCEPTED
+
+
+def trigger_status(st, index, connector):
+    """TriggerMessage FirmwareStatusNotification, whatever EVSE it names (F06.FR.16)."""
+    st.firmware_asked = True
+    return True
+
+
+def _due(st):
+    return 1 if st.firmware_asked else None
+
+
+def _render(st, w, cursor):
+    w.status("Idle")
+
+
+def _answered(st, cursor, r, at):
+    st.firmware_asked = False
+
+
+def busy(st) -> bool:
+    """Is there anything that this block must still send?"""
+    return st.firmware_asked
+
+
+TRIGGERS = {"FirmwareStatusNotification": trigger_status}
+SENDS = ((4, _WHEN_ACCEPTED, "FirmwareStatusNotification", _due, _render, _answered),)

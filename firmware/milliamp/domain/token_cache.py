@@ -1,0 +1,89 @@
+# The authorization cache: what the CSMS said of tokens, in a bounded table that outlives a reboot (C10).
+#
+# In flash one record per change, and all rows wherever a new sector begins. Hashes only: no card can be read
+# back. A profile without [cache] has neither this file nor a table.
+import struct
+
+from micropython import const
+
+from milliamp.storage.records import Records
+
+# Token hash, group hash (zeros: none), status (domain.tokens), 0, EVSEs (bit n: EVSE n; 0: all), expiry
+# (0: none), last use; times in seconds since 2000. A row of zeros is free.
+_FORMAT = "<6s6sBBHII"
+_ROW = const(24)
+_LAST_USE = const(20)
+_CHANGED = const(1)  # the record kind
+
+
+class Cache:
+    """The rows, and where they lie. `entries` of them; the one that was not used for longest makes room."""
+
+    def __init__(self, flash, entries: int):
+        self._rows = bytearray(entries * _ROW)
+        self._records = Records(flash, self._snapshot, self._load, flash.sector // 8)
+        self.prepare = self._records.prepare
+
+    def row(self, hashed: bytes):
+        """(token hash, group hash, status, 0, EVSEs, expiry, last use) of a token, None when it has none."""
+        at = self._find(hashed)
+        return None if at < 0 else struct.unpack_from(_FORMAT, self._rows, at)
+
+    def put(
+        self, hashed: bytes, group: bytes, status: int, evses: int, expiry: int, now: int
+    ) -> None:
+        """Keep what is known of a token, used just now. What flash does not take is lost at the next start."""
+        row = struct.pack(_FORMAT, hashed, group, status, 0, evses, expiry, now)
+        self._load(_CHANGED, row)
+        try:
+            self._records.append(_CHANGED, row)
+        except OSError:
+            pass
+
+    def clear(self, hashed: bytes = b"") -> bool:
+        """Forget a token, or all of them, and leave nothing of it in flash; False: it was not there, or the
+        flash fails. Blocks for the erases of the region."""
+        start, end = 0, len(self._rows)
+        if hashed:
+            start = self._find(hashed)
+            end = start + _ROW
+        if start < 0:
+            return False
+        self._rows[start:end] = bytes(end - start)
+        try:
+            self._records.renew()
+        except OSError:
+            return False
+        return True
+
+    def used(self) -> int:
+        """Bytes of the table that hold something."""
+        return sum(_ROW for at in self._taken())
+
+    def _taken(self):
+        for at in range(0, len(self._rows), _ROW):
+            if any(self._rows[at : at + 6]):
+                yield at
+
+    def _find(self, hashed):
+        for at in range(0, len(self._rows), _ROW):
+            if self._rows[at : at + 6] == hashed:
+                return at
+        return -1
+
+    def _load(self, kind, row):
+        row = bytes(row)
+        if kind != _CHANGED or len(row) != _ROW:
+            return
+        at = self._find(row[:6])
+        if at < 0:  # the least recently used one; a free row was never used
+            oldest = None
+            for n in range(0, len(self._rows), _ROW):
+                used = struct.unpack_from("<I", self._rows, n + _LAST_USE)[0]
+                if oldest is None or used < oldest:
+                    at, oldest = n, used
+        self._rows[at : at + _ROW] = row
+
+    def _snapshot(self, write):
+        for at in self._taken():
+            write(_CHANGED, self._rows[at : at + _ROW])

@@ -1,0 +1,116 @@
+# The network profiles: what may be stored in a slot, and which slots may be used (A01, A05, B09, B10). Rarely
+# needed, so it is imported on use.
+from milliamp.base.facts import _VARIABLE
+from milliamp.storage.keys import (
+    _GOOD_SLOT,
+    _PASSWORD,
+    _SLOT_SECURITY,
+    _SLOT_TIMEOUT,
+    _SLOT_URL,
+)
+from milliamp.wire.handshake import HandshakeError, split
+from micropython import const
+from tables.ids import (
+    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
+    _SECURITY_SECURITY_PROFILE,
+)
+
+_LONGEST = const(3600)  # seconds: a message timeout
+
+
+def store(st, r, at: int):
+    """Store the profile of a SetNetworkProfile request: (status, reason code)."""
+    slot = r.number(r.get(at, "configurationSlot"))
+    data = r.get(at, "connectionData")
+    security = r.number(r.get(data, "securityProfile"))
+    if str(slot) not in _slots(st):
+        return "Rejected", "InvalidConfSlot"
+    if security is None or not 0 <= security <= 3 or not _fits(r, data, security):
+        return "Rejected", "InvalidNetworkConf"
+    if security < st.link.security(st.link.slot):
+        return "Rejected", "NoSecurityDowngrade"
+    if slot == st.link.slot:  # without it there would be no way back
+        return "Rejected", "PriorityNetworkConf"
+    order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    reason = str(slot) in order.split(",") and _lacks(st, security)
+    if reason:
+        return "Rejected", reason
+    try:
+        st.settings.put(
+            (_SLOT_URL + 16 * slot, r.text(r.get(data, "ocppCsmsUrl"))),
+            (_SLOT_TIMEOUT + 16 * slot, r.number(r.get(data, "messageTimeout"))),
+            (_SLOT_SECURITY + 16 * slot, security),
+        )
+    except OSError:
+        return "Failed", "OutOfStorage"
+    return "Accepted", ""
+
+
+def _slots(st):
+    # The numbers of the slots there are, as texts.
+    entry = st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    return st.model.fields(entry)[-1].split(",")
+
+
+def _fits(r, data, security):
+    # Can a station like this one use the profile at all? It has one network, set up by itself.
+    if r.get(data, "apn") or r.get(data, "vpn"):
+        return False
+    if not (
+        r.same(r.get(data, "ocppVersion"), "OCPP20")
+        and r.same(r.get(data, "ocppTransport"), "JSON")
+    ):
+        return False
+    if not r.text(r.get(data, "ocppInterface")).endswith("0"):
+        return False
+    if not 0 < (r.number(r.get(data, "messageTimeout")) or 0) <= _LONGEST:
+        return False
+    url = r.text(r.get(data, "ocppCsmsUrl"))
+    for c in url:
+        if not "!" <= c <= "~" or c in "?#@":
+            return False
+    try:
+        return split(url)[3] == (security > 1)
+    except HandshakeError:
+        return False
+
+
+def _lacks(st, security):
+    # Why no connection can be made with a security profile, "" when it can. A05: the certificates.
+    if security > 1:
+        return "InvalidCertificate"
+    return "InvalidNetworkConf" if security and not st.settings.get(_PASSWORD) else ""
+
+
+def refuses(st, text: str) -> str:
+    """Why NetworkConfigurationPriority may not be written, "" when it may or the device model knows why."""
+    settings = st.settings
+    for slot in text.split(","):
+        slot = slot.strip()
+        if slot not in _slots(st):
+            continue  # the device model refuses it
+        slot = int(slot)
+        security = st.link.security(slot)
+        if slot != 1 and not settings.get(_SLOT_URL + 16 * slot):
+            return "InvalidNetworkConf"
+        if security < st.link.security(st.link.slot):
+            return "NoSecurityDowngrade"
+        if reason := _lacks(st, security):
+            return reason
+    return ""
+
+
+def settle(st) -> None:
+    """The profile in use is good: from now on it is the one to fall back to, and those of a lower security
+    profile are not used any more (A05). OSError: there is no room for that."""
+    link, model, settings = st.link, st.model, st.settings
+    before = settings.get(_GOOD_SLOT, 1)
+    security = link.security(link.slot)
+    order = model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    kept = [slot for slot in order.split(",") if link.security(int(slot)) >= security]
+    kept = ",".join(kept) or str(link.slot)
+    if kept != order:
+        model.put(model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY), kept)
+    settings.put((_GOOD_SLOT, link.slot if link.slot != 1 else None))
+    if link.security(before) != security:
+        st.bus.tell(_VARIABLE, 0, _SECURITY_SECURITY_PROFILE)

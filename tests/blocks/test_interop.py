@@ -1,0 +1,291 @@
+"""What has broken between stations and CSMSs in the field, where no other test holds it; see docs/interop.md."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from hostsim.clock import unix_time
+from hostsim.csms import CallError
+from hostsim.harness import CARD, rig, simulate
+from hostsim.traffic import UP
+
+FAST = {
+    "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1",
+    "OCPPCommCtrlr.RetryBackOffRandomRange": "0",
+    "OCPPCommCtrlr.MessageAttemptInterval.TransactionEvent": "5",
+}
+TIME = re.compile(r"\d{4}-\d\d-\d\d(T|$)")
+ZULU = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def texts(value):
+    """Every string in a payload."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return [value] if isinstance(value, str) else []
+    return [text for one in value for text in texts(one)]
+
+
+def intervals(name, value):
+    component, variable = name.split(".")
+    item = {"component": {"name": component}, "variable": {"name": variable}}
+    return {"setVariableData": [item | {"attributeValue": value}]}
+
+
+@simulate
+async def test_a_day_on_the_wire():
+    """EVSE and connector once a transaction and never 0, times in UTC without fractions, short message ids that
+    never come twice."""
+    settings = FAST | {
+        "SampledDataCtrlr.TxUpdatedInterval": "20",
+        "AlignedDataCtrlr.Interval": "30",
+    }
+    async with rig(settings=settings, evses=2) as this:
+        for evse in (1, 2):
+            await this.charging(evse=evse)
+            await this.clock.sleep(45)
+            await this.stopped(evse=evse)
+        await this.call("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"})
+        await this.csms.seen("NotifyReport", lambda p: not p.get("tbc"))
+        await this.drained()
+        for tx in this.csms.ledger.transactions.values():
+            named = [event.payload["evse"] for event in tx.events if "evse" in event.payload]
+            assert len(named) == 1 and named[0]["id"] in (1, 2) and named[0]["connectorId"] == 1
+            assert [event.seq for event in tx.events] == list(range(len(tx.events)))
+        assert set(this.csms.statuses) == {(1, 1), (2, 1)}
+        calls = [m for m in this.traffic.messages if m.direction == UP and m.kind == 2]
+        assert len({m.id for m in calls}) == len(calls) and max(len(m.id) for m in calls) <= 12
+        times = [text for m in calls for text in texts(m.payload) if TIME.match(text)]
+        assert len(times) > 20 and all(ZULU.fullmatch(text) for text in times)
+        assert this.problems(all_ended=True) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["FormationViolation", "OccurenceConstraintViolation", "RpcFrameworkError", "Unheard of", ""],
+)
+@simulate
+async def test_an_error_costs_an_attempt_and_no_event(code):
+    """Codes of another version, misspelt ones, and that of a CSMS that takes no CALL while its own is open."""
+    async with rig(settings=FAST) as this:
+        await this.drained()
+        wrong = this.csms.wrong("error", "TransactionEvent", times=2, code=code)
+        mark = this.csms.mark()
+        await this.charging()
+        await this.stopped()
+        await this.drained()
+        assert wrong.times == 0
+        sent = [
+            r.payload["seqNo"] for r in this.csms.received[mark:] if r.action == "TransactionEvent"
+        ]
+        assert sent[:3] == [0, 0, 0] and sent[2:] == list(range(len(sent) - 2))
+        assert (await this.station.state())["counters"]["error_answers"] == 2
+        assert this.csms.ledger.lost() == 0
+        assert this.problems(all_ended=True) == []
+
+
+@simulate
+async def test_a_report_is_asked_for_as_soon_as_the_boot_is_accepted():
+    """It comes although no status has been answered yet."""
+    async with rig(power=False) as this:
+        silent = this.csms.wrong("silent", "StatusNotification")
+        await this.device.power_on()
+        await this.csms.until(lambda: silent.times == 0, "StatusNotification")
+        base = {"requestId": 7, "reportBase": "ConfigurationInventory"}
+        assert (await this.call("GetBaseReport", base))["status"] == "Accepted"
+        await this.csms.seen("NotifyReport", lambda p: not p.get("tbc"))
+        assert this.problems() == []
+
+
+@pytest.mark.parametrize("status", ["Pending", "Rejected"])
+@simulate
+async def test_the_boot_is_repeated_at_the_interval_and_at_one_of_ours_for_none(status):
+    async with rig(power=False) as this:
+        this.csms.boots = [(status, 40), (status, 0), ("Accepted", 300)]
+        await this.device.power_on()
+        await this.station.wait("accepted", 300)
+        first, second, third = (
+            r.time for r in this.csms.received if r.action == "BootNotification"
+        )
+        assert 39 < second - first < 55
+        assert 59 < third - second < 90
+        order = [r.action for r in this.csms.received]
+        assert order[:3] == ["BootNotification"] * 3  # and nothing in between
+
+
+@simulate
+async def test_a_status_has_the_time_of_the_change():
+    async with rig(settings=FAST) as this:
+        await this.csms.seen("SecurityEventNotification")
+        await this.station.set_network("off")
+        await this.station.wait("disconnected", 120)
+        this.hardware.plug()
+        await this.station.wait("plugged")
+        changed = this.clock.unix()
+        await this.clock.sleep(30)
+        mark = this.csms.mark()
+        await this.station.set_network("on")
+        status = await this.csms.seen("StatusNotification", since=mark)
+        assert status["connectorStatus"] == "Occupied"
+        assert abs(unix_time(status["timestamp"]) - changed) < 4
+        assert this.problems() == []
+
+
+@pytest.mark.parametrize(
+    "hours, form", [(0, "microseconds"), (2, "seconds"), (-11, "milliseconds")]
+)
+@simulate
+async def test_times_of_the_csms_in_other_forms(hours, form):
+    """Offsets and fractions of a second: the station's clock is right after the boot."""
+    async with rig(power=False) as this:
+        zone = timezone(timedelta(hours=hours))
+        time = datetime.fromtimestamp(this.clock.unix(), zone).isoformat(timespec=form)
+        answer = {"currentTime": time, "interval": 300, "status": "Accepted"}
+        this.csms.wrong("answer", "BootNotification", payload=answer)
+        await this.device.power_on()
+        await this.booted()
+        this.hardware.plug()
+        status = await this.csms.seen(
+            "StatusNotification", lambda p: p["connectorStatus"] == "Occupied"
+        )
+        assert abs(unix_time(status["timestamp"]) - this.clock.unix()) < 30
+        assert this.problems() == []
+
+
+LIVE = [
+    ("AlignedDataCtrlr.Measurands", "Energy.Active.Import.Register,Voltage"),
+    ("SampledDataCtrlr.TxUpdatedMeasurands", "Energy.Active.Import.Register,Power.Active.Import"),
+    ("SampledDataCtrlr.TxStartedMeasurands", "Energy.Active.Import.Register"),
+    ("SampledDataCtrlr.TxEndedMeasurands", "Energy.Active.Import.Register"),
+    ("SampledDataCtrlr.TxUpdatedInterval", "7"),
+    ("AlignedDataCtrlr.Interval", "10"),
+    ("OCPPCommCtrlr.HeartbeatInterval", "15"),
+    ("OCPPCommCtrlr.WebSocketPingInterval", "9"),
+]
+
+
+@simulate
+async def test_what_is_measured_and_how_often_changes_at_once():
+    """No reboot, an answer within seconds, and it holds for the transaction that runs."""
+    async with rig(settings=FAST) as this:
+        await this.charging()
+        for name, value in LIVE:
+            began = this.clock.now()
+            (result,) = (await this.call("SetVariables", intervals(name, value)))[
+                "setVariableResult"
+            ]
+            assert result["attributeStatus"] == "Accepted", name
+            assert this.clock.now() - began < 5
+        mark = this.csms.mark()
+        for _ in range(3):
+            await this.csms.seen("Heartbeat", since=mark)
+            event = await this.csms.seen(
+                "TransactionEvent",
+                lambda p: p["triggerReason"] == "MeterValuePeriodic",
+                since=mark,
+            )
+            names = {v.get("measurand") for m in event["meterValue"] for v in m["sampledValue"]}
+            assert "Power.Active.Import" in names
+            mark = this.csms.mark()
+        await this.stopped()
+        await this.drained()
+        assert this.problems(all_ended=True) == []
+
+
+@simulate
+async def test_a_firmware_update_from_nowhere_right_after_the_boot():
+    """A location that is none and a signature that is not ASCII: a plain answer, and life goes on."""
+    async with rig(power=False) as this:
+        await this.device.power_on()
+        await this.csms.seen("BootNotification")
+        firmware = {
+            "location": "dummy://dummy",
+            "retrieveDateTime": "2026-11-20T02:47:51Z",
+            "signingCertificate": "-----BEGIN CERTIFICATE-----\nGrüße\n-----END CERTIFICATE-----",
+            "signature": "\u2713\U0001f40d" * 20,
+        }
+        try:
+            answer = await this.call("UpdateFirmware", {"requestId": 1, "firmware": firmware})
+            assert answer["status"] in ("Rejected", "InvalidCertificate")
+        except CallError as refused:
+            assert refused.code == "NotSupported"
+        await this.booted()
+        await this.charging()
+        assert this.problems() == []
+
+
+@simulate
+async def test_a_reservation_without_an_evse():
+    """Nothing is there to reserve, and it says so."""
+    async with rig() as this:
+        request = {
+            "id": 1,
+            "expiryDateTime": "2099-11-20T02:47:51Z",
+            "idToken": {"idToken": CARD, "type": "ISO14443"},
+        }
+        with pytest.raises(CallError) as refused:
+            await this.call("ReserveNow", request)
+        assert refused.value.code == "NotSupported"
+        assert this.problems() == []
+
+
+@simulate
+async def test_event_ids_differ_over_a_restart():
+    async with rig(settings=FAST) as this:
+        seen = []
+        for _ in range(2):
+            await this.csms.seen(
+                "SecurityEventNotification", since=this.csms.mark() if seen else 0
+            )
+            this.hardware.set_lock_fails(1, True)
+            this.hardware.plug()
+            await this.station.wait("plugged")
+            mark = this.csms.mark()
+            this.hardware.card(CARD)
+            event = await this.csms.seen("NotifyEvent", since=mark)
+            seen.append(event["eventData"][0]["eventId"])
+            this.hardware.set_lock_fails(1, False)
+            this.hardware.unplug()
+            event = await this.csms.seen(
+                "NotifyEvent", lambda p: p["eventData"][0].get("cleared"), since=mark
+            )
+            seen.append(event["eventData"][0]["eventId"])
+            await this.device.power_cycle()
+            await this.station.wait("rebooted")
+        assert len(set(seen)) == 4
+
+
+@simulate
+async def test_no_back_off_after_a_reset():
+    """Waits are for connections that were lost."""
+    settings = {"OCPPCommCtrlr.RetryBackOffWaitMinimum": "100"}
+    async with rig(settings=settings) as this:
+        await this.call("Reset", {"type": "Immediate"})
+        await this.station.wait("rebooted")
+        assert await this.station.wait("accepted", 60) < 30
+        assert this.problems() == []
+
+
+@simulate
+async def test_statuses_come_before_it_is_asked_for_them():
+    """After every boot each connector is reported, and again to whoever asks."""
+    async with rig(evses=2) as this:
+        await this.csms.until(lambda: len(this.csms.statuses) == 2, "statuses")
+        mark = this.csms.mark()
+        where = {"id": 2, "connectorId": 1}
+        ask = {"requestedMessage": "StatusNotification", "evse": where}
+        assert (await this.call("TriggerMessage", ask))["status"] == "Accepted"
+        status = await this.csms.seen("StatusNotification", since=mark)
+        assert (status["evseId"], status["connectorId"]) == (2, 1)
+        assert this.problems() == []
+
+
+def test_the_tests_that_the_document_names_are_there():
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "interop.md").read_text()))
+    sources = "".join(file.read_text() for file in (root / "tests").rglob("test_*.py"))
+    assert len(named) > 50
+    assert named <= set(re.findall(r"def (test_\w+)\(", sources)), "no such test"
