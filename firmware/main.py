@@ -1,11 +1,11 @@
 # Board, station, for ever.
 import board
-import tables
-from milliamp import station
 
+import tables
 import tables.model
 import tables.profile
 import tables.routes
 import tables.schemas
+from milliamp import station
 
 station.run(board.make(tables.profile), tables)

@@ -4,6 +4,8 @@ import gc
 import sys
 from array import array
 
+from micropython import const
+
 from milliamp.base.bus import Bus
 from milliamp.base.counts import _COUNTS
 from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
@@ -14,11 +16,9 @@ from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
 from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD
 from milliamp.storage.settings import Settings
-from milliamp.wire.gates import _REJECTED
 from milliamp.wire.link import Link
 from milliamp.wire.outbox import Outbox
 from milliamp.wire.rpc import Rpc
-from micropython import const
 
 _STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
 _DEATHS = const(10)  # of tasks, then the station starts over
@@ -68,7 +68,9 @@ class Station:
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
         self._deaths = 0
         self._reboot = None  # the reason of a reboot that is due
-        self._reboot_at = None  # ticks from which it waits for the queue; None: for transactions to end
+        self._reboot_at = (
+            None  # ticks from which it waits for the queue; None: for transactions to end
+        )
         self._blocks = {}  # those that are here: name -> module
         self._ticking = []
         charging.init(self)
@@ -214,7 +216,7 @@ class Station:
     async def run(self) -> None:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
         starts = (self._control, self.outbox.run, self.link.run)
-        tasks = [None] * len(starts)
+        tasks: list = [None] * len(starts)
         self.board.started(self)
         while True:
             alive = True

@@ -36,7 +36,9 @@ def live(unit):
             journal = Journal(nor, clock, lambda n: bytes(range(n)))
             kept = Settings(store)
             clock.synced = False
-            count = max([count] + [payload[0] for kind, _, payload in journal.replay() if kind >= 8])
+            count = max(
+                [count] + [payload[0] for kind, _, payload in journal.replay() if kind >= 8]
+            )
             journal.checkpoint = lambda write: write(b"open")
             nor.cut_power(60, ("nothing", "half", "bits", "all")[boot % 4], random)
             while True:

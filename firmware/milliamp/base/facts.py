@@ -13,10 +13,14 @@ _STATUS = const(0x0040)  # a connector's effective status changed; arg: connecto
 _ASK_TOKEN = const(0x0080)  # the CSMS must be asked about a token; arg: domain.tokens request
 _TX = const(0x0100)  # a transaction event is in the journal; arg: (event type, trigger)
 _CHARGING_STATE = const(0x0200)  # arg: charging state number of domain.transaction
-_LOCK_PROBLEM = const(0x10000)  # a plug that should be locked is not, or that is over; arg: connector
+_LOCK_PROBLEM = const(
+    0x10000
+)  # a plug that should be locked is not, or that is over; arg: connector
 
 # Told by the wire and the storage; `evse` is 0.
-_LINK = const(0x0400)  # arg: 1 the WebSocket is open, 2 with another CSMS than before, 0 it is closed
+_LINK = const(
+    0x0400
+)  # arg: 1 the WebSocket is open, 2 with another CSMS than before, 0 it is closed
 _ACCEPTED = const(0x0800)  # arg: 1 registered with the CSMS, 0 Pending or Rejected
 _QUEUE_EMPTY = const(0x1000)  # the last journal record was acknowledged
 _CLOCK = const(0x2000)  # the clock was set; arg: seconds it moved

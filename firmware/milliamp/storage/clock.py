@@ -93,7 +93,12 @@ class Clock:
         zone = text[at:]
         if zone not in ("", "Z", "z"):
             digits = zone[1:3] + zone[4:]
-            if zone[:1] not in "+-" or zone[3:4] != ":" or len(digits) != 4 or not digits.isdigit():
+            if (
+                zone[:1] not in "+-"
+                or zone[3:4] != ":"
+                or len(digits) != 4
+                or not digits.isdigit()
+            ):
                 return None
             offset = int(digits[:2]) * 3600 + int(digits[2:]) * 60
             seconds += -offset if zone[:1] == "+" else offset

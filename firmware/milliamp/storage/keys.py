@@ -8,7 +8,9 @@ _CSMS_URL = const(0x8001)  # text: without the identity
 _IDENTITY = const(0x8002)  # text
 _PASSWORD = const(0x8003)  # text: basic auth; never logged, never reported
 _OLD_PASSWORD = const(0x8004)  # text: the last that the CSMS took, until it takes another
-_GOOD_SLOT = const(0x8005)  # network profile of the last connection that was good, when it is not 1
+_GOOD_SLOT = const(
+    0x8005
+)  # network profile of the last connection that was good, when it is not 1
 _OPERATIVE = const(0x8100)  # + EVSE * 16 + connector (0, 0: the station): 0 when Inoperative
 # Network profiles, + slot * 16. Slot 1 is the factory's CSMS until another one is set.
 _SLOT_URL = const(0x8200)  # text: without the identity

@@ -5,7 +5,9 @@ from micropython import const
 _BEFORE_BOOT = const(0)  # as soon as the link is up
 _WHEN_PENDING = const(1)  # Pending is enough: the CSMS asked for it (B02)
 _WHEN_ACCEPTED = const(2)
-_FROM_JOURNAL = const(3)  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says
+_FROM_JOURNAL = const(
+    3
+)  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says
 
 # What the CSMS made of the station (RegistrationStatusEnumType).
 _REJECTED = const(0)

@@ -1,5 +1,7 @@
 # The network profiles: what may be stored in a slot, and which slots may be used (A01, A05, B09, B10). Rarely
 # needed, so it is imported on use.
+from micropython import const
+
 from milliamp.base.facts import _VARIABLE
 from milliamp.storage.keys import (
     _GOOD_SLOT,
@@ -9,7 +11,6 @@ from milliamp.storage.keys import (
     _SLOT_URL,
 )
 from milliamp.wire.handshake import HandshakeError, split
-from micropython import const
 from tables.ids import (
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _SECURITY_SECURITY_PROFILE,

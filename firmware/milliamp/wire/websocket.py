@@ -52,7 +52,7 @@ class WebSocket:
         # About the message that `recv` returned:
         self.oversize = False  # it was too long, only its first bytes were kept
         self.binary = False
-        self.diverted = ()  # (index, length) of each string that was taken out
+        self.diverted: tuple | list = ()  # (index, length) of each string that was taken out
         self._stream = stream
         self._buf = receive
         self._receive = memoryview(receive)
