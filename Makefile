@@ -1,6 +1,6 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup run sim test conformance image footprint lint clean
+.PHONY: help setup run sim test conformance image measure-frames footprint lint clean
 
 BIN := .venv/bin
 BOARD ?=
@@ -14,7 +14,7 @@ ARGS ?=
 options = --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(SPEED),--speed $(SPEED))
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: .venv/stamp  ## charge a virtual car through network loss and power cut (LANE=64 or 32, HEAP=64k, SPEED=20)
 	@$(BIN)/python -m hostsim run $(options) $(ARGS)
@@ -31,6 +31,9 @@ conformance: .venv/stamp  ## the certification scripts for every product, into d
 
 image: .venv/stamp  ## what is flashed: .mpy tree, ROMFS image, manifest (BOARD=esp32_generic; all without)
 	@$(BIN)/python -m tools.build $(BOARD) $(ARGS)
+
+measure-frames: .venv/stamp  ## a modelled day: how large its frames are (writes build/frames.json)
+	@$(BIN)/python -m hostsim day --lane $(LANE) $(if $(HEAP),--heap $(HEAP))
 
 footprint: .venv/stamp  ## flash and heap by room and block (BOARD=; all without)
 	@$(BIN)/python -m tools.footprint $(BOARD)

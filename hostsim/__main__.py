@@ -1,4 +1,4 @@
-"""`python -m hostsim run|sim|station`: the bundled scenario, the terminal program, one station on JSON lines."""
+"""`python -m hostsim run|day|sim|station`: the bundled scenario, a modelled day, the terminal program, JSON lines."""
 
 import argparse
 import asyncio
@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     _lane(run)
     _speed(run)
     run.add_argument("--seed", type=int, help="repeat a run's random choices")
+
+    day = commands.add_parser("day", help="a modelled day, and the sizes of its frames")
+    _lane(day)
 
     sim = commands.add_parser("sim", help="an interactive station in the terminal")
     sim.add_argument(
@@ -179,6 +182,10 @@ def main(argv: list[str] | None = None) -> int:
             from hostsim.scenario import play
 
             return asyncio.run(play(given.lane, given.heap, given.speed, given.seed))
+        if given.command == "day":
+            from hostsim.day import measure
+
+            return asyncio.run(measure(given.lane, given.heap))
         if given.command == "sim":
             from hostsim.terminal import interact
 

@@ -40,6 +40,15 @@ ACTIONS = (
     "TriggerMessage UnlockConnector UnpublishFirmware UpdateFirmware"
 ).split()
 
+# What builds, as it was when this process read it: it may be edited while we run.
+_TOOLS = hashlib.sha256(
+    b"".join(
+        file.read_bytes()
+        for pattern in ("*.py", "*.txt")
+        for file in sorted((ROOT / "tools").glob(pattern))
+    )
+).digest()
+
 _NOT_SHIPPED = ("manifest.py",)  # of a board's folder
 _CACHE = "milliamp/domain/token_cache.py"  # only with a [cache] in the profile
 
@@ -99,10 +108,9 @@ def _digest(chosen, overrides: dict) -> str:
         *FIRMWARE.rglob("*.py"),
         *chosen.file.parent.iterdir(),
         *device_model.DATA.glob("*.toml"),
-        *(ROOT / "tools").glob("*.py"),
         ROOT / "pyproject.toml",
     ]
-    digest = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode())
+    digest = hashlib.sha256(_TOOLS + json.dumps(overrides, sort_keys=True).encode())
     for file in sorted(file for file in files if file.is_file()):
         digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -61,6 +61,7 @@ _NOMINAL_VOLTAGE = 230
 _BYTES_PER_ROW = 24  # of the authorization cache
 _BYTES_PER_EVENT = 340  # of a TransactionEvent with meter values, without them
 _BYTES_PER_VALUE = 112  # of the longest sampled values
+_BYTES_PER_RESULT = 256  # of an answer to GetVariables, an item with a long value
 _BYTES_PER_ITEM = 128  # of a GetVariables request, names and braces included
 _IDENTIFIER = re.compile(r"[A-Za-z0-9*\-_=:+|@.]*")
 _REQUIRED = object()
@@ -91,6 +92,7 @@ class Profile:
     blocks: list = field(default_factory=list)
     receive: int = 0
     transmit: int = 0
+    fragments: bool = True  # may an answer leave in WebSocket fragments?
     log: int = 0
     cache: int = 0  # tokens in the authorization cache, 0: none
     evses: list = field(default_factory=list)
@@ -109,6 +111,8 @@ class Profile:
     @property
     def items(self) -> int:
         """How many variables one GetVariables or SetVariables may carry."""
+        if not self.fragments:
+            return max(1, min(self.receive // _BYTES_PER_ITEM, self.transmit // _BYTES_PER_RESULT))
         return max(1, self.receive // _BYTES_PER_ITEM)
 
     @property
@@ -329,10 +333,16 @@ class _Check:
                 f"'url' is {profile.url!r}: it must begin with ws:// or wss:// and name a host",
             )
         profile.identity = self.text(at, csms, "identity", 48, default="", identifier=True)
-        at, buffers = ("buffers",), self.table("buffers", ("receive", "transmit", "log"))
+        at, buffers = (
+            ("buffers",),
+            self.table("buffers", ("receive", "transmit", "log", "fragments")),
+        )
         profile.receive = self.number(at, buffers, "receive", 512, 65535)
         profile.transmit = self.number(at, buffers, "transmit", 512, 65535)
         profile.log = self.number(at, buffers, "log", 64, 65535, default=512)
+        profile.fragments = buffers.get("fragments", True)
+        if not isinstance(profile.fragments, bool):
+            self.error((*at, "fragments"), "'fragments' must be true or false")
 
     def _blocks(self, profile: Profile) -> None:
         at, table = ("blocks",), self.table("blocks", ("ship",))

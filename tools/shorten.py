@@ -54,15 +54,22 @@ _METHODS = (
     "reverse rfind rindex rsplit rstrip self send sep setdefault sort split start startswith step stop str strip "
     "throw to_bytes update upper value values write"
 ).split()
-# Of the modules math, errno and uctypes: constants and functions that nothing looks for in an object. Most ports have
-# them in ROM; on others they cost what any name costs.
+# Constants and functions of the modules errno, math, uctypes, socket, select, collections, heapq, binascii, random,
+# re, io, time, sys and gc that nothing looks for in an object. Most ports have them in ROM; on others they cost what
+# any name costs.
 _MODULES = (
-    "E2BIG EACCES EADDRINUSE EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED ECONNRESET EEXIST "
+    "EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED ECONNRESET EEXIST "
     "EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN EOPNOTSUPP EPERM ETIMEDOUT "
     "errorcode acos acosh asin asinh atan atan2 atanh ceil copysign cosh degrees erf erfc exp expm1 fabs floor fmod "
     "frexp gamma isfinite isinf isnan ldexp lgamma log10 log2 modf radians sinh sqrt tan tanh trunc ARRAY BFINT16 "
     "BFINT32 BFINT8 BFUINT16 BFUINT32 BFUINT8 BF_LEN BF_POS BIG_ENDIAN FLOAT32 FLOAT64 INT16 INT32 INT64 INT8 "
-    "LITTLE_ENDIAN LONGLONG NATIVE UINT16 UINT32 UINT64 UINT8 ULONG ULONGLONG USHORT"
+    "LITTLE_ENDIAN LONGLONG NATIVE UINT16 UINT32 UINT64 UINT8 ULONG ULONGLONG USHORT AF_INET "
+    "AF_INET6 SOCK_DGRAM SOCK_STREAM SOCK_RAW SOL_SOCKET SO_REUSEADDR POLLIN POLLOUT POLLERR POLLHUP OrderedDict "
+    "namedtuple deque heapify heappop heappush hexlify unhexlify a2b_base64 b2a_base64 crc32 getrandbits randint "
+    "randrange choice uniform seed StringIO BytesIO TextIOWrapper IOBase localtime gmtime mktime "
+    "time_ns ticks_cpu ticks_us ticks_add sleep_us byteorder maxsize implementation version_info print_exception "
+    "mem_alloc mem_free mem_info qstr_info stack_use heap_lock heap_unlock threshold isenabled opt_level calcsize "
+    "pack_into unpack_from addressof bytearray_at bytes_at sizeof schedule getaddrinfo inet_ntop inet_pton"
 ).split()
 
 
@@ -342,6 +349,7 @@ class _Classes:
 
     def __init__(self, trees: dict):
         self._trees = trees
+        self._imports: dict = {}
         self._modules = {
             path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
             for path in trees
@@ -417,19 +425,26 @@ class _Classes:
 
     def _imported(self, path: str, name: str) -> list:
         """(module path, name there or None) that an import of a module binds a name to."""
-        found = []
+        if path not in self._imports:
+            self._imports[path] = self._read_imports(path)
+        return self._imports[path].get(name, [])
+
+    def _read_imports(self, path: str) -> dict:
+        """{name: what `_imported` says of it} of a module."""
+        found: dict = {}
         for node in ast.walk(self._trees[path]):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        inner = self._modules.get(f"{node.module}.{alias.name}")
-                        outer = self._modules.get(node.module)
-                        if inner or outer:
-                            found.append((inner, None) if inner else (outer, alias.name))
+                    inner = self._modules.get(f"{node.module}.{alias.name}")
+                    outer = self._modules.get(node.module)
+                    if inner or outer:
+                        place = (inner, None) if inner else (outer, alias.name)
+                        found.setdefault(alias.asname or alias.name, []).append(place)
             elif isinstance(node, ast.Import):
                 for alias in node.names:
-                    if (alias.asname or alias.name) == name and alias.name in self._modules:
-                        found.append((self._modules[alias.name], None))
+                    if alias.name in self._modules:
+                        place = (self._modules[alias.name], None)
+                        found.setdefault(alias.asname or alias.name, []).append(place)
         return found
 
     def _read(self, path: str, node, stores: set) -> None:

@@ -64,6 +64,10 @@ class Attack:
         """Charge, use everything once, and remember the heap."""
         await self.rig.charging()
         await self.use_everything()
+        await self.remember_heap()
+
+    async def remember_heap(self) -> None:
+        """From here on the heap must not grow."""
         self._heap = (await self.station.heap())["live"]
 
     async def use_everything(self) -> None:
@@ -157,11 +161,11 @@ class Attack:
         await self.csms.seen("TransactionEvent", since=mark)
         await self.rig.drained(900)
         state = await self.station.state()
-        assert state["power"] == "on" and state["crashes"] == 0
+        assert not (problems := self.problems()), "\n".join(problems)
+        assert state["power"] == "on"
         assert state["counters"]["handler_faults"] == 0
         queue = state["queue"]
         assert queue["discarded"] == queue["thinned"] == queue["damaged"] == 0
-        assert not (problems := self.problems()), "\n".join(problems)
         assert self.csms.ledger.lost() == 0
         if heap:
             # A whole turn of the sender and of the control task first: nothing of the attack is in flight.

@@ -273,6 +273,10 @@ TARGETS = [
 @simulate
 async def test_values_that_no_variable_can_have(bits):
     async with attack(bits) as it:
+        for component, name, instance in TARGETS:  # what was written once is kept in RAM
+            if (kept := await value_of(it, component, name, instance)) is not None:
+                await it.station.set(component, name, kept, instance)
+        await it.remember_heap()
         for component, name, instance in TARGETS:
             item = variable(component, name)
             if instance:
