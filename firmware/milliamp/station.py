@@ -23,6 +23,7 @@ from milliamp.wire.rpc import Rpc
 _STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
 _DEATHS = const(10)  # of tasks, then the station starts over
 _JITTER = const(2)  # seconds: no reason to set a clock, and times stay in order
+_CLOSE_MS = const(2000)  # how long it waits for the connection to close
 _FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
 
 
@@ -210,7 +211,10 @@ class Station:
             return
         self.settings.put((_BOOT_REASON, self._reboot))
         self.log.info("reboot: " + self._reboot)
-        await self.link.close()
+        try:
+            await asyncio.wait_for_ms(self.link.close(), _CLOSE_MS)
+        except asyncio.TimeoutError:
+            pass  # a CSMS that does not read keeps nobody from a reset
         self.board.reboot()
 
     async def run(self) -> None:

@@ -86,7 +86,7 @@ def test_a_wait_lets_others_pass():
         {"id": 1, "cmd": "wait", "args": {"fact": "gate", "timeout": 5}},
         {"id": 2, "cmd": "get", "args": {"component": "A", "variable": "B"}},
     )
-    assert answers == [{"id": 2, "result": "A.B.None.0"}, {"id": 1, "result": 1.5}]
+    assert answers == [{"id": 2, "result": "A.B.None.None"}, {"id": 1, "result": 1.5}]
 
 
 def test_the_end_of_stdin_waits_for_what_runs():

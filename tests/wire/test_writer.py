@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -77,14 +78,14 @@ def test_echo_is_the_same_bytes(value):
     assert out.text == text
 
 
-@given(st.integers(), st.integers(0, 9))
+@given(st.integers(-(10**18), 10**18), st.integers(0, 9))
 def test_fixed(value, places):
     out = Buffer()
     out.w.fixed(value, places)
     whole, _, rest = out.text.decode().partition(".")
     assert not rest.endswith("0")
     assert int(whole + rest.ljust(places, "0")) == value
-    assert json.loads(out.text) == value / 10**places
+    assert json.loads(out.text, parse_float=Decimal) == Decimal(value).scaleb(-places)
 
 
 def test_api():

@@ -26,6 +26,8 @@ from tables.ids import (
 _BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
 _LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
 
+_LONGEST_VALUE = const(600)  # bytes of JSON: no variable takes more, so no more is decoded
+
 _SET_STATUS = ("Accepted", "Rejected", "RebootRequired")
 
 
@@ -182,6 +184,31 @@ async def get_variables(st, r, at, w):
     w.end()
 
 
+def _set(st, r, entry, value):
+    # Write one variable: (status, reason code).
+    if r.skip(value) - value > _LONGEST_VALUE:
+        return "Rejected", "TooLargeElement"
+    text = r.text(value)
+    reason = ""
+    if entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
+        from milliamp.wire import networks
+
+        reason = networks.refuses(st, text)
+    elif entry == st.model.entry(_SECURITY_BASIC_AUTH_PASSWORD):
+        # The last that the CSMS took is kept until it has taken the new one (A01).
+        get = st.settings.get
+        try:
+            st.settings.put((_OLD_PASSWORD, get(_OLD_PASSWORD) or get(_PASSWORD)))
+        except OSError:
+            reason = "OutOfStorage"
+    if reason:
+        return "Rejected", reason
+    status = _SET_STATUS[st.model.set(entry, text)]
+    if not st.model.reason and st.model.text(entry) is None:  # what nobody may read is a secret
+        st.log.secret(text)
+    return status, st.model.reason
+
+
 async def set_variables(st, r, at, w):
     """B05: each item is written, or not, by itself."""
     items = r.get(at, "setVariableData")
@@ -192,24 +219,7 @@ async def set_variables(st, r, at, w):
         entry, status = _status(st, r, item)
         reason = ""
         if entry >= 0:
-            text = r.text(r.get(item, "attributeValue"))
-            if entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
-                from milliamp.wire import networks
-
-                reason = networks.refuses(st, text)
-            elif entry == st.model.entry(_SECURITY_BASIC_AUTH_PASSWORD):
-                # The last that the CSMS took is kept until it has taken the new one (A01).
-                get = st.settings.get
-                try:
-                    st.settings.put((_OLD_PASSWORD, get(_OLD_PASSWORD) or get(_PASSWORD)))
-                except OSError:
-                    reason = "OutOfStorage"
-            status = "Rejected"
-            if not reason:
-                status = _SET_STATUS[st.model.set(entry, text)]
-                reason = st.model.reason
-            if not reason and st.model.text(entry) is None:  # what nobody may read is a secret
-                st.log.secret(text)
+            status, reason = _set(st, r, entry, r.get(item, "attributeValue"))
         _result(w, r, item, status, None, reason)
         await st.rpc.pause()
     w.end()
