@@ -1,3 +1,4 @@
 from hostsim import cpython
+from tools import build
 
-cpython.install()
+cpython.install(build.tables("sim"))

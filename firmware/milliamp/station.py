@@ -10,7 +10,7 @@ from milliamp.base.bus import Bus
 from milliamp.base.counts import _COUNTS
 from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
 from milliamp.base.log import Log
-from milliamp.domain import charging, evse
+from milliamp.domain import charging, drivers, evse
 from milliamp.storage.clock import Clock
 from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
@@ -75,6 +75,7 @@ class Station:
         self._blocks = {}  # those that are here: name -> module
         self._ticking = []
         charging.init(self)
+        drivers.init(self)
         for name in self._routes.RESIDENT:
             self._block(name)
 

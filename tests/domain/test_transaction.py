@@ -82,7 +82,7 @@ event_fields = st.fixed_dictionaries(
         "token": st.one_of(
             st.none(), st.tuples(st.text(max_size=36), st.sampled_from(tokens.TOKEN_TYPES))
         ),
-        "remote_id": st.one_of(st.none(), numbers),
+        "remote_id": st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
         "reason": st.integers(0, 14),
         "authorized": st.booleans(),
         "thin": st.booleans(),

@@ -1,5 +1,5 @@
 # Remote control (functional block F): start and stop, unlock, trigger.
-from milliamp.domain import charging
+from milliamp.domain import charging, drivers
 from milliamp.domain.events import _REMOTE, _REMOTE_STOP
 from milliamp.wire import types
 
@@ -20,14 +20,14 @@ def request_start(st, r, at, w):
 
 
 def _start(st, arg):
-    charging.remote_start(st, *arg)
+    drivers.remote_start(st, *arg)
 
 
 def _start_on(st, index):
     # The EVSE to start on: the one that is named, else one with an EV, else any that is free.
     free = None
     for e in st.evses:
-        if index in (0, e.index) and charging.startable(st, e):
+        if index in (0, e.index) and drivers.startable(st, e):
             if e.cable:
                 return e
             free = free or e

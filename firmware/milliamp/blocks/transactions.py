@@ -1,6 +1,6 @@
 # Transactions (functional block E): TransactionEvent and GetTransactionStatus.
 from milliamp.base.facts import _TX
-from milliamp.domain import charging, meter, transaction
+from milliamp.domain import charging, drivers, meter, transaction
 from milliamp.domain.events import _SAMPLE_TRIGGER, _TRIGGER
 from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
 from milliamp.wire import types
@@ -102,7 +102,7 @@ def _answered(st, head, r, at):
     if info:
         event = transaction.Event(head[4])
         if event.token is not None:
-            charging.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
+            drivers.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
 
 
 def get_transaction_status(st, r, at, w):

@@ -1,4 +1,4 @@
-# Charging and its transactions: one state machine, driven by what the EVSE, the tokens and the CSMS tell.
+# Charging and its transactions: one state machine, driven by what the EVSE, the drivers and the CSMS do.
 #
 # Every change ends in `step`: it computes which start and stop points hold, what the charging is doing, writes
 # the event that follows and then sets the contactor. Opening comes before anything else, closing after the
@@ -8,7 +8,6 @@ from micropython import const
 from milliamp.base.facts import (
     _BAY,
     _CABLE,
-    _CARD,
     _CHARGING_STATE,
     _CLOCK,
     _FAULT,
@@ -18,16 +17,13 @@ from milliamp.base.facts import (
     _TX,
     _WHO_IS_BUSY,
 )
-from milliamp.domain import evse, meter, tokens, transaction
+from milliamp.domain import evse, meter, transaction
 from milliamp.domain.events import (
     _ABNORMAL_CONDITION,
     _AUTHORIZATION,
-    _AUTHORIZED,
     _CABLE_PLUGGED_IN,
     _CHARGING,
     _CHARGING_STATE_CHANGED,
-    _DE_AUTHORIZED,
-    _DEAUTHORIZED,
     _ENDED,
     _ENERGY_TRANSFER,
     _EV_COMMUNICATION_LOST,
@@ -39,7 +35,6 @@ from milliamp.domain.events import (
     _EV_DISCONNECTED,
     _IDLE,
     _LOCAL,
-    _MASTER_PASS,
     _METER_VALUE_CLOCK,
     _METER_VALUE_PERIODIC,
     _OTHER,
@@ -60,7 +55,6 @@ from milliamp.domain.events import (
     _UPDATED,
 )
 from tables.ids import (
-    _AUTH_AUTHORIZE_REMOTE_START,
     _OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT,
     _SAMPLED_DATA_TX_ENDED_INTERVAL,
     _SAMPLED_DATA_TX_ENDED_MEASURANDS,
@@ -68,15 +62,12 @@ from tables.ids import (
     _SAMPLED_DATA_TX_UPDATED_INTERVAL,
     _SAMPLED_DATA_TX_UPDATED_MEASURANDS,
     _TX_EV_CONNECTION_TIME_OUT,
-    _TX_MAX_ENERGY_ON_INVALID_ID,
     _TX_STOP_TX_ON_EV_SIDE_DISCONNECT,
-    _TX_STOP_TX_ON_INVALID_ID,
     _TX_TX_BEFORE_ACCEPTED_ENABLED,
     _TX_TX_START_POINT,
     _TX_TX_STOP_POINT,
 )
 
-_DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
 _SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
 
@@ -99,9 +90,7 @@ def init(st) -> None:
         evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
     for tx in transaction.replay(st):
         st.evses[tx.evse - 1].tx = tx
-    st.bus.subscribe(
-        _CABLE | _PILOT | _CARD | _STOP_BUTTON | _FAULT | _BAY | _CLOCK | _WHO_IS_BUSY, _hear
-    )
+    st.bus.subscribe(_CABLE | _PILOT | _STOP_BUTTON | _FAULT | _BAY | _CLOCK | _WHO_IS_BUSY, _hear)
     for e in st.evses:
         if e.tx is not None and e.tx.seq:
             _resume(st, e, e.tx)
@@ -150,9 +139,6 @@ def points_of(st, variable: int) -> int:
 
 def _hear(st, fact, index, arg):
     """What the EVSEs tell, and what each means."""
-    if fact == _CARD:
-        _card(st, index, arg)
-        return 0
     if fact == _WHO_IS_BUSY:
         for e in st.evses:
             if index in (0, e.index) and e.tx is not None:
@@ -196,120 +182,7 @@ def _unplugged(st, e):
     if e.authorized:
         e.holder = b""  # it goes on
     if not e.cable and not e.holder and (e.tx is None or unlocks):
-        _unlock(st, e)
-
-
-# --- tokens -----------------------------------------------------------------------------------------
-
-
-def _card(st, index, token):
-    """A card was read: at an EVSE, or (index 0) at a reader that all share."""
-    e = st.evses[index - 1] if index else _which_evse(st, tokens.token_hash(token))
-    if e is None:
-        st.log.info("a card, but no EVSE for it")
-    else:
-        present(st, e, token)
-
-
-def _which_evse(st, hashed):
-    """Where a card at a shared reader belongs: where it is charging or holds a plug, else where an EV waits
-    for it, else where nothing goes on, else to another's session: it may be of its group, or a master pass."""
-    best, chosen = 0, None
-    for e in st.evses:
-        if (
-            e.authorized
-            and e.token_hash == hashed
-            or e.holder == hashed
-            or _is_double(st, e, hashed)
-        ):
-            return e
-        rank = 1 if e.authorized else 0 if not _usable(st, e) else 3 if e.cable else 2
-        if rank > best:
-            best, chosen = rank, e
-    return chosen or (st.evses[0] if len(st.evses) == 1 else None)
-
-
-def _is_double(st, e, hashed):
-    return hashed == e.card_hash and st.clock.since(e.card_at) < _DOUBLE_READ_MS
-
-
-def present(st, e, token) -> None:
-    """A token (idToken, type) is presented to an EVSE: to start, or to stop what it started (C01, C09)."""
-    hashed = tokens.token_hash(token)
-    again = _is_double(st, e, hashed)
-    e.card_hash, e.card_at = hashed, st.clock.ticks()
-    if again or e.asking is not None:
-        return
-    if e.authorized and hashed == e.token_hash:
-        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
-    elif hashed == e.holder and not e.cable:
-        _unlock(st, e)  # E09: what it is presented for
-    elif e.authorized:
-        tokens.check(st, e, token, _second_token)
-    elif not _usable(st, e):
-        st.log.info("a card, but the EVSE cannot be used")
-    else:
-        tokens.check(st, e, token, _first_token)
-
-
-def _first_token(st, e, token, verdict, group):
-    if verdict == tokens.ACCEPTED and tokens.is_master(st, group):
-        _stop_all(st, token)
-    elif verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
-        _authorize(st, e, token, group, _AUTHORIZED)
-    else:
-        st.log.info("a token was refused")
-
-
-def _second_token(st, e, token, verdict, group):
-    """Another card while charging: it stops the charging only as a member of the same group (C09)."""
-    if verdict != tokens.ACCEPTED or not group:
-        return
-    if tokens.is_master(st, group):
-        _stop_all(st, token)
-    elif group == e.group_hash and e.authorized:
-        deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
-
-
-def _stop_all(st, token):
-    """A master pass: it starts nothing and stops everything (C16.FR.02)."""
-    for e in st.evses:
-        deauthorize(st, e, _STOP_AUTHORIZED, _MASTER_PASS, token)
-        _unlock(st, e)
-
-
-def remote_start(st, e, token, remote_id: int, group) -> None:
-    """RequestStartTransaction was accepted: start with its token (F01, F02)."""
-    if not startable(st, e):
-        return  # somebody was faster
-    e.remote_id = remote_id
-    if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
-        tokens.check(st, e, token, _remote_token)
-    else:
-        _remote_token(st, e, token, tokens.ACCEPTED, tokens.group_hash(group))
-
-
-def _remote_token(st, e, token, verdict, group):
-    verdict = tokens.REFUSED if tokens.is_master(st, group) else verdict
-    if verdict == tokens.ACCEPTED and not e.authorized and _usable(st, e):
-        _authorize(st, e, token, group, _REMOTE_START)
-    else:
-        e.remote_id = None
-
-
-def _authorize(st, e, token, group, trigger):
-    e.authorized = True
-    e.barred = False
-    e.token = token
-    e.token_hash, e.group_hash = tokens.token_hash(token), group
-    e.since = st.clock.ticks()
-    e.holder = b""
-    if e.tx is not None:
-        e.tx.reason = 0
-        if e.tx.token_hash != e.token_hash or e.tx.limit is not None:
-            e.tx.token_sent = False
-        e.tx.limit = None
-    step(st, e, trigger)
+        release(st, e)
 
 
 def deauthorize(st, e, trigger: int, reason: int, token=None) -> None:
@@ -333,28 +206,6 @@ def finish(st, e, trigger: int, reason: int) -> None:
         step(st, e, trigger, reason, True)
 
 
-def token_answered(st, counter: int, token, info) -> None:
-    """What the CSMS says (domain.tokens) of a token that an event of a transaction named: it is kept, and it
-    may end or limit the charging (C10, E05)."""
-    tokens.learn(st, token, info)
-    hashed = tokens.token_hash(token)
-    for e in st.evses:
-        tx = e.tx
-        if tx is None or tx.counter != counter or not e.authorized or e.token_hash != hashed:
-            continue
-        if tokens.accepts(e, info):
-            e.group_hash = tokens.group_hash(info[1]) or e.group_hash
-        elif st.model.get(_TX_STOP_TX_ON_INVALID_ID):
-            deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
-        else:  # the transaction stays, the energy does not
-            tx.limit = tx.start_register + st.model.get(_TX_MAX_ENERGY_ON_INVALID_ID)
-            try:
-                st.journal.note(tx.checkpoint())
-            except OSError:
-                e.barred = True  # a power cut would make it forget the limit
-            step(st, e)
-
-
 def _forget(e):
     """The authorization is over. Who it was stays known until the transaction ends."""
     e.authorized = False
@@ -363,12 +214,8 @@ def _forget(e):
         e.token, e.token_hash, e.group_hash = None, b"", b""
 
 
-def startable(st, e) -> bool:
-    """May a transaction be started here from afar? (F01.FR.21 to FR.25, F02)"""
-    return not e.authorized and e.asking is None and _usable(st, e)
-
-
-def _usable(st, e):
+def usable(st, e) -> bool:
+    """May charging begin here at all?"""
     if e.fault is not None or not evse.operative(st, e, e.cable):
         return False
     return st.accepted or bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED))
@@ -384,9 +231,9 @@ def _points(st, e):
         points |= _EV_CONNECTION
     if e.authorized:
         points |= _AUTHORIZATION
-        usable = e.fault is None if e.tx is not None else _usable(st, e)
-        usable = usable and not e.barred and not _is_used_up(st, e)
-        if e.cable and usable and e.pilot < 69:
+        able = e.fault is None if e.tx is not None else usable(st, e)
+        able = able and not e.barred and not _is_used_up(st, e)
+        if e.cable and able and e.pilot < 69:
             points |= _POWER_PATH
             if e.pilot > 66:
                 points |= _ENERGY_TRANSFER
@@ -440,7 +287,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         if e.tx is None:
             # A new authorization may start what held before; energy always belongs to a transaction.
             new = points if points & ~before & _AUTHORIZATION else points & ~before
-            if new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER) and _usable(st, e):
+            if new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER) and usable(st, e):
                 _start(st, e, trigger)
         elif end:
             _end(st, e, trigger, reason)
@@ -470,7 +317,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         if points & _ENERGY_TRANSFER and e.tx is not None:
             _contactor(st, e, True)
     elif not e.authorized and e.locked and not e.holder:
-        _unlock(st, e)
+        release(st, e)
 
 
 def _contactor(st, e, closed):
@@ -505,7 +352,8 @@ def unlock(st, e, connector: int) -> bool:
     return st.board.lock(e.index, connector, False)
 
 
-def _unlock(st, e):
+def release(st, e) -> None:
+    """Release the plug that is locked here, if one is."""
     if e.locked:
         unlock(st, e, e.locked)
 

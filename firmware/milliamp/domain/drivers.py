@@ -1,0 +1,164 @@
+# What EV drivers do, at the station or from afar: present a token, start, stop. The state machine is
+# domain.charging's, what is known of tokens domain.tokens'.
+from micropython import const
+
+from milliamp.base.facts import _CARD
+from milliamp.domain import charging, tokens
+from milliamp.domain.events import (
+    _AUTHORIZED,
+    _DE_AUTHORIZED,
+    _DEAUTHORIZED,
+    _LOCAL,
+    _MASTER_PASS,
+    _REMOTE_START,
+    _STOP_AUTHORIZED,
+)
+from tables.ids import (
+    _AUTH_AUTHORIZE_REMOTE_START,
+    _TX_MAX_ENERGY_ON_INVALID_ID,
+    _TX_STOP_TX_ON_INVALID_ID,
+)
+
+_DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
+
+
+def init(st) -> None:
+    """Listen to the card readers."""
+    st.bus.subscribe(_CARD, _card)
+
+
+def _card(st, fact, index, token):
+    """A card was read: at an EVSE, or (index 0) at a reader that all share."""
+    e = st.evses[index - 1] if index else _which_evse(st, tokens.token_hash(token))
+    if e is None:
+        st.log.info("a card, but no EVSE for it")
+    else:
+        present(st, e, token)
+
+
+def _which_evse(st, hashed):
+    """Where a card at a shared reader belongs: where it is charging or holds a plug, else where an EV waits
+    for it, else where nothing goes on, else to another's session: it may be of its group, or a master pass."""
+    best, chosen = 0, None
+    for e in st.evses:
+        if (
+            e.authorized
+            and e.token_hash == hashed
+            or e.holder == hashed
+            or _is_double(st, e, hashed)
+        ):
+            return e
+        rank = 1 if e.authorized else 0 if not charging.usable(st, e) else 3 if e.cable else 2
+        if rank > best:
+            best, chosen = rank, e
+    return chosen or (st.evses[0] if len(st.evses) == 1 else None)
+
+
+def _is_double(st, e, hashed):
+    return hashed == e.card_hash and st.clock.since(e.card_at) < _DOUBLE_READ_MS
+
+
+def present(st, e, token) -> None:
+    """A token (idToken, type) is presented to an EVSE: to start, or to stop what it started (C01, C09)."""
+    hashed = tokens.token_hash(token)
+    again = _is_double(st, e, hashed)
+    e.card_hash, e.card_at = hashed, st.clock.ticks()
+    if again or e.asking is not None:
+        return
+    if e.authorized and hashed == e.token_hash:
+        charging.deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+    elif hashed == e.holder and not e.cable:
+        charging.release(st, e)  # E09: what it is presented for
+    elif e.authorized:
+        tokens.check(st, e, token, _second_token)
+    elif not charging.usable(st, e):
+        st.log.info("a card, but the EVSE cannot be used")
+    else:
+        tokens.check(st, e, token, _first_token)
+
+
+def _first_token(st, e, token, verdict, group):
+    if verdict == tokens.ACCEPTED and tokens.is_master(st, group):
+        _stop_all(st, token)
+    elif verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
+        _authorize(st, e, token, group, _AUTHORIZED)
+    else:
+        st.log.info("a token was refused")
+
+
+def _second_token(st, e, token, verdict, group):
+    """Another card while charging: it stops the charging only as a member of the same group (C09)."""
+    if verdict != tokens.ACCEPTED or not group:
+        return
+    if tokens.is_master(st, group):
+        _stop_all(st, token)
+    elif group == e.group_hash and e.authorized:
+        charging.deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+
+
+def _stop_all(st, token):
+    """A master pass: it starts nothing and stops everything (C16.FR.02)."""
+    for e in st.evses:
+        charging.deauthorize(st, e, _STOP_AUTHORIZED, _MASTER_PASS, token)
+        charging.release(st, e)
+
+
+def remote_start(st, e, token, remote_id: int, group) -> None:
+    """RequestStartTransaction was accepted: start with its token (F01, F02)."""
+    if not startable(st, e):
+        return  # somebody was faster
+    e.remote_id = remote_id
+    if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
+        tokens.check(st, e, token, _remote_token)
+    else:
+        _remote_token(st, e, token, tokens.ACCEPTED, tokens.group_hash(group))
+
+
+def _remote_token(st, e, token, verdict, group):
+    verdict = tokens.REFUSED if tokens.is_master(st, group) else verdict
+    if verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
+        _authorize(st, e, token, group, _REMOTE_START)
+    else:
+        e.remote_id = None
+
+
+def _authorize(st, e, token, group, trigger):
+    e.authorized = True
+    e.barred = False
+    e.token = token
+    e.token_hash, e.group_hash = tokens.token_hash(token), group
+    e.since = st.clock.ticks()
+    e.holder = b""
+    if e.tx is not None:
+        e.tx.reason = 0
+        if e.tx.token_hash != e.token_hash or e.tx.limit is not None:
+            e.tx.token_sent = False
+        e.tx.limit = None
+    charging.step(st, e, trigger)
+
+
+def token_answered(st, counter: int, token, info) -> None:
+    """What the CSMS says (domain.tokens) of a token that an event of a transaction named: it is kept, and it
+    may end or limit the charging (C10, E05)."""
+    tokens.learn(st, token, info)
+    hashed = tokens.token_hash(token)
+    for e in st.evses:
+        tx = e.tx
+        if tx is None or tx.counter != counter or not e.authorized or e.token_hash != hashed:
+            continue
+        if tokens.accepts(e, info):
+            e.group_hash = tokens.group_hash(info[1]) or e.group_hash
+        elif st.model.get(_TX_STOP_TX_ON_INVALID_ID):
+            charging.deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
+        else:  # the transaction stays, the energy does not
+            tx.limit = tx.start_register + st.model.get(_TX_MAX_ENERGY_ON_INVALID_ID)
+            try:
+                st.journal.note(tx.checkpoint())
+            except OSError:
+                e.barred = True  # a power cut would make it forget the limit
+            charging.step(st, e)
+
+
+def startable(st, e) -> bool:
+    """May a transaction be started here from afar? (F01.FR.21 to FR.25, F02)"""
+    return not e.authorized and e.asking is None and charging.usable(st, e)
