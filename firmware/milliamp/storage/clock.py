@@ -2,6 +2,7 @@
 from micropython import const
 
 _RING = const(0x3FFFFFFF)  # ticks are compared on a ring of 12 days
+_SMALL = const(60)  # seconds
 
 
 class Clock:
@@ -17,6 +18,7 @@ class Clock:
         rtc = board.rtc()
         self.synced = rtc is not None
         self._now = rtc or 0
+        self._floor = 0  # what was told already: a small correction does not go back behind it
 
     def ticks(self) -> int:
         """Milliseconds on a ring of 2**30."""
@@ -32,7 +34,7 @@ class Clock:
         if seconds:
             self._ticks = (self._ticks + seconds * 1000) & _RING
             self._now += seconds
-        return self._now
+        return max(self._now, self._floor)
 
     def not_before(self, seconds: int) -> None:
         """It cannot be earlier than this: flash knows of that time."""
@@ -40,8 +42,11 @@ class Clock:
             self._now = seconds
 
     def set(self, seconds: int) -> int:
-        """Set the time; return by how many seconds it moved."""
-        moved = seconds - self.now()
+        """Set the time; return by how many seconds it moved. Up to a minute back, it stands still until it
+        has caught up: times stay in order."""
+        before = self.now()
+        moved = seconds - before
+        self._floor = before if -_SMALL <= moved < 0 else 0
         self._now = seconds
         self._ticks = self.ticks()
         self.synced = True
