@@ -34,15 +34,18 @@ class Log:
     def _write(self, level, text):
         if level > self.level:
             return
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = _LEVELS[level] + " " + text[:120]
-        if min(text.encode()) < 32:  # a server's text must not look like lines of ours
-            text = _LEVELS[level] + " (not printable)"
-        self._board.console(text)
-        for byte in text.encode():
-            self._put(byte)
-        self._put(10)
+        try:
+            for secret in self._secrets:
+                text = text.replace(secret, "***")
+            text = _LEVELS[level] + " " + text[:120]
+            if min(text.encode()) < 32:  # a server's text must not look like lines of ours
+                text = _LEVELS[level] + " (not printable)"
+            self._board.console(text)
+            for byte in text.encode():
+                self._put(byte)
+            self._put(10)
+        except MemoryError:
+            pass  # what is logged may be just that: do not make it worse
 
     def _put(self, byte):
         ring = self._ring

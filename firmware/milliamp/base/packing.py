@@ -1,4 +1,4 @@
-# Numbers and bytes packed tightly, as records in flash hold them.
+# Numbers and bytes packed tightly, as records in flash hold them; rows of names as one text.
 
 
 def put_number(out: bytearray, number: int) -> None:
@@ -37,3 +37,8 @@ class Bytes:
         """The next n bytes."""
         self.at += n
         return bytes(self._data[self.at - n : self.at])
+
+
+def word(words: str, n: int) -> str:
+    """The nth of the words of a text. A row of names costs one object so, not one for each name."""
+    return words.split(" ", n + 1)[n]

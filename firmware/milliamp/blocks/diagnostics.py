@@ -6,6 +6,7 @@ import gc
 
 from micropython import const
 
+from milliamp.base.packing import word
 from milliamp.domain import tokens
 from milliamp.storage import security_log
 from milliamp.storage.keys import _IDENTITY
@@ -116,7 +117,7 @@ def _status_due(st):
 def _status_render(st, w, cursor):
     request_id, status = cursor[1]
     w.object()
-    w.field("status", _STATUSES.split(" ")[status])
+    w.field("status", word(_STATUSES, status))
     w.field("requestId", request_id)
     w.end()
 

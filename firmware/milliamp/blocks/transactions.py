@@ -1,5 +1,6 @@
 # Transactions (functional block E): TransactionEvent and GetTransactionStatus.
 from milliamp.base.facts import _TX
+from milliamp.base.packing import word
 from milliamp.domain import charging, drivers, meter, transaction
 from milliamp.domain.events import _SAMPLE_TRIGGER, _TRIGGER
 from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
@@ -8,47 +9,19 @@ from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import _SAMPLED_DATA_TX_UPDATED_MEASURANDS
 
 # In the order of domain.events.
-_EVENT_TYPES = ("Started", "Updated", "Ended")
+_EVENT_TYPES = "Started Updated Ended"
 _TRIGGERS = (
-    "Authorized",
-    "CablePluggedIn",
-    "ChargingStateChanged",
-    "Deauthorized",
-    "EVCommunicationLost",
-    "EVConnectTimeout",
-    "MeterValuePeriodic",
-    "MeterValueClock",
-    "Trigger",
-    "StopAuthorized",
-    "RemoteStart",
-    "RemoteStop",
-    "EVDetected",
-    "EVDeparted",
-    "ResetCommand",
-    "AbnormalCondition",
-    "UnlockCommand",
-    "EnergyLimitReached",
-    "TimeLimitReached",
-    "SignedDataReceived",
-    "ChargingRateChanged",
+    "Authorized CablePluggedIn ChargingStateChanged Deauthorized EVCommunicationLost "
+    "EVConnectTimeout MeterValuePeriodic MeterValueClock Trigger StopAuthorized "
+    "RemoteStart RemoteStop EVDetected EVDeparted ResetCommand AbnormalCondition "
+    "UnlockCommand EnergyLimitReached TimeLimitReached SignedDataReceived "
+    "ChargingRateChanged"
 )
-_STATES = ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE")
+_STATES = "Idle EVConnected Charging SuspendedEV SuspendedEVSE"
 _REASONS = (
-    "Local",
-    "DeAuthorized",
-    "EVDisconnected",
-    "ImmediateReset",
-    "PowerLoss",
-    "Reboot",
-    "Remote",
-    "Timeout",
-    "EmergencyStop",
-    "GroundFault",
-    "OvercurrentFault",
-    "MasterPass",
-    "StoppedByEV",
-    "EnergyLimitReached",
-    "Other",
+    "Local DeAuthorized EVDisconnected ImmediateReset PowerLoss Reboot Remote Timeout "
+    "EmergencyStop GroundFault OvercurrentFault MasterPass StoppedByEV "
+    "EnergyLimitReached Other"
 )
 
 
@@ -70,17 +43,17 @@ def _render(st, w, head):
     _, _, offline, time, payload = head
     event = transaction.Event(payload)
     w.object()
-    w.field("eventType", _EVENT_TYPES[event.kind])
+    w.field("eventType", word(_EVENT_TYPES, event.kind))
     w.key("timestamp").time(time)
-    w.field("triggerReason", _TRIGGERS[event.trigger])
+    w.field("triggerReason", word(_TRIGGERS, event.trigger))
     w.field("seqNo", event.seq)
     if offline:
         w.field("offline", True)
     w.object("transactionInfo")
     w.field("transactionId", st.journal.transaction_id(event.counter))
-    w.field("chargingState", _STATES[event.state])
+    w.field("chargingState", word(_STATES, event.state))
     if event.kind == 2:
-        w.field("stoppedReason", _REASONS[event.reason])
+        w.field("stoppedReason", word(_REASONS, event.reason))
     if event.remote_id is not None:
         w.field("remoteStartId", event.remote_id)
     w.end()

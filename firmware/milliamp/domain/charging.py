@@ -71,14 +71,8 @@ from tables.ids import (
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
 _SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
 
-# The values of TxStartPoint and TxStopPoint, and the points they name.
-_POINTS = (
-    ("ParkingBayOccupancy", _PARKING_BAY),
-    ("EVConnected", _EV_CONNECTION),
-    ("Authorized", _AUTHORIZATION),
-    ("PowerPathClosed", _POWER_PATH),
-    ("EnergyTransfer", _ENERGY_TRANSFER),
-)
+# The values of TxStartPoint and TxStopPoint, in the order of the bits of domain.events.
+_POINTS = "ParkingBayOccupancy EVConnected Authorized DataSigned PowerPathClosed EnergyTransfer"
 
 
 def init(st) -> None:
@@ -131,9 +125,11 @@ def points_of(st, variable: int) -> int:
     """The points that TxStartPoint or TxStopPoint (their variable ids) lists, as a mask."""
     listed = st.model.get(variable).split(",")
     mask = 0
-    for name, point in _POINTS:
+    point = 1
+    for name in _POINTS.split(" "):
         if name in listed:
             mask |= point
+        point <<= 1
     return mask
 
 

@@ -15,16 +15,7 @@ from tables.ids import (
 )
 
 # IdTokenEnumType; flash holds the place in this row, for ever.
-TOKEN_TYPES = (
-    "Central",
-    "eMAID",
-    "ISO14443",
-    "ISO15693",
-    "KeyCode",
-    "Local",
-    "MacAddress",
-    "NoAuthorization",
-)
+TOKEN_TYPES = "Central eMAID ISO14443 ISO15693 KeyCode Local MacAddress NoAuthorization"
 
 # AuthorizationStatusEnumType; flash holds where in this text it stands, for ever.
 _STATUSES = (

@@ -7,7 +7,7 @@
 from micropython import const
 
 from milliamp.base.measurands import SLOTS
-from milliamp.base.packing import Bytes, put_number
+from milliamp.base.packing import Bytes, put_number, word
 from milliamp.domain.events import (
     _ENDED,
     _STARTED,
@@ -140,7 +140,7 @@ def append(
         out.append(connector)
     if token:
         text = token[0].encode()
-        out.append(TOKEN_TYPES.index(token[1]))
+        out.append(TOKEN_TYPES.split(" ").index(token[1]))
         out.append(len(text))
         out.extend(text)
     if remote_id is not None:
@@ -175,7 +175,7 @@ class Event(Bytes):
             self.connector = self.byte()
         self.token = None
         if flags & _HAS_TOKEN:
-            kind = TOKEN_TYPES[self.byte()]
+            kind = word(TOKEN_TYPES, self.byte())
             self.token = (self.take(self.byte()).decode(), kind)
         self.remote_id = None
         if flags & _HAS_REMOTE_ID:  # 32 bits with a sign

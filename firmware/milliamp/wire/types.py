@@ -1,13 +1,8 @@
 # OCPP data types that several blocks write.
 from milliamp.base.measurands import SLOTS
+from milliamp.base.packing import word
 
-_CONTEXTS = (
-    "Transaction.Begin",
-    "Transaction.End",
-    "Sample.Periodic",
-    "Sample.Clock",
-    "Trigger",
-)
+_CONTEXTS = "Transaction.Begin Transaction.End Sample.Periodic Sample.Clock Trigger"
 
 
 def evse(w, index: int, connector: int = 0) -> None:
@@ -77,7 +72,7 @@ def _sampled_value(w, slot, context, value):
     w.object()
     w.key("value").fixed(value, digits)
     if context != 2:  # Sample.Periodic is the default
-        w.field("context", _CONTEXTS[context])
+        w.field("context", word(_CONTEXTS, context))
     if measurand != "Energy.Active.Import.Register":
         w.field("measurand", measurand)
     if phase:
