@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hostsim import names
 from hostsim.accounts import Accounts
+from hostsim.csms import CallError
 from hostsim.harness import CARD, Rig, rig
 from hostsim.schemas import CALL
 from hostsim.traffic import DOWN, UP, MessageSeen
@@ -239,7 +240,14 @@ async def play(lane: int, heap: str | None, speed: int, seed: int | None) -> int
                 note = await step()
                 if this.device.powered:
                     await this.station.heap()
-            except (TimeoutError, ConnectionError, ValueError, KeyError, RuntimeError) as error:
+            except (
+                TimeoutError,
+                ConnectionError,
+                ValueError,
+                KeyError,
+                RuntimeError,
+                CallError,
+            ) as error:
                 failure = f"step {number}, {title}: {error or type(error).__name__}"
                 console.print(f"   [red]{failure}[/red]")
                 break

@@ -6,6 +6,7 @@ from array import array
 
 from micropython import const
 
+from milliamp.base import rare
 from milliamp.base.bus import Bus
 from milliamp.base.counts import _COUNTS
 from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
@@ -103,9 +104,7 @@ class Station:
             if hasattr(module, "SENDS"):
                 self.outbox.add(module.SENDS)
             if name not in self._routes.RESIDENT:
-                # Whoever runs one of its functions holds all it needs; the rest is free for others.
-                del sys.modules[path]
-                delattr(sys.modules["milliamp.blocks"], name)
+                rare.drop(path)
             if name in self._routes.RESIDENT or hasattr(module, "SENDS"):
                 self._blocks[name] = module
         return module

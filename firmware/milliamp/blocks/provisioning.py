@@ -1,6 +1,7 @@
 # Provisioning (functional block B): boot, variables, reports and reset.
 from micropython import const
 
+from milliamp.base import rare
 from milliamp.base.facts import _LINK, _WHO_IS_BUSY
 from milliamp.domain import charging
 from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
@@ -194,6 +195,7 @@ def _set(st, r, entry, value):
         from milliamp.wire import networks
 
         reason = networks.refuses(st, text)
+        rare.drop("milliamp.wire.networks")
     elif entry == st.model.entry(_SECURITY_BASIC_AUTH_PASSWORD):
         # The last that the CSMS took is kept until it has taken the new one (A01).
         get = st.settings.get
@@ -251,6 +253,7 @@ def set_network_profile(st, r, at, w):
     from milliamp.wire import networks
 
     w.status(*networks.store(st, r, at))
+    rare.drop("milliamp.wire.networks")
 
 
 # --- reports ----------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from binascii import b2a_base64
 
 from micropython import const
 
-from milliamp.wire.handshake import HandshakeError, split
+from milliamp.wire.handshake import split
+from milliamp.wire.websocket import HandshakeError
 
 _LONGEST = const(512)  # bytes of an interim answer: more is no HTTP
 _RESET = const(104)

@@ -3,6 +3,7 @@ import asyncio
 
 from micropython import const
 
+from milliamp.base import rare
 from milliamp.base.facts import _LINK, _VARIABLE
 from milliamp.storage.keys import (
     _CSMS_URL,
@@ -13,8 +14,8 @@ from milliamp.storage.keys import (
     _SLOT_SECURITY,
     _SLOT_URL,
 )
-from milliamp.wire.handshake import HandshakeError, connect
-from milliamp.wire.websocket import ConnectionClosed
+from milliamp.wire.handshake import connect
+from milliamp.wire.websocket import ConnectionClosed, HandshakeError
 from tables.ids import (
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
@@ -124,6 +125,7 @@ class Link:
                     from milliamp.wire import networks
 
                     networks.settle(st)
+                    rare.drop("milliamp.wire.networks")
             except OSError:
                 st.log.error("no room for what the CSMS has taken")
 

@@ -10,7 +10,8 @@ from milliamp.storage.keys import (
     _SLOT_TIMEOUT,
     _SLOT_URL,
 )
-from milliamp.wire.handshake import HandshakeError, split
+from milliamp.wire.handshake import split
+from milliamp.wire.websocket import HandshakeError
 from tables.ids import (
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _SECURITY_SECURITY_PROFILE,
