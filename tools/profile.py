@@ -327,10 +327,10 @@ class _Check:
         profile.version = self.text(at, station, "version", 50, default=_version())
         at, csms = ("csms",), self.table("csms", ("url", "identity"))
         profile.url = self.text(at, csms, "url", 512)
-        if profile.url and not re.match(r"wss?://[^/\s]+", profile.url):
+        if profile.url and not re.match(r"ws://[^/\s]+", profile.url):
             self.error(
                 (*at, "url"),
-                f"'url' is {profile.url!r}: it must begin with ws:// or wss:// and name a host",
+                f"'url' is {profile.url!r}: it must begin with ws:// and name a host (there is no TLS yet)",
             )
         profile.identity = self.text(at, csms, "identity", 48, default="", identifier=True)
         at, buffers = (

@@ -44,7 +44,7 @@ def test_the_boards_profiles_are_sound(board):
         ('vendor = "Milliamp"', "", "[station]", "'vendor' is missing"),
         ('model = "Sim"', f'model = "{"x" * 21}"', "model", "21 characters: OCPP allows 20"),
         ('serial = "SIM-0001"', 'serial = "SIM 1"', "serial", "letters, digits"),
-        ("ws://", "http://", "url", "must begin with ws:// or wss://"),
+        ("ws://", "http://", "url", "must begin with ws://"),
         ('    "transactions",\n', "", "ship", "the block 'transactions' is missing"),
         ('"transactions"', '"transaction"', "ship", "did you mean 'transactions'?"),
         ('"security"', '"availability"', "ship", "names something twice"),

@@ -167,3 +167,10 @@ def test_addresses(uri, parts):
 def test_what_is_no_address(uri):
     with pytest.raises(HandshakeError):
         handshake.split(uri)
+
+
+def test_tls_is_never_opened_without_something_to_check_the_server_by():
+    """A connection that only looks safe is worse than none: not even TCP is opened."""
+    given = ("ocpp2.0.1", bytearray(512), bytearray(256), lambda n: bytes(n))
+    with pytest.raises(handshake.HandshakeError, match="certificates"):
+        asyncio.run(handshake.connect("wss://127.0.0.1:1/ocpp/CS", *given))

@@ -41,10 +41,10 @@ async def connect(
 
 async def _connect(uri, subprotocols, receive, transmit, random, authorization, tls):
     host, port, path, secure = split(uri)
+    if secure and not tls:
+        raise HandshakeError("wss needs certificates to check the server by")
     if secure:
-        stream, _ = await asyncio.open_connection(
-            host, port, ssl=tls or True, server_hostname=host
-        )
+        stream, _ = await asyncio.open_connection(host, port, ssl=tls, server_hostname=host)
     else:
         stream, _ = await asyncio.open_connection(host, port)
     try:
