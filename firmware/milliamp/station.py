@@ -21,7 +21,6 @@ from milliamp.wire.link import Link
 from milliamp.wire.outbox import Outbox
 from milliamp.wire.rpc import Rpc
 
-_ROOM = const(3072)  # bytes: what a rare block takes at its import
 _STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
 _DEATHS = const(10)  # of tasks, then the station starts over
 _JITTER = const(2)  # seconds: no reason to set a clock, and times stay in order
@@ -76,11 +75,11 @@ class Station:
         )
         self._blocks = {}  # those that are here: name -> module
         self._ticking = []
-        self._room = None  # heap in one piece, kept for the next call of the CSMS
         charging.init(self)
         drivers.init(self)
         for name in self._routes.RESIDENT:
             self._block(name)
+        self._know_names()
 
     def _cache_tokens(self, entries):
         from milliamp.domain.token_cache import Cache
@@ -89,6 +88,17 @@ class Station:
             self.tokens = Cache(self.board.flash("tokens"), entries)
         except OSError as error:  # it charges without one, too
             self.log.error("no authorization cache: " + str(error))
+
+    def _know_names(self):
+        # Names are kept for ever, in a table that grows by large steps: it grows now, while the heap has no
+        # holes, and not in the middle of a call.
+        for name in self.profile.BLOCKS:
+            if name not in self._routes.RESIDENT:
+                __import__("milliamp.blocks." + name)
+                rare.drop("milliamp.blocks." + name)
+        from milliamp.wire import networks  # noqa: F401
+
+        rare.drop("milliamp.wire.networks")
 
     # --- blocks: what the build found in their tables -------------------------------------------------
 
@@ -119,14 +129,6 @@ class Station:
                 del self._blocks[name]
                 self.outbox.remove(module.SENDS)
 
-    def _keep_room(self):
-        # A heap that is nearly full is full of holes, and an import needs pieces of some hundred bytes.
-        if self._room is None:
-            try:
-                self._room = bytearray(_ROOM)
-            except MemoryError:
-                pass
-
     def _route(self, table, name):
         # (function, is it async) of a name in a table of tables.routes, None when it is not there.
         at = table.find(b"\n" + name.encode() + b" ")
@@ -139,7 +141,6 @@ class Station:
     def handler(self, action: str):
         """Who answers a call: (function, is it async); False for what OCPP knows and this profile does
         not, None for what OCPP does not know."""
-        self._room = None  # a call may import a rare block
         found = self._route(self._routes.CALLS, action)
         if found is None and b"\n" + action.encode() + b"\n" in self._routes.KNOWN:
             return False
@@ -206,7 +207,6 @@ class Station:
                 for tick in self._ticking:
                     tick(self)
                 self._drop_idle_blocks()
-                self._keep_room()
                 self.outbox.wake()
                 if not (self.journal.prepare() or self.settings.prepare()) and self.tokens:
                     self.tokens.prepare()
