@@ -54,7 +54,10 @@ class Log:
 
     def tail(self) -> str:
         """What the ring holds, oldest line first; a line cut at the front is left out."""
-        ring = self._ring
-        text = bytes(ring[self._at :] + ring[: self._at])
-        text = text[text.find(b"\n") + 1 :] if text[0] else text.replace(b"\0", b"")
-        return text.decode()
+        ring = memoryview(self._ring)
+        old = len(ring) - self._at
+        text = bytearray(len(ring))
+        text[:old] = ring[self._at :]
+        text[old:] = ring[: self._at]
+        start = text.find(b"\n") + 1 if text[0] else old  # not full yet: nothing older
+        return str(memoryview(text)[start:], "utf-8")
