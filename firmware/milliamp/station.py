@@ -40,6 +40,7 @@ class Station:
         self.profile = profile
         self.schemas = tables.schemas
         self._routes = tables.routes
+        self._know_names()
         self.log = Log(board)
         self.bus = Bus(self)
         self.settings = Settings(board.flash("settings"))
@@ -79,7 +80,6 @@ class Station:
         drivers.init(self)
         for name in self._routes.RESIDENT:
             self._block(name)
-        self._know_names()
 
     def _cache_tokens(self, entries):
         from milliamp.domain.token_cache import Cache
@@ -92,10 +92,12 @@ class Station:
     def _know_names(self):
         # Names are kept for ever, in a table that grows by large steps: it grows now, while the heap has no
         # holes, and not in the middle of a call.
+        gc.collect()
         for name in self.profile.BLOCKS:
+            path = "milliamp.blocks." + name
+            __import__(path)
             if name not in self._routes.RESIDENT:
-                __import__("milliamp.blocks." + name)
-                rare.drop("milliamp.blocks." + name)
+                rare.drop(path)
         from milliamp.wire import networks  # noqa: F401
 
         rare.drop("milliamp.wire.networks")
