@@ -137,6 +137,7 @@ class Octt:
         self.state: dict[int, State] = {}
         self.calls: list[Call] = []
         self.places: dict[str, int] = {}  # transactionId -> EVSE
+        self._ended: set[str] = set()  # transactionIds
         self.attempts: list[
             tuple[float, int]
         ] = []  # connection attempts that found nobody: when, port
@@ -267,8 +268,10 @@ class Octt:
             name = call["transactionInfo.transactionId"]
             place = self.state[self.places[name]]
             if call["eventType"] == "Ended":
+                self._ended.add(name)
                 place.transaction = None if place.transaction == name else place.transaction
-            else:
+            # An Updated may be taken after the Ended that it came before.
+            elif name not in self._ended:
                 place.transaction = name
         return call
 
