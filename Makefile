@@ -1,6 +1,6 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup run sim test conformance image measure-frames footprint lint clean
+.PHONY: help setup run sim test conformance image measure-frames measure-flash footprint lint clean
 
 BIN := .venv/bin
 BOARD ?=
@@ -9,9 +9,14 @@ HEAP ?=
 SPEED ?=
 CSMS ?=
 JOBS ?= auto
+PORT ?=
+MICROPYTHON ?=
+MICROPYTHON_BIN ?=
 ARGS ?=
 
 options = --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(SPEED),--speed $(SPEED))
+port = $(if $(PORT),--port $(PORT))
+board = $(or $(BOARD),$(error name the board: make $(1) BOARD=esp32_generic))
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,8 +37,26 @@ conformance: .venv/stamp  ## the certification scripts for every product, into d
 image: .venv/stamp  ## what is flashed: .mpy tree, ROMFS image, manifest (BOARD=esp32_generic; all without)
 	@$(BIN)/python -m tools.build $(BOARD) $(ARGS)
 
+firmware: .venv/stamp  ## MicroPython with the station frozen in (BOARD= MICROPYTHON=folder of its sources)
+	@$(BIN)/python -m tools.flashing.firmware $(call board,firmware) $(if $(MICROPYTHON),--micropython $(MICROPYTHON)) $(ARGS)
+
+flash: .venv/stamp  ## the station onto a board with stock MicroPython (BOARD= PORT= MICROPYTHON_BIN=stock image)
+	@$(BIN)/python -m tools.flashing.flash $(call board,flash) $(port) $(if $(MICROPYTHON_BIN),--stock $(MICROPYTHON_BIN)) $(ARGS)
+
+provision: .venv/stamp  ## identity, CSMS URL, Wi-Fi and secrets onto a board (PORT=; ARGS='--file own.toml')
+	@$(BIN)/python -m tools.flashing.provision $(BOARD) $(port) $(ARGS)
+
+console: .venv/stamp  ## the log of a board, until Ctrl-C (PORT= BOARD=)
+	@$(BIN)/python -m tools.flashing.console $(BOARD) $(port)
+
+selftest: .venv/stamp  ## tries a board part by part, the station too (PORT=)
+	@$(BIN)/python -m tools.flashing.selftest $(BOARD) $(port) $(ARGS)
+
 measure-frames: .venv/stamp  ## a modelled day: how large its frames are (writes build/frames.json)
 	@$(BIN)/python -m hostsim day --lane $(LANE) $(if $(HEAP),--heap $(HEAP))
+
+measure-flash: .venv/stamp  ## what an event costs in flash, ours and others, into docs/flash.md (writes build/flash.json)
+	@$(BIN)/python -m tools.measure_flash $(ARGS)
 
 footprint: .venv/stamp  ## flash and heap by room and block (BOARD=; all without)
 	@$(BIN)/python -m tools.footprint $(BOARD)

@@ -5,6 +5,7 @@ CPython lacks. The firmware itself knows nothing of this.
 """
 
 import asyncio
+import importlib.util
 import sys
 import time
 import types
@@ -85,3 +86,12 @@ def install(tables: Path | None = None) -> None:
         asyncio.open_connection = open_connection
         asyncio.sleep_ms = lambda ms: asyncio.sleep(ms / 1000)
         asyncio.wait_for_ms = lambda awaitable, ms: asyncio.wait_for(awaitable, ms / 1000)
+
+
+def driver(name: str) -> types.ModuleType:
+    """A module of `boards/drivers`, imported anew, after `install()`."""
+    file = ROOT / "boards" / "drivers" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"driver_{name}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

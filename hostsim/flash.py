@@ -39,6 +39,7 @@ class Nor:
         """The supply is back. From here on, programmed is what does not read as erased."""
         self._on = True
         self._fuse = None
+        self._fault = None  # what ends the operation that is under way
         self._programmed = bytearray(self.size // self.unit)  # even if all its bits stayed 1
 
     def cut_power(self, operations=0, torn="nothing", random=None):
@@ -47,7 +48,11 @@ class Nor:
         What is done of it is "nothing", its first "half", random "bits" (`random(n)` gives an integer below n), or
         "all" of it.
         """
-        self._fuse = (operations, torn, random)
+        self._fuse = (operations, torn, random, PowerCut())
+
+    def fail(self, operations=0, torn="nothing", random=None):
+        """Like `cut_power`, but the supply stays: only that operation fails, with an OSError."""
+        self._fuse = (operations, torn, random, OSError(5))
 
     def read(self, address, buf):
         """Fill `buf`."""
@@ -73,10 +78,9 @@ class Nor:
         keep = self._blow(len(data), units)
         for at in range(len(data)):
             self.image[address + at] &= data[at] | keep(at)
-        if not self._on:
-            raise PowerCut
         for unit in units:
             self._programmed[unit] = 1
+        self._fall()
 
     def erase(self, address):
         """Set all bits of a sector."""
@@ -88,10 +92,10 @@ class Nor:
         self.erases += 1
         self.erased[address // self.sector] += 1
         keep = self._blow(self.sector, units)
-        if not self._on:
+        if self._fault:
             for at in range(self.sector):
                 self.image[address + at] |= ~keep(at) & 0xFF
-            raise PowerCut
+            self._fall()
         self.image[address : address + self.sector] = b"\xff" * self.sector
         for unit in units:
             self._programmed[unit] = 0
@@ -114,14 +118,21 @@ class Nor:
         ):
             raise ValueError(f"not inside a sector: {length} bytes at {address}")
 
+    def _fall(self):
+        # The operation ends here if it is the one that fails.
+        fault, self._fault = self._fault, None
+        if fault:
+            raise fault
+
     def _blow(self, length, units):
         # Count an operation. Return what says which bits of its nth byte stay as they were.
         self.operations += 1
         if self._fuse:
-            left, torn, random = self._fuse
-            self._fuse = (left - 1, torn, random)
+            left, torn, random, fault = self._fuse
+            self._fuse = (left - 1, torn, random, fault)
             if not left:
-                self._on = False
+                self._fault = fault
+                self._on = isinstance(fault, OSError)
                 if self.ecc and torn in ("half", "bits"):
                     self._unreadable.update(units)
                 if torn == "nothing":

@@ -25,7 +25,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools import BUILD, FIRMWARE, ROOT, BuildError, device_model, prepare, profile, schemas
+from tools import (
+    BUILD,
+    FIRMWARE,
+    ROOT,
+    BuildError,
+    device_model,
+    hardware,
+    prepare,
+    profile,
+    schemas,
+)
 from tools.merge import merge
 from tools.shorten import Shortener
 
@@ -107,6 +117,7 @@ def _digest(chosen, overrides: dict) -> str:
     files = [
         *FIRMWARE.rglob("*.py"),
         *chosen.file.parent.iterdir(),
+        *hardware.drivers(chosen.file.parent).values(),
         *device_model.DATA.glob("*.toml"),
         ROOT / "pyproject.toml",
     ]
@@ -223,6 +234,7 @@ def _profile_source(chosen) -> str:
         "LOG_BUFFER": chosen.log,
         "CACHE": chosen.cache,  # tokens
         "VALUES": chosen.values,  # a message
+        "CHARGE_UNRECORDED": chosen.unrecorded,  # where a transaction cannot be made durable
         "EVSES": tuple(tuple(evse.connectors) for evse in chosen.evses),
         "PHASES": tuple(evse.phases for evse in chosen.evses),
         "CURRENTS": tuple(evse.current for evse in chosen.evses),  # mA
@@ -230,8 +242,10 @@ def _profile_source(chosen) -> str:
         "FLASH_SECTOR": chosen.sector,
         "FLASH_UNIT": chosen.unit,
         "FLASH": chosen.flash,  # region: (offset, size)
+        "FLASH_SIZE": chosen.flash_bytes,
         "NETWORK": chosen.network,
         "PINS": chosen.pins,
+        "MODBUS": chosen.modbus,
     }
     lines = [f"# Generated from boards/{chosen.board}/profile.toml."]
     return "\n".join(lines + [f"{name} = {value!r}" for name, value in values.items()]) + "\n"
@@ -254,6 +268,8 @@ def sources(chosen, out: Path):
     for file in sorted(chosen.file.parent.glob("*.py")):
         if file.name not in _NOT_SHIPPED:
             yield file.name, file
+    for file in hardware.shipped(chosen):
+        yield file.name, file
 
 
 def _write_image(chosen, out: Path) -> None:
@@ -273,7 +289,7 @@ def _write_image(chosen, out: Path) -> None:
     ready = shortened(ready, chosen, out)
     compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
-    _write(out / "manifest.py", _manifest(out))
+    _write(out / "manifest.py", _manifest(chosen, out))
 
 
 def shortened(ready: dict, chosen, out: Path) -> dict:
@@ -375,15 +391,22 @@ def romfs(tree: Path) -> bytes:
     return bytes(writer.finalise())
 
 
-def _manifest(out: Path) -> str:
-    """Freezes the prepared sources: `make BOARD=... FROZEN_MANIFEST=<this file>` in a MicroPython port."""
+def _manifest(chosen, out: Path) -> str:
+    """Freezes the prepared sources: what `FROZEN_MANIFEST` names when a MicroPython port is built.
+
+    What else is frozen, the board's own `manifest.py` says; without one, it is what the port freezes by itself.
+    """
+    own = chosen.file.parent / "manifest.py"
+    others = own.resolve() if own.is_file() else "$(PORT_DIR)/boards/manifest.py"
     lines = [
         "# Generated: freezes this station into a MicroPython firmware, beside what the port itself freezes.",
-        'include("$(PORT_DIR)/boards/manifest.py")',
+        f'include("{others}")',
     ]
     for item in sorted((out / "src").iterdir()):
-        kind = "package" if item.is_dir() else "module"
-        lines.append(f'{kind}("{item.name}", base_path="src", opt=3)')
+        if item.is_dir():
+            lines.append(f'package("{item.name}", base_path="src", opt=3)')
+        else:
+            lines.append(f'module("{item.name}", base_path="src", opt=3)')
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from tools import BOARDS, FIRMWARE, ROOT, BuildError
+from tools import BOARDS, FIRMWARE, ROOT, BuildError, hardware
 
 BLOCKS = (
     "security",
@@ -57,6 +57,22 @@ MEASURANDS = (
 ).split()
 ENERGY = "Energy.Active.Import.Register"
 
+# What a Modbus meter's registers may hold, as boards/drivers/modbus.py has it: words, 16 signed, 32 float, 64 low
+# word first.
+FORMATS = {
+    "u16": 1,
+    "s16": 17,
+    "u32": 2,
+    "s32": 18,
+    "u32-low": 66,
+    "s32-low": 82,
+    "u64": 4,
+    "s64": 20,
+    "float": 34,
+    "float-low": 98,
+}
+QUANTITIES = ("energy", "power", "current", "voltage")
+
 _NOMINAL_VOLTAGE = 230
 _BYTES_PER_ROW = 24  # of the authorization cache
 _BYTES_PER_EVENT = 340  # of a TransactionEvent with meter values, without them
@@ -83,6 +99,10 @@ class Profile:
 
     board: str
     file: Path
+    chip: str = ""  # of tools.hardware.CHIPS, "": nobody knows
+    flash_chip: int = 0  # bytes of an ESP32's flash, 0: nobody knows
+    taken: list = field(default_factory=list)  # pins that the board itself uses
+    rows: dict = field(default_factory=dict)  # of [pins], which only its own drivers read -> kind
     vendor: str = ""
     model: str = ""
     serial: str = ""
@@ -93,6 +113,7 @@ class Profile:
     receive: int = 0
     transmit: int = 0
     fragments: bool = True  # may an answer leave in WebSocket fragments?
+    unrecorded: bool = False  # charge without a transaction when its start cannot be made durable?
     log: int = 0
     cache: int = 0  # tokens in the authorization cache, 0: none
     evses: list = field(default_factory=list)
@@ -101,8 +122,10 @@ class Profile:
     sector: int = 0
     unit: int = 0
     flash: dict = field(default_factory=dict)
+    flash_bytes: int = 0  # of what holds [flash], 0: nobody knows
     network: dict = field(default_factory=dict)
     pins: dict = field(default_factory=dict)
+    modbus: tuple = ()  # bus, (baud, parity, stop), function, ms, addresses, (register, format, ten) of QUANTITIES
     variables: dict = field(
         default_factory=dict
     )  # name -> {"value": ..., "writable": ..., "values": ...}
@@ -202,6 +225,7 @@ def load(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Pro
             profile.evses = (profile.evses + [profile.evses[-1]] * evses)[:evses]
     if not profile.identity:
         profile.identity = profile.serial
+    check.hardware(profile)
     if check.errors:
         raise BuildError("\n".join(check.errors))
     return profile
@@ -211,6 +235,7 @@ class _Check:
     """Takes the profile apart, key by key, and gathers what is wrong."""
 
     _TABLES = (
+        "board",
         "station",
         "csms",
         "blocks",
@@ -221,6 +246,7 @@ class _Check:
         "device_model",
         "variables",
         "flash",
+        "modbus",
     )
     _FREE = ("pins", "network")  # handed to the board as they are
 
@@ -229,8 +255,9 @@ class _Check:
         self.lines = lines
         self.errors = []
 
-    def error(self, path: tuple, text: str) -> None:
-        self.errors.append(f"{self.lines.where(path)}: {text}")
+    def error(self, path: "tuple | None", text: str) -> None:
+        """A fault at a key; without one, the text says where itself."""
+        self.errors.append(text if path is None else f"{self.lines.where(path)}: {text}")
 
     def table(self, name: str, keys: tuple, required: bool = True) -> dict:
         """The table of that name, its unknown keys reported."""
@@ -294,6 +321,7 @@ class _Check:
     def profile(self, board: str) -> Profile:
         self.known((), self.raw, self._TABLES + self._FREE)
         profile = Profile(board, self.lines.file, lines=self.lines)
+        self._board(profile)
         self._station(profile)
         self._blocks(profile)
         self._evses(profile)
@@ -319,12 +347,124 @@ class _Check:
                         f"{key!r} must be an integer, a text, true or false, or a list of them",
                     )
 
+    def _board(self, profile: Profile) -> None:
+        at, table = ("board",), self.table("board", ("chip", "flash", "taken", "rows"), False)
+        profile.chip = self.take(at, table, "chip", str, "")
+        if profile.chip and profile.chip not in hardware.CHIPS:
+            self.error(
+                (*at, "chip"),
+                f"unknown chip {profile.chip!r}{_like(profile.chip, hardware.CHIPS)}",
+            )
+            profile.chip = ""
+        profile.flash_chip = self.number(at, table, "flash", 1 << 20, 1 << 28, default=0)
+        profile.taken = self.take(at, table, "taken", list, [])
+        rows = table.get("rows", {})
+        for row, kind in rows.items() if isinstance(rows, dict) else [("rows", rows)]:
+            if kind in hardware.PINS:
+                profile.rows[row] = kind
+            elif isinstance(kind, list) and len(kind) == 2 and set(map(type, kind)) == {int}:
+                profile.rows[row] = tuple(kind)
+            else:
+                self.error(
+                    (*at, "rows", row),
+                    f"{row!r} must be one of {', '.join(hardware.PINS)}, or [least, most]",
+                )
+
+    def hardware(self, profile: Profile) -> None:
+        """The pins and the flash against the chip, once all else is known."""
+        shipped = hardware.drivers(profile.file.parent)
+        if "outlet" in shipped:
+            for index, evse in enumerate(profile.evses):
+                if len(evse.connectors) != 1:
+                    self.error(
+                        ("evse", index, "connectors"),
+                        f"EVSE {index + 1} has {len(evse.connectors)} connectors: this board's drivers know one",
+                    )
+        self._modbus(profile)
+        if profile.modbus and "modbus" not in shipped:
+            self.error(("modbus",), "no driver of this board reads [modbus]: take it out")
+        if profile.chip and profile.evses:
+            hardware.Pins(profile, self.error, profile.taken).check()
+        hardware.check_regions(profile, self.error)
+
+    def _modbus(self, profile: Profile) -> None:
+        at, table = (
+            ("modbus",),
+            self.table(
+                "modbus",
+                (
+                    "uart",
+                    "baud",
+                    "parity",
+                    "stop",
+                    "timeout_ms",
+                    "function",
+                    "address",
+                    *QUANTITIES,
+                ),
+                required=False,
+            ),
+        )
+        if not table:
+            return
+        bus = self.number(at, table, "uart", 0, 8)
+        baud = self.number(at, table, "baud", 1200, 115200, default=9600)
+        parity = self.take(at, table, "parity", str, "none")
+        if parity not in ("none", "even", "odd"):
+            self.error(
+                (*at, "parity"), f'\'parity\' is {parity!r}: it must be "none", "even" or "odd"'
+            )
+        stop = self.number(at, table, "stop", 1, 2, default=1)
+        timeout = self.number(at, table, "timeout_ms", 50, 900, default=300)
+        function = self.number(at, table, "function", 3, 4)
+        addresses = self.take(at, table, "address", list)
+        if len(addresses) != len(profile.evses) or len(set(addresses)) < len(addresses):
+            self.error(
+                (*at, "address"),
+                f"'address' is {addresses}: it must name {len(profile.evses)}, one for each EVSE",
+            )
+        for address in addresses:
+            if type(address) is not int or not 1 <= address <= 247:
+                self.error((*at, "address"), f"'address' holds {address!r}: it must be 1 to 247")
+        if "energy" not in table:
+            self.error(at, "'energy' is missing: add it")
+        rows = tuple(self._registers((*at, name), table.get(name)) for name in QUANTITIES)
+        settings = (baud, {"even": 0, "odd": 1}.get(parity), stop)
+        profile.modbus = (bus, settings, function, timeout, tuple(addresses), rows)
+
+    def _registers(self, at: tuple, given) -> tuple:
+        """(register, format, ten) of `[register, ten]` or `[register, ten, "format"]`, () for none."""
+        if given is None:
+            return ()
+        kinds = [type(item) for item in given] if isinstance(given, list) else []
+        if kinds not in ([int, int], [int, int, str]):
+            self.error(
+                at,
+                f'{at[-1]!r} must be [register, power of ten], or with a format: [72, 3, "float"]',
+            )
+            return ()
+        register, ten, form = [*given, "float"][:3]
+        if not 0 <= register <= 0xFFFF:
+            self.error(at, f"{at[-1]!r}: there is no register {register}: it must be 0 to 65535")
+        if not -6 <= ten <= 6:
+            self.error(at, f"{at[-1]!r}: the power of ten is {ten}: it must be -6 to 6")
+        if form not in FORMATS:
+            self.error(at, f"{at[-1]!r}: unknown format {form!r}{_like(form, FORMATS)}")
+        return register, FORMATS.get(form, 34), ten
+
     def _station(self, profile: Profile) -> None:
-        at, station = ("station",), self.table("station", ("vendor", "model", "serial", "version"))
+        at, station = (
+            ("station",),
+            self.table("station", ("vendor", "model", "serial", "version", "when_full")),
+        )
         profile.vendor = self.text(at, station, "vendor", 50)
         profile.model = self.text(at, station, "model", 20)
         profile.serial = self.text(at, station, "serial", 25, default="", identifier=True)
         profile.version = self.text(at, station, "version", 50, default=_version())
+        when_full = station.get("when_full", "refuse")
+        if when_full not in ("refuse", "charge"):
+            self.error((*at, "when_full"), '\'when_full\' must be "refuse" or "charge"')
+        profile.unrecorded = when_full == "charge"
         at, csms = ("csms",), self.table("csms", ("url", "identity"))
         profile.url = self.text(at, csms, "url", 512)
         if profile.url and not re.match(r"ws://[^/\s]+", profile.url):
@@ -395,7 +535,7 @@ class _Check:
             profile.evses.append(Evse(connectors, phases, power, current))
 
     def _flash(self, profile: Profile) -> None:
-        at, flash = ("flash",), self.table("flash", ("sector", "unit", *REGIONS))
+        at, flash = ("flash",), self.table("flash", ("size", "sector", "unit", *REGIONS))
         if not flash:
             return
         sector = profile.sector = self.number(at, flash, "sector", 512, 1 << 18)
@@ -404,6 +544,7 @@ class _Check:
         unit = profile.unit = self.take(at, flash, "unit", int)
         if "unit" in flash and unit not in (1, 2, 4, 8, 16, 32):
             self.error((*at, "unit"), f"'unit' is {unit}: it must be 1, 2, 4, 8, 16 or 32")
+        profile.flash_bytes = self.number(at, flash, "size", 1, 1 << 28, default=0)
         for name in REQUIRED_REGIONS:
             if name not in flash:
                 self.error(

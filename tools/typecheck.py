@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from tools import BOARDS, FIRMWARE, ROOT, BuildError, build, profile
+from tools import BOARDS, FIRMWARE, ROOT, BuildError, build, hardware, profile
 
 
 def main() -> int:
@@ -22,8 +22,9 @@ def main() -> int:
             return 1
         print(f"mypy, {board}: ", end="", flush=True)
         place = BOARDS / board
-        paths = os.pathsep.join((str(place), str(tables)))
-        files = [FIRMWARE, *sorted(place.glob("*.py"))]
+        paths = os.pathsep.join(map(str, (place, hardware.DRIVERS, tables)))
+        own = [file for file in sorted(place.glob("*.py")) if file.name != "manifest.py"]
+        files = [FIRMWARE, *own, *hardware.drivers(place).values()]
         run = subprocess.run(
             [
                 sys.executable,

@@ -1,9 +1,11 @@
-"""An ESP32 and the charger around it, as far as the board's drivers can tell: pins, pilot line, card reader, meter
-pulses, NVS, partition, Wi-Fi. `Chip.modules()` are the modules of MicroPython that stand for it."""
+"""A controller and the charger around it, as far as the board's drivers can tell: pins, pilot line, card reader,
+meters, NVS, partition, Wi-Fi. `Chip.modules()` are the modules of MicroPython that stand for it."""
 
 import struct
 import types
 from random import Random
+
+from tools.hardware import CHIPS
 
 LEVELS = {"A": 12000, "B": 9000, "C": 6000, "D": 3000, "E": 0}  # mV of the positive half
 
@@ -13,10 +15,13 @@ class Reset(Exception):
 
 
 class Chip:
-    """Everything outside the firmware. Time stands still but for `ms`, and 61 to 79 us for each sample."""
+    """Everything outside the firmware. Time stands still but for `ms`, and some us for each sample."""
 
-    def __init__(self, seed: int = 0):
+    sample_us = (61, 80)
+
+    def __init__(self, seed: int = 0, name: str = "ESP32"):
         self.random = Random(seed)
+        self.kind = CHIPS[name]
         self.us = 0
         self.ms = 1000
         self.levels = {}  # pin: level that the world puts there
@@ -27,11 +32,12 @@ class Chip:
         self.duty = {}  # pin: duty_u16
         self.adc = {}  # pin: function of nothing, mV
         self.spi = None
+        self.uart = None
         self.nvs = {}
         self.nvs_open = {}  # written, not committed
         self.nvs_commits = 0
         self.nvs_broken = False
-        self.flash = {"milliamp": bytearray(b"\xff" * 0x40000)}
+        self.flash = {"milliamp": bytearray(b"\xff" * 0x80000)}
         self.wlan = Wlan()
         self.watchdog = None
         self.fed = 0
@@ -59,7 +65,7 @@ class Chip:
 class Line:
     """The pilot line: an EV's state, its diode, and noise, as the ADC sees it at 1300 + 1000 mV for 0 and 12 V."""
 
-    def __init__(self, chip: Chip, pwm: int = 25, adc: int = 34):
+    def __init__(self, chip: Chip, pwm=25, adc=34):
         self.chip = chip
         self.pwm = pwm
         self.ev = "A"
@@ -80,7 +86,7 @@ class Line:
 
     def sample(self) -> int:
         random = self.chip.random
-        self.chip.us += random.randrange(61, 80)
+        self.chip.us += random.randrange(*self.chip.sample_us)
         line = self.millivolts() + int(random.gauss(0, self.noise))
         if self.spikes and not random.randrange(self.spikes):
             line = random.choice((-12500, 12500))
@@ -92,10 +98,12 @@ def machine(chip):
         IN, OUT, PULL_UP, PULL_DOWN, IRQ_FALLING = 1, 3, 2, 0, 2
 
         def __init__(self, number, mode=None, pull=None, value=None):
+            assert number in chip.kind.pins, f"the chip has no pin {number}"
+            assert mode != self.OUT or number not in chip.kind.inputs
             self.number = number
             self.mode = mode
             if pull is not None:
-                if number >= 34:
+                if number in chip.kind.pullless:
                     raise ValueError("pins 34~39 do not have pull-up or pull-down circuitry")
                 chip.pulls[number] = 1 if pull == self.PULL_UP else 0
             if value is not None:
@@ -130,7 +138,7 @@ def machine(chip):
 
     class PWM:
         def __init__(self, pin, freq, duty_u16):
-            assert freq == 1000
+            assert freq == 1000 and pin.number in chip.kind.pwm
             self.pin = pin
             self.duty_u16(duty_u16)
 
@@ -142,7 +150,7 @@ def machine(chip):
         ATTN_11DB = 3
 
         def __init__(self, pin, atten):
-            assert 32 <= pin.number <= 39, "the other converter does not work beside Wi-Fi"
+            assert pin.number in chip.kind.adc, "the other converter does not work beside Wi-Fi"
             self.read_uv = lambda: chip.adc[pin.number]() * 1000
 
     class SPI:
@@ -155,8 +163,14 @@ def machine(chip):
         def write_readinto(self, data, into):
             into[1] = chip.spi.read(data[0] >> 1 & 0x3F)
 
+    def uart(bus, baudrate, bits, parity, stop, timeout, tx, rx):
+        assert (bits, timeout) == (8, 0) and tx.number != rx.number
+        chip.uart.settings = (bus, baudrate, parity, stop)
+        return chip.uart
+
     class WDT:
         def __init__(self, timeout):
+            assert timeout <= 32000
             chip.watchdog = timeout
 
         def feed(self):
@@ -178,6 +192,7 @@ def machine(chip):
         PWM=PWM,
         ADC=ADC,
         SPI=SPI,
+        UART=uart,
         WDT=WDT,
         RTC=RTC,
         reset=reset,
@@ -297,6 +312,63 @@ class Wlan:
 
 def network(chip):
     return types.SimpleNamespace(WLAN=chip.wlan, STAT_CONNECTING=1001)
+
+
+class STM32(Chip):
+    """An STM32H743 with Ethernet, whose UART and SPI have their pins from the board."""
+
+    sample_us = (6, 10)
+
+    def __init__(self, seed: int = 0, name: str = "STM32H743"):
+        super().__init__(seed, name)
+        self.lan = Lan()
+        self.unique = bytes(range(12))
+        self.buses = {}  # number of an SPI: its device
+
+    def modules(self) -> dict:
+        modules = machine(self)
+        chip = self
+
+        class ADC:
+            def __init__(self, pin):
+                assert pin.number in chip.kind.adc
+                self.read_u16 = lambda: chip.adc[pin.number]() * 65536 // 3300
+
+        def spi(bus, baudrate):
+            return chip.buses[bus]
+
+        def uart(bus, baudrate, bits, parity, stop, timeout):
+            assert (bits, timeout) == (8, 0)
+            chip.uart.settings = (bus, baudrate, parity, stop)
+            return chip.uart
+
+        modules.ADC, modules.SPI, modules.UART = ADC, spi, uart
+        return {"machine": modules, "network": types.SimpleNamespace(LAN=lambda: self.lan)}
+
+
+class Lan:
+    """The Ethernet driver."""
+
+    def __init__(self):
+        self.calls = []
+        self.up = False
+
+    def active(self, on):
+        self.calls.append(on)
+
+    def isconnected(self):
+        return self.up
+
+
+class Bus:
+    """A card reader's registers behind an SPI bus of an STM32."""
+
+    def __init__(self, chip):
+        self.write = lambda data: chip.spi.write(data[0] >> 1, data[1])
+        self.chip = chip
+
+    def write_readinto(self, data, into):
+        into[1] = self.chip.spi.read(data[0] >> 1 & 0x3F)
 
 
 class Card:

@@ -139,9 +139,9 @@ async def test_a_reset_by_a_csms_that_does_not_listen(bits):
         async with Middle(it.rig) as between:
             data = [frame(TEXT, reset.encode()), *[frame(TEXT, call.encode())] * 400]
             deaf = asyncio.ensure_future(between.play(between.deaf(*data)))
-            await it.station.wait("rebooted", 300)
+            await it.station.wait("rebooted", 900)
             await deaf
-            await it.station.wait("accepted", 300)
+            await it.station.wait("accepted", 900)
             it.rig.hardware.unplug()
             await it.station.wait("unplugged")
             await it.begin()

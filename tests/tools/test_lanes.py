@@ -103,7 +103,10 @@ def test_tools_say_what_to_do_about_a_wrong_board():
             [sys.executable, "-m", tool, "esp33"], cwd=ROOT, capture_output=True, text=True
         )
         assert run.returncode == 1
-        assert run.stderr == "unknown board 'esp33': there are esp32_generic, sim\n"
+        assert (
+            run.stderr
+            == "unknown board 'esp33': there are esp32_c3, esp32_generic, esp32_s3, sim, stm32_nucleo_h743\n"
+        )
 
 
 def test_nothing_of_this_machine_is_in_the_tools():

@@ -1,7 +1,5 @@
 # The hardware of one EVSE, and the interlock between its parts.
-import machine
 from contactor import Contactor
-from meter import Meter
 from micropython import const
 from pilot import Pilot, Proximity
 from settled import Settled
@@ -9,39 +7,31 @@ from settled import Settled
 _A = const(65)
 _E = const(69)
 _SURE = const(3)  # scans that a button is held
-_LOCK_MS = const(500)  # the HAL's limit
 
 
 class Outlet:
-    """Built from the rows of the profile's [pins]; what is not fitted is None.
+    """Built from the rows of the profile's [pins], and its meter; what is not fitted is None.
 
     The contactor opens in the very scan in which the EV stops asking or a fault shows, before any other
     code of the station hears of it.
     """
 
-    def __init__(self, evse: int, current: int, pins, nvs, ticks):
+    def __init__(self, evse: int, current: int, pins, meter, ticks):
         now = ticks()
-        pins.need("contactor", evse)
         self.contactor = Contactor(
             pins.output("contactor", evse), pins.input("contactor_sense", evse), now
         )
         self.pilot = Pilot(
-            pins.need("pilot_pwm", evse),
-            pins.need("pilot_adc", evse),
+            pins.pin("pilot_pwm", evse),
+            pins.adc("pilot_adc", evse),
             pins.get("pilot_zero_mv", 1300),
             pins.get("pilot_full_mv", 2300),
             pins.get("ventilated", False),
         )
+        proximity = pins.adc("proximity_adc", evse)
         pull = pins.get("proximity_pull_ohm", 330)
-        proximity = pins.pin("proximity_adc", evse)
         self.proximity = None if proximity is None else Proximity(proximity, pull)
-        self.meter = Meter(
-            machine.Pin(pins.need("meter", evse), machine.Pin.IN),
-            nvs,
-            "wh" + str(evse),
-            pins.get("meter_pulses", 1000),
-            pins.get("meter_store_wh", 10),
-        )
+        self.meter = meter
         self.lock = _lock(evse, pins, ticks)
         self.lamp = _lamp(evse, pins)
         self.cable = False  # is an EV at the cable?
@@ -127,16 +117,12 @@ class Outlet:
 
 
 def _lock(evse, pins, ticks):
-    pulse = pins.get("lock_ms", 400)
-    sense = pins.input("lock_sense", evse)
-    if pins.pin("lock_close", evse) is None and pins.pin("lock_open", evse) is None:
+    close, open_ = pins.output("lock_close", evse), pins.output("lock_open", evse)
+    if close is None:
         return None
     from lock import Lock
 
-    for name in ("lock_close", "lock_open"):
-        pins.need(name, evse)
-    close, open_ = pins.output("lock_close", evse), pins.output("lock_open", evse)
-    return Lock(close, open_, sense, min(pulse, _LOCK_MS), ticks)
+    return Lock(close, open_, pins.input("lock_sense", evse), pins.get("lock_ms", 400), ticks)
 
 
 def _lamp(evse, pins):

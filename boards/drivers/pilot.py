@@ -14,8 +14,7 @@ _STEADY = const(65535)  # duty cycle of a steady +12 V: nothing is offered
 _DIODE_MV = const(-10500)  # an EV's diode keeps the negative half at -12 V; without, it is -9 V
 _EDGE_MV = const(1500)  # between a plateau and the 0 V of an error
 _PLATEAU = const(3)  # samples of each plateau that are enough
-_SAMPLES = const(160)  # at most, while the duty cycle runs; steady voltage: _STEADY_SAMPLES
-_STEADY_SAMPLES = const(12)
+_STEADY_SAMPLES = const(12)  # of a steady voltage; of an oscillating one, at most those of 11 ms
 
 _SURE = const(4)  # scans before a new state counts
 _SURE_OFF = const(2)  # but an EV that stops expects the contactor open within 100 ms
@@ -50,13 +49,14 @@ def state_of(high: int, low: int, oscillates: bool) -> int:
 class Pilot:
     """One pilot line: a PWM output into a +-12 V driver, and an ADC input that sees the line scaled down.
 
-    `zero` and `full` are the mV at the ADC while the line is at 0 V and at +12 V. Without ventilation an
-    EV that needs it (state D) counts as one that wants no energy (B). States are `ord("A")` to `ord("F")`.
+    `pwm` is a pin, `adc` what `Pins.adc` gives; `zero` and `full` are the mV at the ADC while the line is at
+    0 V and at +12 V. Without ventilation an EV that needs it (state D) counts as one that wants no energy (B).
+    States are `ord("A")` to `ord("F")`.
     """
 
-    def __init__(self, pwm: int, adc: int, zero: int, full: int, ventilated: bool):
+    def __init__(self, pwm, adc, zero: int, full: int, ventilated: bool):
         self._pwm = machine.PWM(machine.Pin(pwm), freq=1000, duty_u16=_STEADY)
-        self._adc = machine.ADC(machine.Pin(adc), atten=machine.ADC.ATTN_11DB)
+        self._adc = adc
         self._zero = zero
         self._span = full - zero
         self._unventilated = not ventilated
@@ -85,14 +85,15 @@ class Pilot:
     def _look(self):
         # Samples fall anywhere into the cycle: go on until both plateaus were met. The second highest and
         # the second lowest count, so that one spike does not.
-        read, zero = self._adc.read_uv, self._zero
+        read, factor, divisor, most = self._adc
+        zero = self._zero
         oscillates = self._duty != _STEADY
         edge = self._span * _EDGE_MV // 12000
         highest = high = -10000
         lowest = low = 10000
         above = below = 0
-        for _ in range(_SAMPLES if oscillates else _STEADY_SAMPLES):
-            v = read() // 1000 - zero
+        for _ in range(most if oscillates else _STEADY_SAMPLES):
+            v = read() * factor // divisor - zero
             if v > highest:
                 highest, high = v, highest
             elif v > high:
@@ -118,11 +119,12 @@ _CABLES = ((75, 0), (150, 63000), (330, 32000), (1000, 20000), (2700, 13000))
 class Proximity:
     """The resistor in the plug of a detachable cable: what may the cable carry?
 
-    `pull` is the resistor (ohm) between the contact and the 3.3 V that the ADC sees at most.
+    `adc` is what `Pins.adc` gives, `pull` the resistor (ohm) between the contact and the 3.3 V that the ADC sees at
+    most.
     """
 
-    def __init__(self, adc: int, pull: int):
-        self._adc = machine.ADC(machine.Pin(adc), atten=machine.ADC.ATTN_11DB)
+    def __init__(self, adc, pull: int):
+        self._adc = adc
         self._pull = pull
         self.limit = 0  # mA that the cable may carry, 0 without a plug
         self._settled = Settled(0)
@@ -130,7 +132,8 @@ class Proximity:
             self.scan()
 
     def scan(self) -> None:
-        mv = min(self._adc.read_uv() // 1000, 3299)
+        read, factor, divisor, _ = self._adc
+        mv = min(read() * factor // divisor, 3299)
         ohms = self._pull * mv // (3300 - mv)
         for below, milliamps in _CABLES:
             if ohms < below:

@@ -11,9 +11,10 @@ _IDLE_MS = const(600000)  # without a pulse: no power
 
 
 class Meter:
-    """`pulses` per kWh on `pin`; the register lives under `key` in `nvs` and is written each `store` Wh."""
+    """`pulses` per kWh on `pin`; the register lives under `key` in `nvs` and is written each `store` Wh. It
+    knows the sum of the `phases`; their current is that at the nominal `volts`."""
 
-    def __init__(self, pin, nvs, key: str, pulses: int, store: int):
+    def __init__(self, pin, nvs, key: str, pulses: int, store: int, volts: int, phases: int):
         self.fault = None  # name
         self.power = 0  # W
         self.pulses = 0  # only the interrupt handler writes it
@@ -21,6 +22,8 @@ class Meter:
         self._key = key
         self._per_kwh = pulses
         self._store = store
+        self._volts = volts
+        self._phases = phases
         try:
             self.register = nvs.get_i32(key)
         except OSError:  # the first start
@@ -34,6 +37,16 @@ class Meter:
 
     def _pulse(self, pin):
         self.pulses += 1
+
+    def measure(self, measurand: str, phase: int):
+        """As the HAL has it."""
+        if phase > 1 or phase and self._phases > 1:
+            return None
+        if measurand == "Power.Active.Import":
+            return self.power
+        if measurand == "Current.Import":
+            return self.power * 1000 // (self._volts * self._phases)
+        return None
 
     def scan(self, now: int) -> None:
         """Look at the count: at most one flash write, each `store` Wh."""

@@ -1,0 +1,2 @@
+# An ESP32-S3 on a charge controller board. All hardware is named in the profile: see [pins].
+from esp32_charger import make  # noqa: F401

@@ -1,0 +1,139 @@
+"""What only an STM32 has: flash chips on SPI, Ethernet, a file for what is this charger's own."""
+
+import builtins
+import io
+
+import pytest
+
+from hostsim.flash import Nor
+from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+
+from ..base.chips import Ferro, SerialNor
+from .bench import Charger, imported, tables, wire
+from .esp32 import STM32, Bus
+
+BOARD = "stm32_nucleo_h743"
+
+
+@pytest.fixture
+def chip():
+    chip = wire(STM32(), BOARD)
+    chip.buses[4] = Bus(chip)
+    return chip
+
+
+@pytest.fixture
+def charger(chip):
+    with imported(chip, BOARD) as modules:
+        yield Charger(chip, modules, tables(BOARD))
+
+
+def fit(chip, device):
+    """Put a memory chip on SPI3, selected by PA4."""
+    chip.buses[3] = device
+    chip.on_output["PA4"] = device.value
+
+
+def use(flash):
+    flash.erase(0)
+    flash.program(16, b"0123456789abcdef")
+    buf = bytearray(4)
+    flash.read(20, buf)
+    assert buf == b"4567"
+
+
+def test_flash_is_a_slice_of_the_chip(charger, chip):
+    nor = Nor(0x400000)
+    fit(chip, SerialNor(nor, ident=b"\xef\x40\x16"))
+    settings = charger.board.flash("settings")
+    assert (settings.size, settings.sector) == (0x8000, 4096)
+    use(settings)
+    assert nor.image[0x100010:0x100014] == b"0123"
+    journal = charger.board.flash("journal")  # the same chip, not started again
+    use(journal)
+    assert journal.size == 0x100000
+
+
+def test_a_fram_in_its_place(charger, chip):
+    charger.profile.PINS = {**charger.profile.PINS, "flash_fram": True}
+    charger.profile.FLASH_SIZE, charger.profile.FLASH_SECTOR = 0x20000, 2048
+    charger.profile.FLASH = {"settings": (0x1000, 0x2000)}
+    board = charger.start()
+    fit(chip, Ferro(0x20000))
+    settings = board.flash("settings")
+    assert (settings.size, settings.sector) == (0x2000, 2048)
+    use(settings)
+
+
+def test_no_chip_is_told(charger, chip):
+    class Nothing:
+        def write(self, data):
+            pass
+
+        def readinto(self, buf):
+            buf[:] = b"\xff" * len(buf)
+
+    chip.buses[3] = Nothing()
+    with pytest.raises(OSError):
+        charger.board.flash("journal")
+
+
+def test_ethernet_is_started_once_and_again_when_it_stays_away(charger, chip):
+    def seconds(count):
+        for _ in range(count):
+            chip.ms += 1000
+            up = charger.board.network()
+        return up
+
+    assert not seconds(50)
+    assert chip.lan.calls == [True]
+    chip.lan.up = True
+    assert seconds(1)
+    chip.lan.up = False
+    assert not seconds(59) and chip.lan.calls == [True]
+    assert not seconds(2) and chip.lan.calls == [True, False, True]
+
+
+def test_ethernet_that_cannot_start_is_tried_again(charger, chip):
+    def active(on):
+        chip.lan.calls.append(on)
+        if len(chip.lan.calls) < 3:
+            raise OSError(110)
+
+    chip.lan.active = active
+    for _ in range(4):
+        chip.ms += 1000
+        charger.board.network()
+    assert chip.lan.calls == [True] * 3
+
+
+def test_what_is_in_the_chargers_own_file_comes_first(charger, monkeypatch):
+    assert charger.board.factory() == []
+    text = "serial=SN-9\nurl=wss://csms.example/x=1\npassword=secret \nidentity=CP-9\nurl2=no\n"
+
+    def fake(name, *mode):
+        assert name == "/flash/milliamp.txt"
+        return io.StringIO(text)
+
+    charger.profile.SERIAL = charger.profile.IDENTITY = ""
+    monkeypatch.setattr(charger.modules.stm32_charger, "open", fake, raising=False)
+    board = charger.start()
+    assert dict(board.factory()) == {
+        _CSMS_URL: "wss://csms.example/x=1",
+        _IDENTITY: "CP-9",
+        _PASSWORD: "secret",
+    }
+    assert charger.profile.SERIAL == "SN-9"
+    assert builtins.open is not fake
+
+
+def test_a_short_high_plateau_is_found_by_a_fast_converter(charger, chip):
+    """6 A are 100 us of a millisecond; 160 samples of 6 us would miss it."""
+    pilot = charger.board.outlets[0].pilot
+    pilot.offer(6000)
+    for ev in "CB" * 40:
+        chip.line.ev = ev
+        chip.us += chip.random.randrange(1000)
+        for _ in range(4):
+            pilot.scan()
+        assert chr(pilot.state) == ev
