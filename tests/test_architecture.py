@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "domain": {"base", "storage", "domain"},
     "wire": {"base", "storage", "wire"},
     "blocks": {"base", "storage", "domain", "wire"},
-    "station": {"base", "storage", "domain", "wire", "blocks"},
+    "station": {"base", "storage", "domain", "wire", "blocks", "station"},
     "main": {"base", "station"},
 }
 # Inside storage a module imports only what stands before it.

@@ -36,8 +36,12 @@ from tools import (
     profile,
     schemas,
 )
+from tools.flatten import flatten
+from tools.inline import inline
 from tools.merge import merge
 from tools.shorten import Shortener
+from tools.split import split, stays
+from tools.texts import join as join_texts
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
 ACTIONS = (
@@ -155,11 +159,15 @@ def read_blocks(chosen) -> list:
 
 
 def routes_source(
-    blocks: list, entries: list, variables: list = (), renamed: "dict | None" = None
+    blocks: list,
+    entries: list,
+    variables: list = (),
+    places: "dict | None" = None,
+    parts: "dict | None" = None,
 ) -> str:
     """The source of `tables/routes.py`. Each table is one text in ROM, found with `find(b"\\n" + name + b" ")`.
 
-    `renamed`: {path of a block: {function: its name in the image}}.
+    In an image, whose modules are `parts`: {block: {function: (block, or nothing for the core; its name)}}.
     """
     calls, triggers, live, errors, seen = [], [], [], [], {}
     absent = {variable.path for variable in variables if variable.data.get("live")}  # or here
@@ -169,7 +177,11 @@ def routes_source(
         if entry.variable.data.get("live")
     }
     for block in blocks:
-        short = (renamed or {}).get(f"milliamp/blocks/{block.name}.py", {})
+        known = (places or {}).get(block.name, {})
+
+        def where(function, block=block, known=known):
+            return " ".join(known.get(function, (block.name, function)))
+
         for what, table, lines in (
             ("CALLS", block.calls, calls),
             ("TRIGGERS", block.triggers, triggers),
@@ -182,9 +194,7 @@ def routes_source(
                 if what == "CALLS" and name not in ACTIONS:
                     errors.append(f"{block.where[name]}: {name!r} is no action that a CSMS calls")
                 seen[what, name] = block.where[name]
-                lines.append(
-                    f"{name} {block.name} {short.get(function, function)}{'*' if is_async else ''}"
-                )
+                lines.append(f"{name} {where(function)}{'*' if is_async else ''}")
         for name, (function, _) in block.live.items():
             if name not in ids and name in absent:
                 continue
@@ -193,11 +203,17 @@ def routes_source(
                     f"{block.where[name]}: LIVE names {name!r}, no live variable of the device model"
                 )
             else:
-                live.append(f"{ids[name]} {block.name} {short.get(function, function)}")
+                live.append(f"{ids[name]} {where(function)}")
     if errors:
         raise BuildError("\n".join(errors))
     for name in sorted(set(ids) - {name for block in blocks for name in block.live}):
         print(f"build: no block gives the live variable {name}: it has no value", file=sys.stderr)
+
+    resident = tuple(block.name for block in blocks if block.resident)
+    loaded = tuple(block.name for block in blocks if not block.resident)
+    if parts is not None:
+        resident = ()
+        loaded = tuple(b.name for b in blocks if f"milliamp/blocks/{b.name}.py" in parts)
 
     def text(lines):
         return repr(("\n" + "".join(line + "\n" for line in lines)).encode())
@@ -208,7 +224,8 @@ def routes_source(
         f"TRIGGERS = {text(triggers)}\n"
         f"LIVE = {text(live)}\n"
         f"KNOWN = {text(ACTIONS)}\n"
-        f"RESIDENT = {tuple(block.name for block in blocks if block.resident)!r}\n"
+        f"RESIDENT = {resident!r}\n"
+        f"LOADED = {loaded!r}\n"
     )
 
 
@@ -286,22 +303,32 @@ def _write_image(chosen, out: Path) -> None:
         ready[path] = prepare.prepare(file, (FIRMWARE, out), is_block)
         target.write_text(ready[path], encoding="utf-8")
     ready["tables/profile.py"] = _used(ready, "tables/profile.py")
-    ready = shortened(ready, chosen, out)
+    ready = flatten(shortened(ready, chosen, out))
     compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(chosen, out))
 
 
 def shortened(ready: dict, chosen, out: Path) -> dict:
-    """The modules as they are compiled: joined and with short names, which `names.json` explains."""
-    short = Shortener(merge(ready))
+    """The modules as they are compiled: split, joined and with short names, which `names.json` explains."""
+    variables = device_model.load()
+    blocks = read_blocks(chosen)
+    given = (blocks, device_model.expand(variables, chosen), variables)
+    parts = split(ready, blocks)
+    places = {block.name: stays(parts, block.name) for block in blocks}
+    parts["tables/routes.py"] = routes_source(*given, places, parts)
+    short = Shortener(join_texts(inline(merge(parts))))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
-    variables = device_model.load()
-    given = (read_blocks(chosen), device_model.expand(variables, chosen), variables)
     old, new = {}, {}
-    exec(routes_source(*given), old)
-    exec(routes_source(*given, {path: short.module(path) for path in short.globals}), new)
+    exec(parts["tables/routes.py"], old)
+    for block, place in places.items():
+        for function, (home, name) in place.items():
+            place[function] = (home, short.core.get(name, name))
+        path = f"milliamp/blocks/{block}.py"
+        for function, name in (short.module(path) if path in parts else {}).items():
+            place.setdefault(function, (block, name))
+    exec(routes_source(*given, places, parts), new)
     texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
     path = "tables/__init__.py"
     tree = ast.parse(short.sources[path])
@@ -420,24 +447,35 @@ def _write(file: Path, data) -> None:
     part.replace(file)
 
 
+def homes(out: Path) -> dict:
+    """{file of the image without suffix: path of the module that it is} of what was built."""
+    paths = [path.removesuffix(".py") for path in json.loads((out / "names.json").read_text())]
+    flat = {Path(path).name: path for path in paths}
+    files = [file.relative_to(out / "image") for file in sorted((out / "image").rglob("*.mpy"))]
+    names = [file.with_suffix("").as_posix() for file in files]
+    return {name: name if name in paths else flat.get(name, name) for name in names}
+
+
+def room(path: str) -> str:
+    """The room of a module; a block is one of its own."""
+    parts = path.split("/")
+    if parts[:2] == ["milliamp", "blocks"]:
+        return "blocks/" + parts[-1]
+    if path == "milliamp/__init__":
+        return "core"
+    if parts[0] == "milliamp" and len(parts) > 2:
+        return parts[1]
+    if parts[0] == "tables":
+        return "tables"
+    return "station" if path == "main" or parts[0] == "milliamp" else "board"
+
+
 def sizes(out: Path) -> dict:
     """{room or block: bytes} of the built image's modules."""
     rooms = {}
-    for file in sorted((out / "image").rglob("*.mpy")):
-        parts = file.relative_to(out / "image").parts
-        if parts[:2] == ("milliamp", "blocks"):
-            room = "blocks/" + file.stem
-        elif parts[0] == "milliamp" and len(parts) > 2:
-            room = parts[1]
-        elif parts[0] == "tables":
-            room = "tables"
-        elif parts == ("milliamp", "__init__.mpy"):
-            room = "core"
-        elif parts == ("main.mpy",) or parts[0] == "milliamp":
-            room = "station"
-        else:
-            room = "board"
-        rooms[room] = rooms.get(room, 0) + file.stat().st_size
+    for name, path in homes(out).items():
+        size = (out / "image" / f"{name}.mpy").stat().st_size
+        rooms[room(path)] = rooms.get(room(path), 0) + size
     return rooms
 
 

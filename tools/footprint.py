@@ -26,7 +26,7 @@ _SEEDS = (1, 2, 3)  # of the scenario that must pass with the heap that is found
 _PROBE = """
 import gc, micropython, sys
 _names = sys.argv[2:]
-exec(open({boot!r}).read().split("del _folder")[0])
+exec(open({boot!r}).read().split("del main")[0])
 import asyncio, binascii, struct
 gc.collect()
 _figures = []
@@ -49,28 +49,14 @@ for _figure in _figures:
 """
 
 
-def modules(out) -> list:
-    """The dotted modules of an image in the order of the import table, the board last, `main` left out."""
-    names = {}
-    for file in sorted((out / "image").rglob("*.mpy")):
-        parts = file.relative_to(out / "image").with_suffix("").parts
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        if parts == ("board",):
-            names["board"] = len(ROOMS) + 1
-        elif parts[0] in ("milliamp", "tables"):
-            names[".".join(parts)] = ROOMS.index(_room(parts).split("/")[0])
-    return sorted(names, key=lambda name: (names[name], name))
-
-
-def _room(parts) -> str:
-    """The room of a module; a block is one of its own."""
-    if parts[0] != "milliamp":
-        return parts[0]
-    if len(parts) == 1:
-        return "core"
-    if parts[1] == "blocks":
-        return "/".join(parts[1:])
-    return parts[1] if len(parts) > 2 else "station"
+def modules(out) -> dict:
+    """{dotted module: room} of an image in the order of the import table, the board last, `main` and drivers left out."""
+    found = {}
+    for name, path in build.homes(out).items():
+        if path.startswith(("milliamp/", "tables/")) or path == "board":
+            found[name.removesuffix("/__init__").replace("/", ".")] = build.room(path)
+    rank = (*ROOMS, "board")
+    return dict(sorted(found.items(), key=lambda item: (rank.index(item[1].split("/")[0]), item)))
 
 
 def heap(out) -> "dict | None":
@@ -91,6 +77,7 @@ def heap(out) -> "dict | None":
             f"the image does not load on the 32-bit lane: {run.stderr.strip() or run.stdout.strip()}"
         )
     figures = {}
+    rooms = modules(out)
     names = [line for line in lines if line.startswith("qstr pool")]
     before, after = (int(line.split("n_qstr=")[1].split(",")[0]) for line in names)
     for line in lines[1:-1]:
@@ -106,6 +93,7 @@ def heap(out) -> "dict | None":
         "interpreter": int(lines[0]),
         "names": after - before,
         "modules": figures,
+        "rooms": rooms,
         "total": sum(figures.values()),
     }
 
@@ -182,7 +170,7 @@ def show(board: str, figures: dict) -> None:
             f"{figures['heap']['names']} names"
         )
         for name, size in figures["heap"]["modules"].items():
-            room = _room(name.split("."))
+            room = figures["heap"]["rooms"][name]
             kept[room] = kept.get(room, 0) + size
     if "idle" in figures:
         print(f"heap of the idle station: {figures['idle']:,} bytes")

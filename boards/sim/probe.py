@@ -80,7 +80,7 @@ def _state(st, request, out):
         out.field("status", [number for number in e.status])
         out.field("charging_state", e.state)
         out.field("cable", e.cable)
-        out.field("pilot", chr(e.pilot))
+        out.field("pilot", bytes((e.pilot,)).decode())
         out.field("authorized", e.authorized)
         out.field("asking", e.asking is not None)
         out.field("closed", e.closed)

@@ -6,6 +6,7 @@ from array import array
 
 from micropython import const
 
+from milliamp import resident
 from milliamp.base import rare
 from milliamp.base.bus import Bus
 from milliamp.base.counts import _COUNTS
@@ -31,10 +32,11 @@ _FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
 class Station:
     """One charging station: the rooms, and what they must know of each other.
 
-    `tables` is the package that the build generated from the board's profile.
+    `tables` is the package that the build generated from the board's profile, `buffers` two bytearrays: the
+    messages that it receives and those that it sends have room there.
     """
 
-    def __init__(self, board, tables):
+    def __init__(self, board, tables, buffers):
         profile = tables.profile
         self.board = board
         self.profile = profile
@@ -65,7 +67,7 @@ class Station:
         self.counters = array("I", bytes(4 * _COUNTS))
         self.link = Link(self)
         self.outbox = Outbox(self)
-        self.rpc = Rpc(self, bytearray(profile.RECEIVE_BUFFER), bytearray(profile.TRANSMIT_BUFFER))
+        self.rpc = Rpc(self, *buffers)
         self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
         self.firmware_asked = False  # blocks.firmware_management has something to say
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
@@ -74,12 +76,16 @@ class Station:
         self._reboot_at = (
             None  # ticks from which it waits for the queue; None: for transactions to end
         )
-        self._blocks = {}  # those that are here: name -> module
+        self._blocks = {}  # those that were loaded and have something to send: name -> module
         self._ticking = []
         charging.init(self)
         drivers.init(self)
-        for name in self._routes.RESIDENT:
-            self._block(name)
+        for init, tick, sends in resident.parts(self._routes.RESIDENT):
+            if tick:
+                self._ticking.append(tick)
+            if init:
+                init(self)
+            self.outbox.add(sends)
 
     def _cache_tokens(self, entries):
         from milliamp.domain.token_cache import Cache
@@ -93,11 +99,10 @@ class Station:
         # Names are kept for ever, in a table that grows by large steps: it grows now, while the heap has no
         # holes, and not in the middle of a call.
         gc.collect()
-        for name in self.profile.BLOCKS:
+        for name in self._routes.LOADED:
             path = "milliamp.blocks." + name
             __import__(path)
-            if name not in self._routes.RESIDENT:
-                rare.drop(path)
+            rare.drop(path)
         from milliamp.wire import networks  # noqa: F401
 
         rare.drop("milliamp.wire.networks")
@@ -105,29 +110,24 @@ class Station:
     # --- blocks: what the build found in their tables -------------------------------------------------
 
     def _block(self, name):
-        # The module of a block. A resident one is imported for good, a rare one when it is asked for.
+        # The module of a block. What is loaded for a call goes again, but for what has something to send.
         module = self._blocks.get(name)
         if module is None:
             path = "milliamp.blocks." + name
             __import__(path)
             module = sys.modules[path]
-            if hasattr(module, "tick"):
-                self._ticking.append(module.tick)
-            if hasattr(module, "init"):
-                module.init(self)
-            if hasattr(module, "SENDS"):
-                self.outbox.add(module.SENDS)
-            if name not in self._routes.RESIDENT:
+            if name in self._routes.LOADED:
                 rare.drop(path)
-            if name in self._routes.RESIDENT or hasattr(module, "SENDS"):
-                self._blocks[name] = module
+                if hasattr(module, "SENDS"):
+                    self.outbox.add(module.SENDS)
+                    self._blocks[name] = module
         return module
 
     def _drop_idle_blocks(self):
-        # Rare blocks that have nothing to send any more.
+        # Blocks that have nothing to send any more.
         for name in tuple(self._blocks):
             module = self._blocks[name]
-            if name not in self._routes.RESIDENT and not module.busy(self):
+            if not module.busy(self):
                 del self._blocks[name]
                 self.outbox.remove(module.SENDS)
 
@@ -138,7 +138,8 @@ class Station:
             return None
         _, block, function = table[at + 1 : table.find(b"\n", at + 1)].decode().split(" ")
         is_async = function.endswith("*")
-        return getattr(self._block(block), function.rstrip("*")), is_async
+        module = self._block(block) if block else sys.modules["milliamp"]
+        return getattr(module, function.rstrip("*")), is_async
 
     def handler(self, action: str):
         """Who answers a call: (function, is it async); False for what OCPP knows and this profile does
@@ -265,6 +266,6 @@ class Station:
             self.board.reboot()
 
 
-def run(board, tables) -> None:
-    """Be a charging station, for ever."""
-    asyncio.run(Station(board, tables).run())
+def run(board, tables, buffers) -> None:
+    """Be a charging station, for ever. `buffers`: to receive and to transmit, see Station."""
+    asyncio.run(Station(board, tables, buffers).run())

@@ -209,7 +209,8 @@ class Bench:
         for flash in self.flashes.values():
             flash.power_on()
         self.board.lines.clear()
-        self.st = Station(self.board, self.tables)
+        sizes = self.tables.profile.RECEIVE_BUFFER, self.tables.profile.TRANSMIT_BUFFER
+        self.st = Station(self.board, self.tables, [bytearray(size) for size in sizes])
 
     def power_cycle(self):
         self.board.lose_power()

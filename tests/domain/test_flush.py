@@ -49,5 +49,5 @@ async def test_the_heap_does_not_grow_with_the_queue(lane):
             while (await this.device.ask("state"))["journal"]["pending"] < events:
                 await this.clock.sleep(5)
             live.append(min([(await this.device.ask("heap"))["live"] for _ in range(5)]))
-        assert abs(live[1] - live[0]) <= 256 * lane // 32
+        assert abs(live[1] - live[0]) <= 1024  # 900 records would be 27 kB
         assert this.problems() == []

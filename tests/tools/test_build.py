@@ -223,7 +223,7 @@ def run(lane, out, tmp_path):
     script = tmp_path / "look.py"
     script.write_text(BOOT.read_text().replace("import main", "#") + look(out))
     return subprocess.run(
-        [*lane, "-X", "heapsize=128k", str(script), str(out)], capture_output=True, text=True
+        [*lane, "-X", "heapsize=192k", str(script), str(out)], capture_output=True, text=True
     )
 
 

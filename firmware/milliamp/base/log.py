@@ -37,9 +37,9 @@ class Log:
         try:
             for secret in self._secrets:
                 text = text.replace(secret, "***")
-            text = _LEVELS[level] + " " + text[:120]
-            if min(text.encode()) < 32:  # a server's text must not look like lines of ours
-                text = _LEVELS[level] + " (not printable)"
+            if min(text.encode() or b" ") < 32:  # a server's text must not look like lines of ours
+                text = "(not printable)"
+            text = _LEVELS[level : level + 1] + " " + text[:120]
             self._board.console(text)
             for byte in text.encode():
                 self._put(byte)

@@ -184,11 +184,13 @@ class Link:
 
 def url(base: str, identity: str) -> str:
     """The URL of the connection: the CSMS's, and the identity percent-encoded (Part 4, 3.1.1)."""
-    out = base.rstrip("/") + "/"
+    out = bytearray((base.rstrip("/") + "/").encode())
     for c in identity.encode():
-        plain = 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"-._~"
-        out += chr(c) if plain else "%%%02X" % c
-    return out
+        if 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"-._~":
+            out.append(c)
+        else:
+            out += b"%%%02X" % c
+    return str(out, "utf-8")
 
 
 def _variable(st, fact, evse, variable):

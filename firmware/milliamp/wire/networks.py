@@ -68,8 +68,8 @@ def _fits(r, data, security):
     if not 0 < (r.number(r.get(data, "messageTimeout")) or 0) <= _LONGEST:
         return False
     url = r.text(r.get(data, "ocppCsmsUrl"))
-    for c in url:
-        if not "!" <= c <= "~" or c in "?#@":
+    for c in url.encode():  # of the text itself, MicroPython would keep each character for ever
+        if not 33 <= c <= 126 or c in b"?#@":
             return False
     try:
         return split(url)[3] == (security > 1)

@@ -1,0 +1,505 @@
+"""Puts functions that are called from one place into that place: on the station a function costs about 40 bytes of RAM.
+
+Works on the joined modules, before `shorten`. A function goes where it is called if nothing else names it, the call is
+the first thing that its statement evaluates, and its returns can be written as branches: `if a: return b` makes an
+`else` of the rest. A method goes if `self` calls it, or if no other class has one of its name. What this cannot follow
+stays a function: it is never a fault.
+"""
+
+import ast
+import copy
+import re
+from collections import Counter
+
+from tools.shorten import foreign
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_BARRED = (*_SCOPES, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+class _Stays(Exception):
+    """This function cannot go where it is called."""
+
+
+def inline(sources: dict) -> dict:
+    """{path: source} with the functions that are called once put in place, for {path: source} of an image."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    uses = _Uses(trees)
+    for path, tree in trees.items():
+        _Module(path, tree, uses).work()
+    return {
+        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
+    }
+
+
+class _Uses:
+    """Who names what, over all modules."""
+
+    def __init__(self, trees: dict):
+        self.names = {path: Counter() for path in trees}  # by module
+        self.attributes = Counter()  # also what is imported, and the words of texts
+        self.own = Counter()  # (class, attribute) of `self` in a class that has such a method
+        self.methods = Counter()  # name: how many classes have it
+        self.assigned = set()  # attributes and names of classes that are no methods
+        self.bases = set()
+        for path, tree in trees.items():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Name):
+                    self.names[path][node.id] += 1
+                elif isinstance(node, ast.Attribute):
+                    self.attributes[node.attr] += 1
+                    if not isinstance(node.ctx, ast.Load):
+                        self.assigned.add(node.attr)
+                elif isinstance(node, ast.alias):
+                    self.attributes.update(_NAME.findall(node.name))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+                    text = node.value
+                    text = text if isinstance(text, str) else text.decode("latin-1")
+                    self.attributes.update(_NAME.findall(text))
+                elif isinstance(node, ast.ClassDef):
+                    self._add(node)
+
+    def _add(self, node):
+        self.bases.update(name for base in node.bases for name in _NAME.findall(ast.unparse(base)))
+        methods = {item.name for item in node.body if isinstance(item, _FUNCTIONS)}
+        self.methods.update(methods)
+        for item in node.body:
+            if isinstance(item, ast.Assign):
+                self.assigned.update(ast.unparse(target) for target in item.targets)
+        for inner in ast.walk(node):
+            if _is_own(inner) and inner.attr in methods:
+                self.own[node.name, inner.attr] += 1
+
+    def function(self, path: str, name: str) -> int:
+        """How often a function of a module is named."""
+        return self.names[path][name] + self.attributes[name]
+
+    def method(self, owner, name: str) -> int:
+        """How often a method is named; at least 2 where that cannot be told."""
+        if owner.name in self.bases or name in self.assigned or name in foreign():
+            return 2
+        if any(base not in ("Exception", "object") for base in map(ast.unparse, owner.bases)):
+            return 2
+        if self.methods[name] == 1:
+            return self.attributes[name]
+        # Others have it too: only `self` says whose it is, and every use must be such a one.
+        resolved = sum(count for (_, attribute), count in self.own.items() if attribute == name)
+        return self.own[owner.name, name] if resolved == self.attributes[name] else 2
+
+
+def _is_own(node) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )
+
+
+class _Module:
+    """One module, in which functions are put in place."""
+
+    def __init__(self, path: str, tree, uses: _Uses):
+        self._tree = tree
+        self._body = {}  # name, or (class, name): (list that holds it, node)
+        self._once = {}  # the same for those that are named once, by name
+        for node in tree.body:
+            if isinstance(node, _FUNCTIONS):
+                self._body[None, node.name] = tree.body, node
+                if uses.function(path, node.name) == 1:
+                    self._once[None, node.name] = node
+            elif isinstance(node, ast.ClassDef):
+                for item in node.body:
+                    if isinstance(item, _FUNCTIONS):
+                        self._body[node.name, item.name] = node.body, item
+                        if uses.method(node, item.name) == 1:
+                            self._once[node.name, item.name] = item
+        self._owners = {}  # name of a method: the one class of this module whose it is, None: many
+        for owner, name in self._body:
+            if owner:
+                self._owners[name] = None if name in self._owners else owner
+        self._done = set()
+
+    def work(self):
+        """Put all in place, callees before their callers."""
+        for key in list(self._body):
+            self._visit(key)
+
+    def _visit(self, key):
+        if key in self._done or key not in self._body:
+            return
+        self._done.add(key)
+        caller = self._body[key][1]
+        tried = set()
+        while found := self._call_in(caller, key[0], tried):
+            callee, site = found
+            tried.add(callee)
+            self._visit(callee)
+            if callee not in self._body:
+                continue
+            home, node = self._body[callee]
+            try:
+                _put(caller, node, site)
+            except _Stays:
+                continue
+            home.remove(node)
+            if not home:
+                home.append(ast.Pass())
+            del self._body[callee]
+
+    def _call_in(self, caller, owner, tried):
+        """(key, call) of a call of what is named once, None when there is none left."""
+        for node in ast.walk(caller):
+            if isinstance(node, ast.Call):
+                key = self._key(node.func, owner)
+                if (
+                    key
+                    and key in self._once
+                    and key not in tried
+                    and self._once[key] is not caller
+                ):
+                    return key, node
+        return None
+
+    def _key(self, func, owner):
+        if isinstance(func, ast.Name):
+            return None, func.id
+        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
+            if func.value.id == "self" and (owner, func.attr) in self._body:
+                return owner, func.attr
+            if self._owners.get(func.attr):
+                return self._owners[func.attr], func.attr
+        return None
+
+
+def _put(caller, callee, call) -> None:
+    """Replace the statement with `call` in the caller by the body of the callee; _Stays."""
+    if callee.decorator_list or _is_special(callee.name):
+        raise _Stays
+    body = [node for node in copy.deepcopy(callee.body) if not _is_text(node)]
+    inner = [node for statement in body for node in ast.walk(statement)]
+    if any(isinstance(node, _BARRED) for node in inner) or any(map(_escapes, inner)):
+        raise _Stays
+    taken = _locals(caller)
+    free = {node.id for node in inner if isinstance(node, ast.Name)} - _locals(callee)
+    if free & taken:
+        raise _Stays  # a global of the one is a local of the other
+    holder, at, unit = _site(caller, call, isinstance(callee, ast.AsyncFunctionDef))
+    before, given = _bind(callee, call, inner, taken)
+    used = taken | _globals(caller)
+    body = _renamed(body, _locals(callee), given, used)
+    before = [
+        ast.Assign([ast.Name(_fresh(name, given, used), ast.Store())], value)
+        for name, value in before
+    ]
+    statement = holder[at]
+    expression = getattr(statement, "value", None)
+    if isinstance(statement, ast.Return) and expression is unit:
+        after = body if _ends(body) else [*body, ast.Return(None)]
+    elif isinstance(statement, ast.Expr) and expression is unit:
+        after = _tail(body, _drop)
+    elif isinstance(statement, ast.Assign) and expression is unit:
+        targets = statement.targets
+        after = _tail(body, lambda value: [ast.Assign(copy.deepcopy(targets), value or _NONE())])
+    elif len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value and not before:
+        after = [_Swap(unit, body[0].value).visit(statement)]
+    else:
+        name = _unused(callee.name.strip("_") or "value", used)
+        after = _tail(
+            body, lambda value: [ast.Assign([ast.Name(name, ast.Store())], value or _NONE())]
+        )
+        after.append(_Swap(unit, ast.Name(name, ast.Load())).visit(statement))
+    if isinstance(caller, ast.AsyncFunctionDef) and not isinstance(statement, ast.Return):
+        # A task lives long: what a function let go of at its end it lets go of, too.
+        dead = sorted(set(given.values()) & {name for name in _stored([*before, *body])})
+        for name in dead:
+            after.append(ast.Assign([ast.Name(name, ast.Store())], _NONE()))
+    holder[at : at + 1] = [*before, *after] or [ast.Pass()]
+
+
+def _NONE():
+    return ast.Constant(None)
+
+
+def _drop(value):
+    return (
+        [] if value is None or isinstance(value, (ast.Constant, ast.Name)) else [ast.Expr(value)]
+    )
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _is_text(node) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _escapes(node) -> bool:
+    """Could a generator expression outlive the call in which it stands?"""
+    values = []
+    if isinstance(node, (ast.Return, ast.Assign)):
+        values = [node.value]
+    elif isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+        known = ("sum", "any", "all", "max", "min", "join", "tuple", "list", "sorted", "bytes")
+        values = [] if name in known else node.args
+    return any(isinstance(value, ast.GeneratorExp) for value in values)
+
+
+def _stored(body) -> set:
+    """Names that statements bind, those of comprehensions left out."""
+    found, hidden = set(), set()
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if isinstance(node, ast.comprehension):
+            hidden.update(id(name) for name in ast.walk(node.target))
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            if id(node) not in hidden:
+                found.add(node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+    return found
+
+
+def _parameters(function) -> list:
+    a = function.args
+    return [argument.arg for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+
+
+def _locals(function) -> set:
+    return _stored(function.body) | set(_parameters(function))
+
+
+def _globals(function) -> set:
+    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+def _bind(callee, call, inner, taken):
+    """What the parameters are: ([(name, expression)] to be assigned, {name: expression} to stand for it)."""
+    a = callee.args
+    if a.vararg or a.kwarg or any(isinstance(node, ast.Starred) for node in call.args):
+        raise _Stays
+    names = [argument.arg for argument in (*a.posonlyargs, *a.args)]
+    defaults = dict(zip(names[len(names) - len(a.defaults) :], a.defaults))
+    names += [argument.arg for argument in a.kwonlyargs]
+    defaults.update(
+        {argument.arg: value for argument, value in zip(a.kwonlyargs, a.kw_defaults) if value}
+    )
+    values = list(call.args)
+    if isinstance(call.func, ast.Attribute) and names[:1] == ["self"]:
+        values.insert(0, call.func.value)
+    given = dict(zip(names, values))
+    for keyword in call.keywords:
+        if keyword.arg is None or keyword.arg in given:
+            raise _Stays
+        given[keyword.arg] = keyword.value
+    if len(values) > len(names) or set(given) - set(names):
+        raise _Stays
+    assigned = _stored(callee.body)
+    before, stand = [], {}
+    # In the order in which the call evaluates them.
+    for name in [*given, *(name for name in names if name not in given)]:
+        if name not in given and name not in defaults:
+            raise _Stays
+        value = given.get(name, defaults.get(name))
+        if name not in given and not isinstance(value, ast.Constant):
+            raise _Stays
+        plain = isinstance(value, ast.Constant) and not isinstance(value.value, (str, bytes))
+        plain = plain or isinstance(value, ast.Name) and value.id in taken
+        if plain and name not in assigned:
+            stand[name] = value
+        else:
+            before.append((name, value))
+    return before, stand
+
+
+def _unused(name: str, used: set) -> str:
+    number = 0
+    new = name
+    while new in used:
+        number += 1
+        new = f"{name}_{number}"
+    used.add(new)
+    return new
+
+
+def _fresh(name: str, given: dict, used: set) -> str:
+    if not isinstance(given.get(name), str):
+        given[name] = _unused(name, used)
+    return given[name]
+
+
+def _renamed(body, own: set, given: dict, used: set):
+    """The body with its locals as names that the caller does not use. `given` gets the new names."""
+    stand = dict(given)
+    given.clear()
+
+    class Rename(ast.NodeTransformer):
+        def visit_Name(self, node):
+            if node.id in stand:
+                if not isinstance(node.ctx, ast.Load):
+                    raise _Stays
+                return copy.deepcopy(stand[node.id])
+            if node.id in own:
+                node.id = _fresh(node.id, given, used)
+            return node
+
+        def visit_ExceptHandler(self, node):
+            if node.name:
+                node.name = _fresh(node.name, given, used)
+            return self.generic_visit(node)
+
+        def visit_alias(self, node):
+            name = (node.asname or node.name).split(".")[0]
+            if name in used and given.get(name) != name:
+                raise _Stays
+            given[name] = name
+            used.add(name)
+            return node
+
+    # Imports first: their names cannot change.
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if isinstance(node, ast.alias):
+            Rename().visit_alias(node)
+    return [Rename().visit(statement) for statement in body]
+
+
+def _site(caller, call, is_async: bool):
+    """(list of statements, index, the call or its await) where the call is what a statement evaluates first."""
+    for node in ast.walk(caller):
+        for field in ("body", "orelse", "finalbody"):
+            statements = getattr(node, field, None)
+            if not isinstance(statements, list):
+                continue
+            for at, statement in enumerate(statements):
+                if unit := _unit(statement, call, is_async):
+                    return statements, at, unit
+    raise _Stays
+
+
+def _unit(statement, call, is_async: bool):
+    if isinstance(statement, (ast.Expr, ast.Assign, ast.Return, ast.AnnAssign)):
+        first = statement.value
+    elif isinstance(statement, ast.If):
+        first = statement.test
+    elif isinstance(statement, ast.For):
+        first = statement.iter
+    elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+        # The target is read before the value is computed, but only the caller changes its locals.
+        first = statement.value
+    else:
+        return None
+    while first is not None:
+        if first is call:
+            return None if is_async else first
+        if isinstance(first, ast.Await) and first.value is call and is_async:
+            return first
+        first = _first(first)
+    return None
+
+
+def _first(node):
+    """What an expression evaluates first, passing over what cannot change."""
+    if isinstance(node, (ast.Await, ast.Attribute, ast.Subscript, ast.Starred)):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return node.operand
+    if isinstance(node, ast.BinOp):
+        return node.right if isinstance(node.left, ast.Constant) else node.left
+    if isinstance(node, ast.Compare):
+        return node.left if not isinstance(node.left, ast.Constant) else node.comparators[0]
+    if isinstance(node, ast.BoolOp):
+        return node.values[0]
+    if isinstance(node, ast.IfExp):
+        return node.test
+    if isinstance(node, ast.Call):
+        if not isinstance(node.func, ast.Name):
+            return node.func
+        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+    elif isinstance(node, (ast.Tuple, ast.List)):
+        parts = node.elts
+    else:
+        return None
+    for part in parts:
+        if not isinstance(part, ast.Constant):
+            return part
+    return None
+
+
+class _Swap(ast.NodeTransformer):
+    """One expression instead of another."""
+
+    def __init__(self, old, new):
+        self._old = old
+        self._new = new
+
+    def visit(self, node):
+        return self._new if node is self._old else self.generic_visit(node)
+
+
+def _ends(body) -> bool:
+    """Does it never come to its end?"""
+    if not body:
+        return False
+    last = body[-1]
+    if isinstance(last, (ast.Return, ast.Raise)):
+        return True
+    if isinstance(last, ast.If):
+        return _ends(last.body) and _ends(last.orelse)
+    if isinstance(last, ast.Try) and not last.finalbody:
+        return _ends(last.body + last.orelse) and all(_ends(part.body) for part in last.handlers)
+    return False
+
+
+def _returns(node) -> bool:
+    return any(isinstance(inner, ast.Return) for inner in ast.walk(node))
+
+
+def _tail(body, emit) -> list:
+    """The statements with `emit(value)` for each return, at whose place nothing more follows."""
+    out = []
+    for at, node in enumerate(body):
+        rest = body[at + 1 :]
+        if isinstance(node, ast.Return):
+            return out + emit(node.value)
+        if not _returns(node):
+            out.append(node)
+            if isinstance(node, ast.Raise):
+                return out
+            continue
+        if isinstance(node, ast.If):
+            _branch(node, rest, emit)
+        elif isinstance(node, ast.Try) and not node.finalbody:
+            _attempt(node, rest, emit)
+        else:
+            raise _Stays
+        return [*out, node]
+    return out + emit(None)
+
+
+def _branch(node, rest, emit):
+    body, orelse = node.body, node.orelse
+    if rest and not _ends(body) and not _ends(orelse):
+        raise _Stays  # it would be there twice
+    node.body = _tail(body if _ends(body) else body + rest, emit) or [ast.Pass()]
+    node.orelse = _tail(orelse if _ends(orelse) else orelse + rest, emit)
+
+
+def _attempt(node, rest, emit):
+    if any(map(_returns, node.body)):
+        if node.orelse or (rest and not _ends([node])):
+            raise _Stays
+        node.body = _tail(node.body, emit)
+    elif all(_ends(part.body) for part in node.handlers):
+        node.orelse = _tail(node.orelse + rest, emit)
+    elif rest:
+        raise _Stays
+    else:
+        node.orelse = _tail(node.orelse, emit)
+    for part in node.handlers:
+        part.body = _tail(part.body, emit) or [ast.Pass()]

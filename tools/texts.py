@@ -1,0 +1,109 @@
+"""Joins what the station says in errors and in its log into one text: each text of its own costs 20 bytes of RAM.
+
+A constant is an object and a row in its module's table, even where its characters stay in ROM; a short one is a name in a
+table that is kept for ever, even if its module is not. What only an error or a line of the log needs, and short texts of
+modules that are loaded for a call, become a slice of `TEXTS`, which is made when it is said. Works on the joined modules,
+before `shorten`.
+"""
+
+import ast
+
+from tools.merge import CORE
+from tools.shorten import foreign
+
+_SHORTEST = 4  # characters
+_NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
+_RARE = ("milliamp/blocks/", "milliamp/wire/")
+_LOG = ("error", "warn", "info", "debug")
+_NAME = "TEXTS"
+
+
+def join(sources: dict) -> dict:
+    """{path: source} with `TEXTS` in the core, for {path: source} of an image."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    if CORE not in trees:
+        return sources
+    pool = _Pool(_names(trees))
+    for path, tree in trees.items():
+        pool.inside = path == CORE
+        pool.rare = path.startswith(_RARE)
+        before = len(pool.text)
+        pool.visit(tree)
+        imported = any(
+            isinstance(node, ast.Import) and node.names[0].name == "milliamp" for node in tree.body
+        )
+        if len(pool.text) > before and not pool.inside and not imported:
+            tree.body.insert(0, ast.Import([ast.alias("milliamp")]))
+    trees[CORE].body.insert(0, ast.Assign([ast.Name(_NAME, ast.Store())], ast.Constant(pool.text)))
+    return {
+        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
+    }
+
+
+def _names(trees: dict) -> set:
+    """What is a name anyway: identifiers, and texts of the core."""
+    found = set(foreign())
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            for field in ("id", "attr", "name", "arg"):
+                if isinstance(name := getattr(node, field, None), str):
+                    found.update(name.split("."))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if node.value.isidentifier() and not path.startswith(_RARE):
+                    found.add(node.value)
+    return found
+
+
+class _Pool(ast.NodeTransformer):
+    """Moves texts. `inside`: in the core itself; `rare`: in a module that is loaded for a call."""
+
+    def __init__(self, names: set):
+        self.text = ""
+        self.inside = self.rare = False
+        self._names = names
+        self._cold = 0  # raises and calls of the log around
+        self._functions = 0
+
+    def visit_FunctionDef(self, node):
+        self._functions += 1
+        node.body = [self.visit(item) for item in node.body]
+        self._functions -= 1
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Raise(self, node):
+        return self._visit_cold(node)
+
+    def visit_Call(self, node):
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _LOG:
+            if ast.unparse(node.func.value).endswith("log"):
+                return self._visit_cold(node)
+        return self.generic_visit(node)
+
+    def _visit_cold(self, node):
+        self._cold += 1
+        self.generic_visit(node)
+        self._cold -= 1
+        return node
+
+    def visit_Subscript(self, node):
+        return node  # a key is looked up, not said
+
+    def visit_Constant(self, node):
+        text = node.value
+        if not self._functions or not isinstance(text, str) or not text.isascii():
+            return node
+        is_name = 1 < len(text) <= _NAME_LENGTH and text not in self._names
+        is_name = is_name and (self.rare or not (text.isidentifier() or text[0] == "<"))
+        if not is_name and not (self._cold and len(text) >= _SHORTEST):
+            return node
+        start = self.text.find(text)
+        if start < 0:
+            start = len(self.text)
+            self.text += text
+        home = ast.Name(_NAME, ast.Load())
+        if not self.inside:
+            home = ast.Attribute(ast.Name("milliamp", ast.Load()), _NAME, ast.Load())
+        bounds = ast.Constant(start), ast.Constant(start + len(text))
+        return ast.Subscript(home, ast.Slice(*bounds), ast.Load())
