@@ -7,7 +7,7 @@ import tables.profile
 import tables.routes
 import tables.schemas
 
-gc.threshold(4096)
+gc.threshold(4096)  # garbage that is left for long leaves holes that nothing fits
 buffers = bytearray(tables.profile.RECEIVE_BUFFER), bytearray(tables.profile.TRANSMIT_BUFFER)
 
 import board

@@ -39,6 +39,8 @@ from tools import (
 from tools.flatten import flatten
 from tools.inline import inline
 from tools.merge import merge
+from tools.prune import prune
+from tools.rank import rank
 from tools.shorten import Shortener
 from tools.split import split, stays
 from tools.texts import join as join_texts
@@ -53,6 +55,8 @@ ACTIONS = (
     "SetDisplayMessage SetMonitoringBase SetMonitoringLevel SetNetworkProfile SetVariableMonitoring SetVariables "
     "TriggerMessage UnlockConnector UnpublishFirmware UpdateFirmware"
 ).split()
+
+_TRIGGER = "TriggerMessage"  # leads to the TRIGGERS of all blocks
 
 # What builds, as it was when this process read it: it may be edited while we run.
 _TOOLS = hashlib.sha256(
@@ -154,8 +158,12 @@ def _write_tables(chosen, out: Path) -> None:
 
 
 def read_blocks(chosen) -> list:
-    """The tables of the profile's blocks, in the profile's order."""
-    return [prepare.read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
+    """The tables of the profile's blocks, in the profile's order. A block that nothing leads to is left out."""
+    blocks = [prepare.read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
+    if not any(_TRIGGER in block.calls for block in blocks):
+        for block in blocks:
+            block.triggers.clear()
+    return [b for b in blocks if b.resident or b.calls or b.live or b.triggers]
 
 
 def routes_source(
@@ -215,6 +223,8 @@ def routes_source(
         resident = ()
         loaded = tuple(b.name for b in blocks if f"milliamp/blocks/{b.name}.py" in parts)
 
+    others = [action for action in ACTIONS if ("CALLS", action) not in seen]
+
     def text(lines):
         return repr(("\n" + "".join(line + "\n" for line in lines)).encode())
 
@@ -223,7 +233,7 @@ def routes_source(
         f"CALLS = {text(calls)}\n"
         f"TRIGGERS = {text(triggers)}\n"
         f"LIVE = {text(live)}\n"
-        f"KNOWN = {text(ACTIONS)}\n"
+        f"KNOWN = {text(others)}\n"
         f"RESIDENT = {resident!r}\n"
         f"LOADED = {loaded!r}\n"
     )
@@ -273,7 +283,7 @@ def _profile_source(chosen) -> str:
 
 def sources(chosen, out: Path):
     """(path in the image, source file, root) of every module, before preparation."""
-    blocks = {f"milliamp/blocks/{name}.py" for name in chosen.blocks}
+    blocks = {f"milliamp/blocks/{block.name}.py" for block in read_blocks(chosen)}
     for root in (FIRMWARE, out):
         for file in sorted((root if root is FIRMWARE else out / "tables").rglob("*.py")):
             path = file.relative_to(root).as_posix()
@@ -303,7 +313,7 @@ def _write_image(chosen, out: Path) -> None:
         ready[path] = prepare.prepare(file, (FIRMWARE, out), is_block)
         target.write_text(ready[path], encoding="utf-8")
     ready["tables/profile.py"] = _used(ready, "tables/profile.py")
-    ready = flatten(shortened(ready, chosen, out))
+    ready = flatten(rank(shortened(ready, chosen, out)))
     compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(chosen, out))
@@ -317,7 +327,7 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
     parts = split(ready, blocks)
     places = {block.name: stays(parts, block.name) for block in blocks}
     parts["tables/routes.py"] = routes_source(*given, places, parts)
-    short = Shortener(join_texts(inline(merge(parts))))
+    short = Shortener(join_texts(inline(prune(merge(parts)))))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
     old, new = {}, {}

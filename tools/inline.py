@@ -2,8 +2,11 @@
 
 Works on the joined modules, before `shorten`. A function goes where it is called if nothing else names it, the call is
 the first thing that its statement evaluates, and its returns can be written as branches: `if a: return b` makes an
-`else` of the rest. A method goes if `self` calls it, or if no other class has one of its name. What this cannot follow
-stays a function: it is never a fault.
+`else` of the rest. A method goes if it is `self` that calls it. What this cannot follow stays a function: it is never
+a fault.
+
+It takes for granted that no local is read before it is assigned, and that the words of texts are all that the names
+given to `getattr` are made of.
 """
 
 import ast
@@ -11,12 +14,14 @@ import copy
 import re
 from collections import Counter
 
+from tools.merge import bound
 from tools.shorten import foreign
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _BARRED = (*_SCOPES, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_OWN_FRAME = {"super", "__class__", "locals", "vars", "dir", "eval", "exec"}  # ask where they are
+_EATERS = {"sum", "any", "all", "max", "min", "tuple", "list", "set", "sorted", "bytes"}
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -42,36 +47,56 @@ class _Uses:
         self.names = {path: Counter() for path in trees}  # by module
         self.attributes = Counter()  # also what is imported, and the words of texts
         self.own = Counter()  # (class, attribute) of `self` in a class that has such a method
-        self.methods = Counter()  # name: how many classes have it
-        self.assigned = set()  # attributes and names of classes that are no methods
-        self.bases = set()
+        self.unsure = set()  # attributes that may be something else than a method
+        self.values = set()  # what is more than called: a class has heirs, or another name
         for path, tree in trees.items():
+            plain = set()  # ids of nodes that are only called, caught or asked for something
             for node in ast.walk(tree):
-                if isinstance(node, ast.Name):
-                    self.names[path][node.id] += 1
+                if isinstance(node, ast.Call):
+                    plain.add(id(node.func))
+                    if getattr(node.func, "id", "") == "isinstance":
+                        plain.update(map(id, ast.walk(node)))
                 elif isinstance(node, ast.Attribute):
-                    self.attributes[node.attr] += 1
-                    if not isinstance(node.ctx, ast.Load):
-                        self.assigned.add(node.attr)
-                elif isinstance(node, ast.alias):
-                    self.attributes.update(_NAME.findall(node.name))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-                    text = node.value
-                    text = text if isinstance(text, str) else text.decode("latin-1")
-                    self.attributes.update(_NAME.findall(text))
-                elif isinstance(node, ast.ClassDef):
-                    self._add(node)
+                    plain.add(id(node.value))
+                elif isinstance(node, ast.ExceptHandler) and node.type:
+                    plain.update(map(id, ast.walk(node.type)))
+            for node in ast.walk(tree):
+                self._see(path, node)
+                if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in plain:
+                    self.values.add(node.id if isinstance(node, ast.Name) else node.attr)
 
-    def _add(self, node):
-        self.bases.update(name for base in node.bases for name in _NAME.findall(ast.unparse(base)))
-        methods = {item.name for item in node.body if isinstance(item, _FUNCTIONS)}
-        self.methods.update(methods)
+    def _see(self, path: str, node):
+        if isinstance(node, ast.Name):
+            self.names[path][node.id] += 1
+        elif isinstance(node, ast.Attribute):
+            self.attributes[node.attr] += 1
+            if not isinstance(node.ctx, ast.Load):
+                self.unsure.add(node.attr)
+        elif isinstance(node, ast.alias):
+            self.attributes.update(_NAME.findall(node.name))
+            if node.asname:
+                self.values.update(_NAME.findall(node.name))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            self.attributes.update(_NAME.findall(text))
+        elif isinstance(node, ast.ClassDef):
+            self._see_class(node)
+
+    def _see_class(self, node):
+        methods = [item for item in node.body if isinstance(item, _FUNCTIONS)]
+        names = {item.name for item in methods}
         for item in node.body:
-            if isinstance(item, ast.Assign):
-                self.assigned.update(ast.unparse(target) for target in item.targets)
-        for inner in ast.walk(node):
-            if _is_own(inner) and inner.attr in methods:
-                self.own[node.name, inner.attr] += 1
+            if item not in methods:  # what else the class's body names and binds
+                self.unsure |= _idents(item)
+            else:
+                outer = [*item.decorator_list, *item.args.defaults, *item.args.kw_defaults]
+                self.unsure.update(*(_idents(part) for part in outer if part))
+        self.unsure.update(name for name in names if [m.name for m in methods].count(name) > 1)
+        for method in methods:
+            if _has_self(method):
+                for inner in ast.walk(method):
+                    if _is_own(inner) and inner.attr in names:
+                        self.own[node.name, inner.attr] += 1
 
     def function(self, path: str, name: str) -> int:
         """How often a function of a module is named."""
@@ -79,13 +104,11 @@ class _Uses:
 
     def method(self, owner, name: str) -> int:
         """How often a method is named; at least 2 where that cannot be told."""
-        if owner.name in self.bases or name in self.assigned or name in foreign():
+        if owner.name in self.values or name in self.unsure or name in foreign():
             return 2
         if any(base not in ("Exception", "object") for base in map(ast.unparse, owner.bases)):
             return 2
-        if self.methods[name] == 1:
-            return self.attributes[name]
-        # Others have it too: only `self` says whose it is, and every use must be such a one.
+        # Only `self` says whose it is, and every use must be such a one: others may have it too.
         resolved = sum(count for (_, attribute), count in self.own.items() if attribute == name)
         return self.own[owner.name, name] if resolved == self.attributes[name] else 2
 
@@ -98,17 +121,35 @@ def _is_own(node) -> bool:
     )
 
 
+def _has_self(method) -> bool:
+    """Is `self` the object everywhere in a method?"""
+    listed = [node.arg for node in ast.walk(method) if isinstance(node, ast.arg)]
+    first = _parameters(method)[:1] == ["self"] and listed.count("self") == 1
+    stored = (
+        isinstance(node, ast.Name) and node.id == "self" and not isinstance(node.ctx, ast.Load)
+        for node in ast.walk(method)
+    )
+    return first and not method.decorator_list and not any(stored)
+
+
 class _Module:
     """One module, in which functions are put in place."""
 
     def __init__(self, path: str, tree, uses: _Uses):
-        self._tree = tree
+        # What may change while another function runs.
+        self._shared = {
+            name
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Global, ast.Nonlocal))
+            for name in node.names
+        }
+        bindings = Counter(name for node in tree.body for name in bound([node]))
         self._body = {}  # name, or (class, name): (list that holds it, node)
         self._once = {}  # the same for those that are named once, by name
         for node in tree.body:
             if isinstance(node, _FUNCTIONS):
                 self._body[None, node.name] = tree.body, node
-                if uses.function(path, node.name) == 1:
+                if uses.function(path, node.name) == 1 == bindings[node.name]:
                     self._once[None, node.name] = node
             elif isinstance(node, ast.ClassDef):
                 for item in node.body:
@@ -116,10 +157,6 @@ class _Module:
                         self._body[node.name, item.name] = node.body, item
                         if uses.method(node, item.name) == 1:
                             self._once[node.name, item.name] = item
-        self._owners = {}  # name of a method: the one class of this module whose it is, None: many
-        for owner, name in self._body:
-            if owner:
-                self._owners[name] = None if name in self._owners else owner
         self._done = set()
 
     def work(self):
@@ -132,7 +169,9 @@ class _Module:
             return
         self._done.add(key)
         caller = self._body[key][1]
-        tried = set()
+        if caller.decorator_list:
+            return  # it may be compiled in another way
+        tried = {key}
         while found := self._call_in(caller, key[0], tried):
             callee, site = found
             tried.add(callee)
@@ -141,7 +180,7 @@ class _Module:
                 continue
             home, node = self._body[callee]
             try:
-                _put(caller, node, site)
+                _put(caller, node, site, self._shared)
             except _Stays:
                 continue
             home.remove(node)
@@ -151,44 +190,37 @@ class _Module:
 
     def _call_in(self, caller, owner, tried):
         """(key, call) of a call of what is named once, None when there is none left."""
+        taken = _locals(caller)
         for node in ast.walk(caller):
             if isinstance(node, ast.Call):
-                key = self._key(node.func, owner)
-                if (
-                    key
-                    and key in self._once
-                    and key not in tried
-                    and self._once[key] is not caller
-                ):
+                key = self._key(node.func, caller, owner, taken)
+                if key and key in self._once and key not in tried:
                     return key, node
         return None
 
-    def _key(self, func, owner):
-        if isinstance(func, ast.Name):
+    def _key(self, func, caller, owner, taken):
+        if isinstance(func, ast.Name) and func.id not in taken:
             return None, func.id
-        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
-            if func.value.id == "self" and (owner, func.attr) in self._body:
-                return owner, func.attr
-            if self._owners.get(func.attr):
-                return self._owners[func.attr], func.attr
+        if owner and _is_own(func) and _has_self(caller):
+            return owner, func.attr
         return None
 
 
-def _put(caller, callee, call) -> None:
+def _put(caller, callee, call, shared: set) -> None:
     """Replace the statement with `call` in the caller by the body of the callee; _Stays."""
     if callee.decorator_list or _is_special(callee.name):
         raise _Stays
     body = [node for node in copy.deepcopy(callee.body) if not _is_text(node)]
     inner = [node for statement in body for node in ast.walk(statement)]
-    if any(isinstance(node, _BARRED) for node in inner) or any(map(_escapes, inner)):
+    if any(isinstance(node, _BARRED) for node in inner) or _escapes(inner):
         raise _Stays
     taken = _locals(caller)
     free = {node.id for node in inner if isinstance(node, ast.Name)} - _locals(callee)
-    if free & taken:
+    if free & (taken | _OWN_FRAME):
         raise _Stays  # a global of the one is a local of the other
-    holder, at, unit = _site(caller, call, isinstance(callee, ast.AsyncFunctionDef))
-    before, given = _bind(callee, call, inner, taken)
-    used = taken | _globals(caller)
+    holder, at, unit = _site(caller, call, isinstance(callee, ast.AsyncFunctionDef), shared)
+    before, given = _bind(callee, call, taken - shared)
+    used = taken | free | _idents(caller)
     body = _renamed(body, _locals(callee), given, used)
     before = [
         ast.Assign([ast.Name(_fresh(name, given, used), ast.Store())], value)
@@ -200,21 +232,20 @@ def _put(caller, callee, call) -> None:
         after = body if _ends(body) else [*body, ast.Return(None)]
     elif isinstance(statement, ast.Expr) and expression is unit:
         after = _tail(body, _drop)
-    elif isinstance(statement, ast.Assign) and expression is unit:
+    elif isinstance(statement, ast.Assign) and expression is unit and _is_plain(statement, inner):
         targets = statement.targets
         after = _tail(body, lambda value: [ast.Assign(copy.deepcopy(targets), value or _NONE())])
     elif len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value and not before:
         after = [_Swap(unit, body[0].value).visit(statement)]
     else:
-        name = _unused(callee.name.strip("_") or "value", used)
+        given[""] = name = _unused("value", used)
         after = _tail(
             body, lambda value: [ast.Assign([ast.Name(name, ast.Store())], value or _NONE())]
         )
         after.append(_Swap(unit, ast.Name(name, ast.Load())).visit(statement))
     if isinstance(caller, ast.AsyncFunctionDef) and not isinstance(statement, ast.Return):
         # A task lives long: what a function let go of at its end it lets go of, too.
-        dead = sorted(set(given.values()) & {name for name in _stored([*before, *body])})
-        for name in dead:
+        for name in sorted(set(given.values()) & bound([*before, *after])):
             after.append(ast.Assign([ast.Name(name, ast.Store())], _NONE()))
     holder[at : at + 1] = [*before, *after] or [ast.Pass()]
 
@@ -237,70 +268,75 @@ def _is_text(node) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _escapes(node) -> bool:
-    """Could a generator expression outlive the call in which it stands?"""
-    values = []
-    if isinstance(node, (ast.Return, ast.Assign)):
-        values = [node.value]
-    elif isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
-        known = ("sum", "any", "all", "max", "min", "join", "tuple", "list", "sorted", "bytes")
-        values = [] if name in known else node.args
-    return any(isinstance(value, ast.GeneratorExp) for value in values)
+def _is_plain(statement, inner: list) -> bool:
+    """May an assignment stand where a function returns: several times, and in its `try`?"""
+    targets = [node for target in statement.targets for node in ast.walk(target)]
+    if any(isinstance(node, ast.Try) for node in inner):
+        return all(isinstance(target, ast.Name) for target in statement.targets)
+    return not any(isinstance(node, (ast.Call, ast.Await)) for node in targets)
 
 
-def _stored(body) -> set:
-    """Names that statements bind, those of comprehensions left out."""
-    found, hidden = set(), set()
-    for node in (inner for statement in body for inner in ast.walk(statement)):
-        if isinstance(node, ast.comprehension):
-            hidden.update(id(name) for name in ast.walk(node.target))
-    for node in (inner for statement in body for inner in ast.walk(statement)):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            if id(node) not in hidden:
-                found.add(node.id)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-        elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).split(".")[0])
-    return found
+def _escapes(inner: list) -> bool:
+    """Could a generator expression outlive the statement in which it stands?"""
+    eaten = set()
+    for node in inner:
+        if isinstance(node, ast.For):
+            eaten.add(id(node.iter))
+        elif isinstance(node, ast.Call):
+            if getattr(node.func, "id", "") in _EATERS or getattr(node.func, "attr", "") == "join":
+                eaten.update(map(id, node.args))
+    return any(isinstance(node, ast.GeneratorExp) and id(node) not in eaten for node in inner)
 
 
 def _parameters(function) -> list:
     a = function.args
-    return [argument.arg for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+    listed = [*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg]
+    return [argument.arg for argument in listed if argument]
 
 
 def _locals(function) -> set:
-    return _stored(function.body) | set(_parameters(function))
+    return bound(function.body) | set(_parameters(function))
 
 
-def _globals(function) -> set:
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+def _idents(node) -> set:
+    """All names in a piece of source."""
+    found = set()
+    for inner in ast.walk(node):
+        for field in ("id", "arg", "name", "asname", "names"):
+            value = getattr(inner, field, None)
+            found.update([value] if isinstance(value, str) else [])
+            found.update(name for name in value or () if isinstance(name, str))
+    return found
 
 
-def _bind(callee, call, inner, taken):
-    """What the parameters are: ([(name, expression)] to be assigned, {name: expression} to stand for it)."""
+def _bind(callee, call, steady: set):
+    """What the parameters are: ([(name, expression)] to be assigned, {name: expression} to stand for it).
+
+    `steady`: locals of the caller, which only the caller changes.
+    """
     a = callee.args
-    if a.vararg or a.kwarg or any(isinstance(node, ast.Starred) for node in call.args):
+    if a.vararg or a.kwarg:
+        raise _Stays
+    if any(isinstance(node, (ast.Starred, ast.NamedExpr)) for node in ast.walk(call)):
         raise _Stays
     names = [argument.arg for argument in (*a.posonlyargs, *a.args)]
     defaults = dict(zip(names[len(names) - len(a.defaults) :], a.defaults))
+    values = [call.func.value] if isinstance(call.func, ast.Attribute) else []
+    values += call.args
+    if len(values) > len(names):
+        raise _Stays
     names += [argument.arg for argument in a.kwonlyargs]
     defaults.update(
         {argument.arg: value for argument, value in zip(a.kwonlyargs, a.kw_defaults) if value}
     )
-    values = list(call.args)
-    if isinstance(call.func, ast.Attribute) and names[:1] == ["self"]:
-        values.insert(0, call.func.value)
     given = dict(zip(names, values))
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in given:
             raise _Stays
         given[keyword.arg] = keyword.value
-    if len(values) > len(names) or set(given) - set(names):
+    if set(given) - set(names):
         raise _Stays
-    assigned = _stored(callee.body)
+    assigned = bound(callee.body)
     before, stand = [], {}
     # In the order in which the call evaluates them.
     for name in [*given, *(name for name in names if name not in given)]:
@@ -310,7 +346,7 @@ def _bind(callee, call, inner, taken):
         if name not in given and not isinstance(value, ast.Constant):
             raise _Stays
         plain = isinstance(value, ast.Constant) and not isinstance(value.value, (str, bytes))
-        plain = plain or isinstance(value, ast.Name) and value.id in taken
+        plain = plain or isinstance(value, ast.Name) and value.id in steady
         if plain and name not in assigned:
             stand[name] = value
         else:
@@ -369,21 +405,23 @@ def _renamed(body, own: set, given: dict, used: set):
     return [Rename().visit(statement) for statement in body]
 
 
-def _site(caller, call, is_async: bool):
+def _site(caller, call, is_async: bool, shared: set):
     """(list of statements, index, the call or its await) where the call is what a statement evaluates first."""
-    for node in ast.walk(caller):
-        for field in ("body", "orelse", "finalbody"):
-            statements = getattr(node, field, None)
-            if not isinstance(statements, list):
-                continue
-            for at, statement in enumerate(statements):
-                if unit := _unit(statement, call, is_async):
-                    return statements, at, unit
+    todo = [caller.body]
+    while todo:
+        statements = todo.pop()
+        for at, statement in enumerate(statements):
+            if unit := _unit(statement, call, is_async, shared):
+                return statements, at, unit
+            if not isinstance(statement, _SCOPES):
+                for part in (statement, *getattr(statement, "handlers", ())):
+                    for field in ("body", "orelse", "finalbody"):
+                        todo.append(getattr(part, field, []))
     raise _Stays
 
 
-def _unit(statement, call, is_async: bool):
-    if isinstance(statement, (ast.Expr, ast.Assign, ast.Return, ast.AnnAssign)):
+def _unit(statement, call, is_async: bool, shared: set):
+    if isinstance(statement, (ast.Expr, ast.Assign, ast.Return)):
         first = statement.value
     elif isinstance(statement, ast.If):
         first = statement.test
@@ -391,7 +429,7 @@ def _unit(statement, call, is_async: bool):
         first = statement.iter
     elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
         # The target is read before the value is computed, but only the caller changes its locals.
-        first = statement.value
+        first = None if statement.target.id in shared else statement.value
     else:
         return None
     while first is not None:
@@ -399,6 +437,8 @@ def _unit(statement, call, is_async: bool):
             return None if is_async else first
         if isinstance(first, ast.Await) and first.value is call and is_async:
             return first
+        if isinstance(first, ast.Call) and getattr(first.func, "id", "") in shared:
+            return None
         first = _first(first)
     return None
 
@@ -494,7 +534,7 @@ def _attempt(node, rest, emit):
     if any(map(_returns, node.body)):
         if node.orelse or (rest and not _ends([node])):
             raise _Stays
-        node.body = _tail(node.body, emit)
+        node.body = _tail(node.body, emit) or [ast.Pass()]
     elif all(_ends(part.body) for part in node.handlers):
         node.orelse = _tail(node.orelse + rest, emit)
     elif rest:

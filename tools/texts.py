@@ -27,12 +27,12 @@ def join(sources: dict) -> dict:
     for path, tree in trees.items():
         pool.inside = path == CORE
         pool.rare = path.startswith(_RARE)
-        before = len(pool.text)
+        pool.moved = False
         pool.visit(tree)
         imported = any(
             isinstance(node, ast.Import) and node.names[0].name == "milliamp" for node in tree.body
         )
-        if len(pool.text) > before and not pool.inside and not imported:
+        if pool.moved and not pool.inside and not imported:
             tree.body.insert(0, ast.Import([ast.alias("milliamp")]))
     trees[CORE].body.insert(0, ast.Assign([ast.Name(_NAME, ast.Store())], ast.Constant(pool.text)))
     return {
@@ -55,11 +55,11 @@ def _names(trees: dict) -> set:
 
 
 class _Pool(ast.NodeTransformer):
-    """Moves texts. `inside`: in the core itself; `rare`: in a module that is loaded for a call."""
+    """Moves texts. `inside`: in the core itself; `rare`: in a module that is loaded for a call; `moved`: it did."""
 
     def __init__(self, names: set):
         self.text = ""
-        self.inside = self.rare = False
+        self.inside = self.rare = self.moved = False
         self._names = names
         self._cold = 0  # raises and calls of the log around
         self._functions = 0
@@ -90,11 +90,16 @@ class _Pool(ast.NodeTransformer):
     def visit_Subscript(self, node):
         return node  # a key is looked up, not said
 
+    def visit_JoinedStr(self, node):
+        return node  # its pieces must be texts
+
     def visit_Constant(self, node):
         text = node.value
         if not self._functions or not isinstance(text, str) or not text.isascii():
             return node
-        is_name = 1 < len(text) <= _NAME_LENGTH and text not in self._names
+        if text in self._names:
+            return node  # `shorten` must see it: it may name an attribute
+        is_name = 1 < len(text) <= _NAME_LENGTH
         is_name = is_name and (self.rare or not (text.isidentifier() or text[0] == "<"))
         if not is_name and not (self._cold and len(text) >= _SHORTEST):
             return node
@@ -102,6 +107,7 @@ class _Pool(ast.NodeTransformer):
         if start < 0:
             start = len(self.text)
             self.text += text
+        self.moved = True
         home = ast.Name(_NAME, ast.Load())
         if not self.inside:
             home = ast.Attribute(ast.Name("milliamp", ast.Load()), _NAME, ast.Load())

@@ -47,6 +47,8 @@ class Station:
         self.bus = Bus(self)
         self.settings = Settings(board.flash("settings"))
         if self.settings.empty:
+            if self.settings.aside:
+                self.log.error("the settings have another format, they begin anew")
             self.settings.put(*board.factory())
         self.log.secret(self.settings.get(_OLD_PASSWORD))
         self.log.secret(self.settings.get(_PASSWORD))
@@ -224,7 +226,7 @@ class Station:
             self._reboot_at = self.clock.ticks()
         if self.online and self.journal.pending and self.clock.since(self._reboot_at) < _FLUSH_MS:
             return
-        self.settings.put((_BOOT_REASON, self._reboot))
+        self._keep_reason(self._reboot)
         self.log.info("reboot: " + self._reboot)
         try:
             await asyncio.wait_for_ms(self.link.close(), _CLOSE_MS)
@@ -262,10 +264,21 @@ class Station:
     def _died(self, n):
         self._deaths += 1
         if self._deaths >= _DEATHS:
-            self.settings.put((_BOOT_REASON, "Watchdog"))
+            self._keep_reason("Watchdog")
             self.board.reboot()
+
+    def _keep_reason(self, reason):
+        try:
+            self.settings.put((_BOOT_REASON, reason))
+        except OSError as error:  # it starts over all the same
+            self.log.error("no boot reason: " + str(error))
 
 
 def run(board, tables, buffers) -> None:
     """Be a charging station, for ever. `buffers`: to receive and to transmit, see Station."""
-    asyncio.run(Station(board, tables, buffers).run())
+    station = Station(board, tables, buffers)
+    try:
+        asyncio.run(station.run())
+    finally:  # Ctrl-C at the console, a fault that nobody foresaw: nothing stays live that nobody watches
+        for e in station.evses:
+            board.contactor(e.index, False)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.base.measurands import SLOTS
+from milliamp.base.measurands import SLOTS, row
 from milliamp.base.packing import Bytes, put_number
 from milliamp.domain import meter, tokens, transaction
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
@@ -135,7 +135,7 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
         st.tuples(
             st.integers(0, 4),
             st.integers(0, 10**6),
-            st.sets(st.integers(0, len(SLOTS) - 1)),
+            st.sets(st.integers(0, SLOTS - 1)),
             st.randoms(),
         ),
         max_size=4,
@@ -171,7 +171,7 @@ def test_sample_groups(groups):
 def test_slots_of_measurands(names, count):
     mask = meter.slots(names)
     assert mask.bit_count() == count
-    assert all(SLOTS[n][0] in names.split(",") for n in range(len(SLOTS)) if mask >> n & 1)
+    assert all(row(n)[0] in names.split(",") for n in range(SLOTS) if mask >> n & 1)
 
 
 def test_tokens_are_told_apart_by_type_and_value_without_case():

@@ -22,7 +22,7 @@ FAST = {
 }
 LANES = [64, 32]
 HEAP = "64k"  # of the 32-bit lane
-_GROWTH = {64: 2048, 32: 1024}  # bytes of heap that may differ: what runs at that instant
+_GROWTH = {64: 4096, 32: 2048}  # bytes of heap that may differ: what runs at that instant
 
 _OUTPUT = {
     "component": {"name": "ClockCtrlr"},

@@ -14,12 +14,14 @@ EVENTS = (
     "SecurityLogWasCleared FirmwareUpdated InvalidFirmwareSignature InvalidFirmwareSigningCertificate "
     "InvalidCsmsCertificate InvalidChargingStationCertificate InvalidTLSVersion InvalidTLSCipherSuite "
     "MaintenanceLoginAccepted MaintenanceLoginFailed FailedToAuthenticateAtCsms CsmsFailedToAuthenticate "
-    "ReconfigurationOfSecurityParameters InvalidMessages AttemptedReplayAttacks"
+    "ReconfigurationOfSecurityParameters InvalidMessages AttemptedReplayAttacks JournalSetAside"
 )
 _STARTUP = const(0)
 _RESET = const(1)
 _TIME_SET = const(2)
+_MEMORY = const(3)
 _RECONFIGURED = const(17)
+_SET_ASIDE = const(20)  # OCPP has none for it: messages that cannot be read any more
 _NOT_CRITICAL = const(0xF8000)  # a bit for each event of the row that is only for the log
 
 _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
@@ -27,7 +29,13 @@ _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was runnin
 
 def init(st) -> None:
     """A start is an event of its own (A04)."""
+    st.untold = 0  # a bit for each critical event of the row that waits for room in the journal
+    st.short = False  # MemoryExhaustion was told
     st.bus.subscribe(_CLOCK | _VARIABLE, _hear)
+    if st.journal.aside:
+        st.log.error("the journal has another format, it begins anew")
+        if st.journal.boot == 1:
+            happened(st, _SET_ASIDE)
     happened(st, _STARTUP if st.boot_reason in ("PowerUp", "Unknown") else _RESET)
 
 
@@ -35,12 +43,34 @@ def happened(st, event: int) -> None:
     """Make a security event durable; a critical one is sent when its turn comes."""
     name = _name(event)
     if not _NOT_CRITICAL >> event & 1:
-        try:
-            st.journal.append(_SECURITY, bytes((event,)))
-        except OSError:
-            st.log.error("the journal is full: " + name + " is only in the log")
-        st.outbox.wake()
+        st.untold |= 1 << event
+        _send(st)
+        if st.untold >> event & 1:
+            st.log.error("the journal is full: " + name + " waits")
     _note(st, name)
+
+
+def _send(st):
+    """Put into the journal what it has room for. The rest waits in RAM, and is told later."""
+    for event in range(_SET_ASIDE + 1):
+        if st.untold >> event & 1:
+            try:
+                st.journal.append(_SECURITY, bytes((event,)))
+            except OSError:
+                return
+            st.untold ^= 1 << event
+            st.outbox.wake()
+
+
+def tick(st) -> None:
+    """The journal began to drop updates, or to refuse events: tell it once, until it is empty again."""
+    if st.journal.short != st.short:
+        st.short = not st.short
+        if st.short:
+            st.log.warn("the journal is short of room")
+            happened(st, _MEMORY)
+    if st.untold:
+        _send(st)
 
 
 def _name(event):

@@ -78,6 +78,7 @@ _POINTS = "ParkingBayOccupancy EVConnected Authorized DataSigned PowerPathClosed
 def init(st) -> None:
     """Take up the transactions that a reboot interrupted, then listen to the EVSEs."""
     st.journal.checkpoint = lambda write: _checkpoint(st, write)
+    st.journal.stream = transaction.stream
     st.board.scan()
     for e in st.evses:
         st.board.contactor(e.index, False)
@@ -279,6 +280,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     elif not before & _POWER_PATH:
         e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
+    unrecorded = False
     try:
         if e.tx is None:
             # A new authorization may start what held before; energy always belongs to a transaction.
@@ -295,13 +297,16 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
                 e.state, trigger = state, _CHARGING_STATE_CHANGED
             _write(st, e, _UPDATED, trigger)
     except OSError as error:
-        # Nothing may happen that is not durable: no start, no energy. `tick` tries again.
+        # Nothing may happen that is not durable: no start, no energy, unless the profile wants energy
+        # without a transaction. `tick` tries again.
         if e.cause is None:
             st.log.error("the journal takes no event: " + str(error))
         e.points, e.state = before, old
         e.cause = trigger, reason, end
-        _contactor(st, e, False)
-        points = 0
+        unrecorded = e.tx is None and st.profile.CHARGE_UNRECORDED
+        if not unrecorded:
+            _contactor(st, e, False)
+            points = 0
     else:
         e.cause = None
         if e.state != old:
@@ -310,7 +315,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         if e.locked != e.cable and not _lock(st, e):
             return
         st.board.offer(e.index, st.profile.CURRENTS[e.index - 1])
-        if points & _ENERGY_TRANSFER and e.tx is not None:
+        if points & _ENERGY_TRANSFER and (e.tx is not None or unrecorded):
             _contactor(st, e, True)
     elif not e.authorized and e.locked and not e.holder:
         release(st, e)
@@ -366,6 +371,7 @@ def _start(st, e, trigger):
         _write(st, e, _STARTED, trigger)
     except OSError:
         e.tx = None
+        st.journal.give_back(tx.counter)
         raise
     e.sampled = e.kept = st.clock.ticks()
     evse.refresh(st, e)

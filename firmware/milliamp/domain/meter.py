@@ -1,5 +1,5 @@
 # Measured values: which ones are asked for, and reading them.
-from milliamp.base.measurands import SLOTS
+from milliamp.base.measurands import SLOTS, row
 from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
 
@@ -8,8 +8,8 @@ def slots(names: str) -> int:
     """The slot mask of a list of measurands, as SampledDataCtrlr and AlignedDataCtrlr hold it."""
     wanted = names.split(",")
     mask = 0
-    for slot in range(len(SLOTS)):
-        if SLOTS[slot][0] in wanted:
+    for slot in range(SLOTS):
+        if row(slot)[0] in wanted:
             mask |= 1 << slot
     return mask
 
@@ -18,7 +18,7 @@ def read(st, e, slot: int):
     """The present value of a slot (Wh, W, mA, mV, ...), None when the board does not measure it."""
     if slot == 0:
         return st.board.energy(e.index)
-    name, phase, _, _ = SLOTS[slot]
+    name, phase, _, _ = row(slot)
     return st.board.measure(e.index, name, phase)
 
 
@@ -32,7 +32,7 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     out = b""
     values = bytearray()
     measured = count = 0
-    for slot in range(len(SLOTS)):
+    for slot in range(SLOTS):
         if mask >> slot & 1:
             if slot:
                 value = read(st, e, slot)

@@ -191,6 +191,11 @@ def counter_of(payload) -> int:
     return data.number()
 
 
+def stream(payload) -> int:
+    """What is thinned by itself: the events that one transaction has for one reason."""
+    return counter_of(payload) << 5 | payload[1] & 31
+
+
 def replay(st) -> list:
     """The transactions that were open when the journal was last written, at most one an EVSE."""
     open_txs = {}
@@ -228,7 +233,7 @@ def _follow(tx, event):
             tx.register = max(tx.register, event.number())
             if context == _TRANSACTION_BEGIN:
                 tx.start_register = tx.register
-        for _ in range(len(SLOTS)):
+        for _ in range(SLOTS):
             mask >>= 1
             if mask & 1:
                 event.number()

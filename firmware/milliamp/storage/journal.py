@@ -4,17 +4,19 @@ import struct
 
 from micropython import const
 
+from milliamp.base import rare
 from milliamp.storage.kinds import _ACK, _BASE, _CLOCK_SET, _FIRST_DELIVERED, _OPEN_TX
 from milliamp.storage.records import Records
 
-# Boot, salt, transactions, discarded, thinned, damaged, time; behind it come the corrections.
-_BASE_FORMAT = "<H3sIIIII"
-_BASE_SIZE = const(25)
+# Boot, salt, transactions, discarded, damaged, time; behind it come the corrections.
+_BASE_FORMAT = "<H3sIIII"
+_BASE_SIZE = const(21)
 _CORRECTION = "<Bi"  # boot number's low 7 bits, seconds
 _CORRECTIONS = const(8)  # boots whose times can be put right at once
 _PREFIX = "<HI"  # connection, time
 _PREFIX_SIZE = const(6)
 _GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
+_ENOMEM = const(12)
 _RESERVE = const(32)  # transaction numbers that a base takes out at once
 _DISCARDED = b"\x01"  # the note on an acknowledgement: given up, not delivered
 
@@ -24,16 +26,18 @@ class Journal:
 
     After a start the owner walks `replay()` to rebuild the open transactions, then sets `checkpoint`
     to a function `checkpoint(write)` that calls `write(payload)` once for each open transaction, as it
-    is before the event that is just being appended. Only then can anything be appended.
+    is before the event that is just being appended. Only then can anything be appended. `stream`, a function
+    `stream(payload)`, tells apart what is thinned each by itself when the journal is full.
     """
 
     def __init__(self, flash, clock, random):
         if flash.size < 3 * flash.sector:
             raise ValueError("the journal needs three sectors")
         self.checkpoint = None
+        self.stream = len
         self.boot = 0  # counts the starts that wrote something
         self.discarded = 0
-        self.thinned = 0
+        self.short = False  # it dropped or refused something, and was not empty since
         self.last = 0  # the newest time that the newest sector knows: it can not be earlier now
         self._clock = clock
         self._salt = b""
@@ -47,6 +51,9 @@ class Journal:
         self._damaged = 0  # as the newest sector says
         self._records = Records(flash, self._on_open, self._on_mount, flash.sector * 5 // 8)
         self._records.damaged = self._damaged
+        self._records.make_room = self._make_room
+        self.aside = self._records.aside  # sectors of another format, which are left alone
+        self._dense = -1  # so many pending records, and nothing to thin
         self._transactions = self._reserved
         self._salt = self._salt or random(3)
         self.boot = (self.boot + 1) & 0xFFFF
@@ -62,7 +69,11 @@ class Journal:
             connection |= _GUESSED
             self._guessed = True
         prefix = struct.pack(_PREFIX, connection, time or self._clock.now())
-        self._records.append(kind, payload, prefix)
+        try:
+            self._records.append(kind, payload, prefix)
+        except OSError:
+            self.short = True
+            raise
         return self._records.next - 1
 
     def head(self):
@@ -89,7 +100,7 @@ class Journal:
     @property
     def pending(self) -> int:
         """How many records wait."""
-        return self._records.next - self._records.acked
+        return self._records.next - self._records.acked - self._records.gaps
 
     def each_pending(self):
         """Yield (kind, payload) of all that waits. Not to be held over an append or an ack."""
@@ -125,11 +136,11 @@ class Journal:
             self._guessed = False
             self._head = None
             boot = self.boot & 0x7F
-            self._correct(boot, offset)
             try:
                 self._records.append(_CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
             except OSError:
                 pass  # full: the next base says it
+            self._correct(boot, offset)  # not before: a sector that this opens would say it twice
 
     def next_transaction(self) -> int:
         """A transaction number never used before, below 2**24. OSError(28): the journal is full."""
@@ -138,6 +149,11 @@ class Journal:
         self._transactions += 1
         return self._transactions
 
+    def give_back(self, number: int) -> None:
+        """The number was not used after all."""
+        if number == self._transactions:
+            self._transactions -= 1
+
     def transaction_id(self, number: int) -> str:
         """The transactionId: 12 hexadecimal digits, unique among all stations and resets."""
         return "%06x%06x" % (int.from_bytes(self._salt, "big"), number)
@@ -145,9 +161,9 @@ class Journal:
     def counts(self):
         """(created, delivered, discarded, thinned, damaged) since the journal was formatted."""
         records = self._records
-        gone = self.discarded + self.thinned + records.damaged
-        counts = self.discarded, self.thinned, records.damaged
-        return (records.next + self.thinned, records.acked - gone) + counts
+        delivered = records.acked - self.discarded - records.damaged
+        delivered -= records.thinned - records.gaps
+        return records.next, delivered, self.discarded, records.thinned, records.damaged
 
     def prepare(self) -> bool:
         """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""
@@ -158,6 +174,22 @@ class Journal:
         if head:
             self._head = None
             self._records.ack(head[0] + 1, note)
+            if not self.pending:
+                self.short = False
+
+    def _make_room(self):
+        if self._dense == self._records.next:
+            return  # as little as the last time
+        self.short = True
+        try:
+            from milliamp.storage import thinning
+
+            if not thinning.make_room(self._records, self.stream):
+                self._dense = self._records.next
+        except MemoryError:
+            raise OSError(_ENOMEM) from None
+        finally:
+            rare.drop("milliamp.storage.thinning")
 
     def _split(self, payload):
         # (connection, time put right, what the owner wrote)
@@ -182,8 +214,7 @@ class Journal:
     def _on_mount(self, kind, payload):
         if kind == _BASE:
             base = struct.unpack_from(_BASE_FORMAT, payload)
-            self.boot, self._salt, self._reserved = base[:3]
-            self.discarded, self.thinned, self._damaged, time = base[3:]
+            self.boot, self._salt, self._reserved, self.discarded, self._damaged, time = base
             self.last = max(self.last, time)
             self._corrections.clear()
             for at in range(_BASE_SIZE, len(payload), 5):
@@ -192,8 +223,10 @@ class Journal:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
             self.last += max(offset, 0)  # guesses so far, which ran on from the times before
-        elif kind == _ACK and len(payload) > 2:
-            self.discarded += 1
+        elif kind == _ACK:
+            self.discarded += len(payload) & 1  # _DISCARDED
+            if len(payload) > 7:
+                self._damaged = struct.unpack_from("<I", payload, 4)[0]
         elif kind >= _FIRST_DELIVERED:
             self.last = max(self.last, self._split(payload)[1])
 
@@ -210,7 +243,7 @@ class Journal:
         if not self.pending:
             self._corrections.clear()  # nothing left to put right
         reserved = self._transactions + _RESERVE
-        counts = self.discarded, self.thinned, self._records.damaged, self._clock.now()
+        counts = self.discarded, self._records.damaged, self._clock.now()
         base = struct.pack(_BASE_FORMAT, self.boot, self._salt, reserved, *counts)
         for correction in self._corrections:
             base += struct.pack(_CORRECTION, *correction)

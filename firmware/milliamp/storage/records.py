@@ -12,17 +12,24 @@ from micropython import const
 
 from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED
 
-# Magic, version, unit, generation, first number, acked, erase count, span, count, spare, CRC-32.
+# Magic, version, unit, generation, first number, acked, erase count, span, count, thinned, CRC-32.
 _HEADER = "<2sBBIIIIHHII"
 _HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the unit is
 _MAGIC = b"mA"
-_VERSION = const(1)
+_VERSION = const(2)
+_UNCOUNTED = const(0xFFFF)  # as the count of a sector that nothing was dropped from
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
 _PIECE = const(96)  # bytes of a record that are read at once
-_FAR = const(0x3FFFFFFF)  # above all generations and numbers
+_FAR = const(0x3FFFFFF0)  # above all generations and numbers
+# What stands in place of a generation, when it is not 0 for free:
+_FAILED = const(0x3FFFFFF0)  # did not take an erase or a program since the start
+_REPLACED = const(
+    0x3FFFFFF1
+)  # free, and the first to be erased: what it held lies in a merged sector
+_ASIDE = const(0x3FFFFFF2)  # free, and the last to be erased: another firmware may read it
 _ENOSPC = const(28)
 _EFBIG = const(27)
-_EINVAL = const(22)
+_EIO = const(5)
 
 
 class Records:
@@ -36,23 +43,31 @@ class Records:
 
     Kinds below 8 are state: they are worth something only in the newest sector. Kinds from 8 on are
     numbered one by one, and a sector stays until all of its numbered records are acknowledged.
+
+    `make_room`, where the owner sets it, is called when no sector but the last is free: it may `merge`.
     """
 
     def __init__(self, flash, on_open, on_mount, limit: int):
         self._flash = flash
         self._on_open = on_open
-        self._limit = limit
         self._sector = flash.sector
-        # What is left for opening records, in bytes as `size` counts them.
-        self.opening = flash.sector - _HEADER_SIZE - limit
-        self._generations = array("I", bytes(flash.size // flash.sector * 4))  # by place; 0: free
-        self._retired = []  # places that failed since the start
+        # What a sector has for records, and what of it is left for opening records, in bytes as `size` counts.
+        self.room = flash.sector - _HEADER_SIZE
+        self.opening = self.room - limit
+        self.make_room = None
+        places = flash.size // flash.sector
+        self.generations = array("I", bytes(places * 4))  # by place; 0: free
+        self.firsts = array("I", bytes(places * 4))  # by place: the first number
         self._spare = -1  # the place that is erased and waits, -1 for none
         self._erased = -1  # the place that was erased last: they take turns
         self._free = 0  # free places when they were last counted
         self._mark = None  # the record that was last the oldest pending one
         self.wear = 0  # erase count of the youngest sector
+        self.aside = 0  # sectors that were found in another format or for another program unit
         self.damaged = 0  # pending records that could not be read back and were passed over
+        self.thinned = 0  # numbered records that were dropped for room
+        self.gaps = 0  # those of them whose numbers are still to be passed over
+        self._leapt = False  # numbers were passed over that no acknowledgement tells yet
         self.acked = 0  # all records below this number are done with
         self.next = 0  # the number that the next numbered record will have
         self._generation = 0  # the newest sector's, 0 for none
@@ -63,39 +78,45 @@ class Records:
     def append(self, kind: int, payload, prefix=b"") -> None:
         """Write a record; it is durable on return. OSError(28): full, and nothing has changed."""
         size = self.size(len(prefix) + len(payload))
-        if size > self._limit:
+        if size > self.room - self.opening:
             raise OSError(_EFBIG)
         numbered = kind >= _FIRST_DELIVERED
         for _ in range(2):
             # The last free sector is kept for acknowledgements: without them nothing gets free.
             if self._at + size > self._sector:
-                if self._reclaim() <= numbered:
+                if self.free() < 2 and self.make_room:
+                    self.make_room()
+                if self._free <= numbered:
                     raise OSError(_ENOSPC)
                 self._open()
-            elif numbered and not self._free and not self._reclaim():
+            elif numbered and not self._free and not self.free():
                 raise OSError(_ENOSPC)
             try:
                 return self._write(kind, payload, prefix)
             except OSError:
                 self._at = self._sector  # who knows what is there now: go on in the next sector
-        raise OSError(5)
+        raise OSError(_EIO)
 
     def ack(self, number: int, note=b"") -> None:
         """Every record below `number` is done with. Best effort: in a log so full that not even
         this can be written the acknowledgement waits in RAM for the next sector's header."""
         self.acked = number
+        said = struct.pack("<H", number & 0xFFFF)
+        if self._leapt:  # maybe further than 16 bits tell
+            said = struct.pack("<II", number, self.damaged)
         try:
-            self.append(_ACK, note, struct.pack("<H", number & 0xFFFF))
+            self.append(_ACK, note, said)
+            self._leapt = False
         except OSError:
             pass
 
     def drop(self) -> bool:
         """Be done with all that the oldest sector holds; False: it is the only one. Nothing is written,
         the next sector's header says it."""
-        oldest = self._after(0)
-        following = self._after(self._generations[oldest]) if oldest >= 0 else -1
+        oldest = self.after(0)
+        following = self.after(self.generations[oldest]) if oldest >= 0 else -1
         if following >= 0:
-            self.acked = max(self.acked, self._start(following)[2])
+            self.acked = max(self.acked, self.firsts[following])
         return following >= 0
 
     def head(self):
@@ -103,8 +124,9 @@ class Records:
         if self.acked == self.next:
             return None
         if self._mark is None:
-            self._reclaim()
-            self._mark = self._start(self._after(0))
+            self.free()
+            oldest = self.after(0)
+            self._mark = oldest, _HEADER_SIZE, self.firsts[oldest]
         for mark, kind, payload in self.walk(*self._mark):
             number = mark[2]
             if kind >= _FIRST_DELIVERED and number >= self.acked:
@@ -124,13 +146,13 @@ class Records:
     def newest(self):
         """Yield (kind, payload) of the newest sector: its opening records and all that came since."""
         if self._place >= 0:
-            for _, kind, payload in self.walk(*self._start(self._place)):
+            for _, kind, payload in self.walk(self._place, _HEADER_SIZE, self.firsts[self._place]):
                 yield kind, payload
 
     def prepare(self) -> bool:
         """Erase the next sector ahead of its need. True: that was done, and blocked as long as it
         takes. For idle moments; an append does it itself if it must."""
-        if self._spare >= 0 or self._at < self._sector // 2 or not self._reclaim():
+        if self._spare >= 0 or self._at < self._sector // 2 or not self.free():
             return False
         try:
             self._erase()
@@ -140,10 +162,12 @@ class Records:
 
     def renew(self) -> None:
         """Begin a new sector and erase the others that are done with: nothing dropped is left there."""
-        self._reclaim()
+        self.free()
         self._open()
-        for _ in range(self._reclaim()):
-            self._erase()
+        self.free()
+        for place in range(len(self.generations)):
+            if not 0 < self.generations[place] <= _FAILED:
+                self._erase_at(place)
 
     def size(self, length: int) -> int:
         """Bytes that a record takes whose payload has `length` bytes."""
@@ -151,15 +175,15 @@ class Records:
         return (length + _OVERHEAD + unit - 1) // unit * unit
 
     def walk(self, place, at, number):
-        # Yield (mark, kind, payload) of all readable records from a mark on; a mark is the place
-        # (sector index), the offset there and the number that the next numbered record has.
+        """Yield (mark, kind, payload) of all readable records from a mark on. A mark is the place (sector
+        index), the offset there and the number that the next numbered record has."""
         while place >= 0:
-            generation = self._generations[place]
-            following = self._after(generation)
+            generation = self.generations[place]
+            following = self.after(generation)
             # Behind the last record a closed sector may hold one whose append failed.
-            limit = self.next if following < 0 else self._start(following)[2]
+            limit = self.next if following < 0 else self.firsts[following]
             while True:
-                size, kind, payload = self._read(place, at, generation)
+                size, kind, payload = self.read(place, at, generation)
                 numbered = kind >= _FIRST_DELIVERED
                 if not size or (numbered and number >= limit):
                     break
@@ -169,97 +193,31 @@ class Records:
                 if numbered:
                     number += 1
             if following >= 0:
-                _, at, number = self._start(following)
+                at = _HEADER_SIZE
+                number = self.firsts[following]
             place = following
 
-    def _mount(self, on_mount):
-        for place in range(len(self._generations)):
-            header = self._header(place)
-            if header:
-                if header[1] != _VERSION or header[2] != self._flash.unit:
-                    raise OSError(_EINVAL)  # never format what another firmware can still read
-                self._generations[place] = header[3]
-                self.wear = max(self.wear, header[6])
-                if header[3] > self._generation:
-                    self._generation = header[3]
-                    self._place = place
-                    self.next = header[4]
-                    self.acked = header[5]
-        self._erased = self._place
-        if self._place < 0:
-            return
-        end = _HEADER_SIZE
-        next_number = self.next
-        self.next = _FAR
-        if on_mount is None:
-            size, kind, _ = self._read(self._place, end, 0)
-            while size:
-                end += size
-                next_number += kind >= _FIRST_DELIVERED
-                size, kind, _ = self._read(self._place, end, 0)
-        else:
-            for mark, kind, payload in self.walk(self._place, end, next_number):
-                end = mark[1] + self.size(len(payload))
-                next_number = mark[2] + (kind >= _FIRST_DELIVERED)
-                if kind == _ACK:
-                    self.acked += (struct.unpack_from("<H", payload)[0] - self.acked) & 0xFFFF
-                on_mount(kind, payload)
-        self.next = max(next_number, self.acked)
-        # A sector is erased only when all of it is acknowledged: what is older than the oldest is.
-        self.acked = max(self.acked, self._start(self._after(0))[2])
-        if self._is_erased(end):
-            self._at = end
-        self._reclaim()
-
-    def _header(self, place):
-        # The fields of _HEADER, None when the sector has no valid header: it is free.
-        header = bytearray(_HEADER_SIZE)
-        try:
-            self._flash.read(place * self._sector, header)
-        except OSError:
-            return None
-        fields = struct.unpack(_HEADER, header)
-        return fields if fields[0] == _MAGIC and fields[10] == crc32(header[:28]) else None
-
-    def _start(self, place):
-        # The mark of a sector's first record.
-        first = bytearray(4)
-        self._flash.read(place * self._sector + 8, first)
-        return place, _HEADER_SIZE, struct.unpack("<I", first)[0]
-
-    def _after(self, generation):
-        # The place of the next younger sector, -1 when there is none. (No enumerate: its tuples are
-        # garbage, and this runs for every record that is read.)
+    def after(self, generation):
+        """The place of the sector that comes after a generation, -1 when there is none."""
+        # No enumerate: its tuples are garbage, and this runs for every record that is read.
         found = -1
         lowest = _FAR
-        for place in range(len(self._generations)):
-            if generation < self._generations[place] < lowest:
+        for place in range(len(self.generations)):
+            if generation < self.generations[place] < lowest:
                 found = place
-                lowest = self._generations[place]
+                lowest = self.generations[place]
         return found
 
-    def _is_erased(self, at):
-        try:
-            while at < self._sector:
-                part = bytearray(min(64, self._sector - at))
-                self._flash.read(self._place * self._sector + at, part)
-                if min(part) != 0xFF:
-                    return False
-                at += len(part)
-            return True
-        except OSError:
-            return False
-
-    def _read(self, place, at, generation):
-        # (size, kind, payload): no size where the records end, no payload when it is damaged, or when it
-        # is not wanted: no generation.
+    def read(self, place, at, generation):
+        """(size, kind, payload): no size where the records end, no payload when it is damaged, or when it is
+        not wanted: no generation."""
         size = kind = 0
         payload = None
         if at + _OVERHEAD <= self._sector:
             address = place * self._sector + at
             record = bytearray(2)
             try:
-                self._flash.read(address, record)
+                self._fill(address, record)
                 end = (record[0] | (record[1] & 0x0F) << 8) + 2
                 if record != b"\xff\xff" and at + self.size(end - 2) <= self._sector:
                     size = self.size(end - 2)
@@ -270,12 +228,150 @@ class Records:
                 pass
         return size, kind, payload
 
+    def span(self, place):
+        """(span, count) as a sector's header has them."""
+        fields = bytearray(4)
+        try:
+            self._fill(place * self._sector + 20, fields)
+        except OSError:
+            return 1, _UNCOUNTED
+        return struct.unpack("<HH", fields)
+
+    def merge(self, older, younger, kept) -> bool:
+        """Put what `kept` yields, (kind, payload) of the pending records of two neighbours that stay, into a free
+        sector that takes the place of both: all of it, or nothing. False: too much for one sector."""
+        was = self._place, self._at, self._generation, self.next
+        generation = self.generations[younger]
+        first = max(self.firsts[older], self.acked)
+        end = self.firsts[self.after(generation)]
+        before = self._dropped(first, end)
+        span = generation - self.generations[older] + self.span(older)[0]
+        if self._spare < 0:
+            self._erase()
+        place = self._place = self._spare
+        self._spare = -1
+        self._at = _HEADER_SIZE
+        self._generation = generation
+        self.next = first
+        try:
+            for kind, payload in kept:
+                if self._at + self.size(len(payload)) > self._sector:
+                    return False
+                self._write(kind, payload)
+            dropped = end - self.next - before
+            self.thinned += dropped
+            try:
+                self._commit(first, span, self.next - first)
+            except OSError:
+                self.thinned -= dropped
+                raise
+        except OSError:
+            self.generations[place] = _FAILED
+            raise
+        finally:
+            self._place, self._at, self._generation, self.next = was
+        self.gaps += dropped
+        self.generations[older] = self.generations[younger] = _REPLACED
+        self._mark = None
+        self.free()
+        return True
+
+    def _mount(self, on_mount):
+        merged = []
+        newest_span = 0
+        for place in range(len(self.generations)):
+            header = self._header(place)
+            if not header:
+                continue
+            _, version, unit, generation, first, acked, wear, span, count, thinned, _ = header
+            if version != _VERSION or unit != self._flash.unit:
+                self.generations[place] = _ASIDE
+                self.aside += 1
+                continue
+            self.generations[place] = generation
+            self.firsts[place] = first
+            self.wear = max(self.wear, wear)
+            self.thinned = max(self.thinned, thinned)
+            if count != _UNCOUNTED:
+                merged.append((span, place))
+            if (generation, span) > (self._generation, newest_span):
+                self._generation, newest_span = generation, span
+                self._place = place
+                self.next, self.acked = first, acked
+        # What a merged sector replaces may not have been erased yet.
+        merged.sort(reverse=True)
+        for span, place in merged:
+            generation = self.generations[place]
+            for other in range(len(self.generations)):
+                if other != place and generation - span < self.generations[other] <= generation:
+                    self.generations[other] = _REPLACED
+        self._erased = self._place
+        if self._place < 0:
+            return
+        end = _HEADER_SIZE
+        next_number = self.next
+        self.next = _FAR
+        if on_mount is None:
+            size, kind, _ = self.read(self._place, end, 0)
+            while size:
+                end += size
+                next_number += kind >= _FIRST_DELIVERED
+                size, kind, _ = self.read(self._place, end, 0)
+        else:
+            for mark, kind, payload in self.walk(self._place, end, next_number):
+                end = mark[1] + self.size(len(payload))
+                next_number = mark[2] + (kind >= _FIRST_DELIVERED)
+                if kind == _ACK:
+                    if len(payload) < 8:
+                        self.acked += (struct.unpack_from("<H", payload)[0] - self.acked) & 0xFFFF
+                    else:
+                        self.acked = struct.unpack_from("<I", payload)[0]
+                on_mount(kind, payload)
+        self.next = max(next_number, self.acked)
+        # A sector is erased only when all of it is acknowledged: what is older than the oldest is.
+        self.acked = max(self.acked, self.firsts[self.after(0)])
+        # A merged sector is the newest only if a younger one was lost: it stays as it is.
+        if self.span(self._place)[1] == _UNCOUNTED and self._is_erased(end):
+            self._at = end
+        self.free()
+        if merged:
+            self.gaps = self._dropped(self.acked, self.next)
+
+    def _header(self, place):
+        # The fields of _HEADER, None when the sector has no valid header: it is free.
+        header = bytearray(_HEADER_SIZE)
+        try:
+            self._fill(place * self._sector, header)
+        except OSError:
+            return None
+        fields = struct.unpack(_HEADER, header)
+        return fields if fields[0] == _MAGIC and fields[10] == crc32(header[:28]) else None
+
+    def _is_erased(self, at):
+        try:
+            while at < self._sector:
+                part = bytearray(min(64, self._sector - at))
+                self._fill(self._place * self._sector + at, part)
+                if min(part) != 0xFF:
+                    return False
+                at += len(part)
+            return True
+        except OSError:
+            return False
+
+    def _fill(self, address, buf):
+        # Once more when it fails: a moment's fault must not pass for the end of a log.
+        try:
+            self._flash.read(address, buf)
+        except OSError:
+            self._flash.read(address, buf)
+
     def _payload(self, address, end, generation):
         # What a record of `end` bytes and a CRC carries, None when it is damaged.
         if end > _PIECE and not self._is_sound(address, end, generation):
             return None
         record = memoryview(bytearray(end + 3))
-        self._flash.read(address, record)
+        self._fill(address, record)
         if crc32(record[:end], generation) & 0xFFFFFF != _u24(record, end):
             return None
         return record[2:end]
@@ -285,9 +381,9 @@ class Records:
         piece = memoryview(bytearray(_PIECE))
         for at in range(0, end, _PIECE):
             part = piece[: min(_PIECE, end - at)]
-            self._flash.read(address + at, part)
+            self._fill(address + at, part)
             generation = crc32(part, generation)
-        self._flash.read(address + end, piece[:3])
+        self._fill(address + end, piece[:3])
         return generation & 0xFFFFFF == _u24(piece, 0)
 
     def _write(self, kind, payload, prefix=b""):
@@ -300,7 +396,10 @@ class Records:
         # Seeded with the generation: what an older life of the sector left can not pass for new.
         crc = crc32(memoryview(record)[:end], self._generation)
         record[end : end + 3] = (crc & 0xFFFFFF).to_bytes(3, "little")
-        self._flash.program(self._place * self._sector + self._at, record)
+        address = self._place * self._sector + self._at
+        self._flash.program(address, record)
+        if not self._is_sound(address, end, self._generation):
+            raise OSError(_EIO)
         self._at += len(record)
         if kind >= _FIRST_DELIVERED:
             self.next += 1
@@ -321,66 +420,97 @@ class Records:
             self._generation += 1
             try:
                 self._on_open(self._write_opening)
-                return self._commit()
+                return self._commit(self.next, 1, _UNCOUNTED)
             except Exception as error:
-                # The header may have landed all the same: the number is used up, and so is the old
-                # sector, because what it got now would be younger than this one.
+                # What the old sector got now would be younger than this one, which may come back: it is
+                # used up, like the number.
                 failed = self._place
                 self._place = old
                 self._at = self._sector
                 if not isinstance(error, OSError):
                     raise
-                self._retired.append(failed)
+                self.generations[failed] = _FAILED
 
-    def _commit(self):
-        # From here on the sector exists.
+    def _commit(self, first, span, count):
+        # From here on the sector exists: whatever the device says, what can be read back does.
         header = bytearray(_HEADER_SIZE)
-        fields = (self._generation, self.next, self.acked, self.wear, 1, 0xFFFF, 0, 0)
+        fields = (self._generation, first, self.acked, self.wear, span, count, self.thinned, 0)
         struct.pack_into(_HEADER, header, 0, _MAGIC, _VERSION, self._flash.unit, *fields)
         struct.pack_into("<I", header, 28, crc32(header[:28]))
-        self._flash.program(self._place * self._sector, header)
-        self._generations[self._place] = self._generation
+        try:
+            self._flash.program(self._place * self._sector, header)
+        except OSError:
+            pass
+        if self._header(self._place) != struct.unpack(_HEADER, header):
+            raise OSError(_EIO)
+        self.generations[self._place] = self._generation
+        self.firsts[self._place] = first
         self._free -= 1
 
     def _erase(self):
-        # Erase the next free place. After a start even one that looks erased: a power cut during an
-        # erase leaves cells that read as erased today and not tomorrow.
-        places = len(self._generations)
-        for step in range(1, places + 1):
-            place = (self._erased + step) % places
-            if not self._generations[place] and place not in self._retired:
-                header = self._header(place)
-                try:
-                    self._flash.erase(place * self._sector)
-                except OSError:
-                    self._retired.append(place)
-                    continue
-                self.wear = header[6] + 1 if header else max(self.wear, 1)
-                self._spare = self._erased = place
-                return
+        # Erase the next free place: one that was replaced before any other (should the merged sector go
+        # first, it would count again), one in another format after all others.
+        places = len(self.generations)
+        for free in (_REPLACED, 0, _ASIDE):
+            for step in range(1, places + 1):
+                place = (self._erased + step) % places
+                if self.generations[place] == free and self._erase_at(place):
+                    return
         raise OSError(_ENOSPC)
 
-    def _reclaim(self):
-        # Free the sectors that are done with, count the free places.
+    def _erase_at(self, place):
+        # Even one that looks erased: a power cut during an erase leaves cells that read as erased today
+        # and not tomorrow.
+        header = self._header(place)
+        try:
+            self._flash.erase(place * self._sector)
+        except OSError:
+            self.generations[place] = _FAILED
+            return False
+        self.generations[place] = 0
+        self.wear = header[6] + 1 if header else max(self.wear, 1)
+        self._spare = self._erased = place
+        return True
+
+    def free(self) -> int:
+        """Free the sectors that are done with. How many are free?"""
         while True:
-            oldest = self._after(0)
+            oldest = self.after(0)
             if oldest < 0 or oldest == self._place:
                 break
-            if self._start(self._after(self._generations[oldest]))[2] > self.acked:
+            if self.firsts[self.after(self.generations[oldest])] > self.acked:
                 break
-            self._generations[oldest] = 0
+            self.generations[oldest] = 0
             if self._mark and self._mark[0] == oldest:
                 self._mark = None
         self._free = 0
-        for place in range(len(self._generations)):
-            if not self._generations[place] and place not in self._retired:
+        for generation in self.generations:
+            if not 0 < generation <= _FAILED:
                 self._free += 1
         return self._free
 
+    def _dropped(self, low, high):
+        # How many of the numbers from `low` to below `high` thinning dropped: the last ones of their sectors.
+        dropped = 0
+        place = self.after(0)
+        following = self.after(self.generations[place])
+        while following >= 0:
+            count = self.span(place)[1]
+            if count != _UNCOUNTED:
+                start = max(low, self.firsts[place] + count)
+                dropped += max(0, min(high, self.firsts[following]) - start)
+            place = following
+            following = self.after(self.generations[place])
+        return dropped
+
     def _pass_over(self, number):
-        # Numbers that are missing below the oldest pending record were damaged in the flash.
-        self.damaged += number - self.acked
-        self.acked = number
+        # Numbers that are missing below the oldest pending record were dropped, or damaged in the flash.
+        if number != self.acked:
+            dropped = self._dropped(self.acked, number) if self.gaps else 0
+            self.gaps -= dropped
+            self.damaged += number - self.acked - dropped
+            self.acked = number
+            self._leapt = True
 
 
 def _u24(buf, at):

@@ -18,6 +18,7 @@ class Settings:
         self._values = {}
         self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
         self.empty = not self._values  # as on the first boot and after `clear`
+        self.aside = self._records.aside  # sectors of another format
 
     def get(self, key: int, default=None):
         """The value of `key`."""

@@ -1,5 +1,5 @@
 # OCPP data types that several blocks write.
-from milliamp.base.measurands import SLOTS
+from milliamp.base.measurands import SLOTS, row
 from milliamp.base.packing import word
 
 _CONTEXTS = "Transaction.Begin Transaction.End Sample.Periodic Sample.Clock Trigger"
@@ -60,15 +60,15 @@ def meter_value(w, time: int, context: int, mask: int, numbers) -> None:
     w.object()
     w.key("timestamp").time(time)
     w.array("sampledValue")
-    for slot in range(len(SLOTS)):
+    for slot in range(SLOTS):
         if mask >> slot & 1:
-            _sampled_value(w, SLOTS[slot], context, numbers.number())
+            _sampled_value(w, slot, context, numbers.number())
     w.end()
     w.end()
 
 
 def _sampled_value(w, slot, context, value):
-    measurand, phase, unit, digits = slot
+    measurand, phase, unit, digits = row(slot)
     w.object()
     w.key("value").fixed(value, digits)
     if context != 2:  # Sample.Periodic is the default

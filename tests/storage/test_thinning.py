@@ -1,0 +1,266 @@
+"""A full journal drops updates, evenly, and nothing else, whenever the power is cut."""
+
+import struct
+
+import pytest
+
+from hostsim.flash import Nor
+from milliamp.storage.journal import Journal
+from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE
+
+from .power import Doomed
+
+SECTOR = 512
+UNITS = (1, 8, 32)
+
+
+class Clock:
+    synced = True
+    time = 800_000_000
+
+    def now(self):
+        return self.time
+
+
+class Owner:
+    """Appends numbered records and keeps a list of them: (number, kind)."""
+
+    def __init__(self, nor, number=0):
+        self.nor = nor
+        self.clock = Clock()
+        self.number = number
+        self.wrote = []
+        self.coming = False  # the last one is being appended
+        self.start()
+
+    def start(self):
+        self.journal = Journal(self.nor, self.clock, bytes)
+        self.journal.checkpoint = lambda write: write(b"open")
+        self.journal.stream = lambda payload: payload[4]
+
+    def append(self, kind, stream=0, size=12, step=60):
+        self.clock.time += step
+        self.number += 1
+        payload = struct.pack("<IB", self.number, stream).ljust(size, b".")
+        self.coming = True
+        self.wrote.append((self.number, kind))
+        self.journal.append(kind, payload)
+        self.coming = False
+
+    def deliver(self):
+        """Have all of it acknowledged; a full log may be thinned once more for that. Returns the numbers."""
+        before, thinned = self.waiting(), self.journal.counts()[3]
+        arrived = []
+        while self.journal.pending:
+            head = self.journal.head()
+            arrived.append((struct.unpack_from("<I", head[4])[0], head[1]))
+            self.journal.ack()
+        assert self.journal.head() is None
+        check(before, arrived, self.journal.counts()[3] - thinned)
+        return [number for number, _ in arrived]
+
+    def waiting(self):
+        return waiting(self.journal)
+
+
+def waiting(journal):
+    return [
+        (struct.unpack_from("<I", payload)[0], kind) for kind, payload in journal.each_pending()
+    ]
+
+
+def check(wrote, found, thinned):
+    """In order, nothing invented, and only updates gone: as many as are counted."""
+    gone = sorted(set(wrote) - set(found))
+    assert found == [event for event in wrote if event not in set(gone)]
+    assert {kind for _, kind in gone} <= {_TX_UPDATE}
+    assert len(gone) == thinned
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_month_without_a_csms(unit):
+    """Many times what fits: all events stay, and of the updates an even row."""
+    owner = Owner(Nor(32 * SECTOR, SECTOR, unit))
+    for n in range(6000):
+        owner.append(_TX_EVENT if n % 100 == 0 else _TX_UPDATE)
+    found = owner.waiting()
+    check(owner.wrote, found, owner.journal.counts()[3])
+    assert len(found) == owner.journal.pending
+    gaps = [b[0] - a[0] for a, b in zip(found, found[1:], strict=False)]
+    mean = owner.number / len(found)
+    assert max(gaps) < 12 * mean  # even over the whole time
+    owner.start()
+    assert owner.waiting() == found and owner.journal.pending == len(found)
+    delivered = owner.deliver()
+    assert len(delivered) > 0.8 * len(found)
+    counts = owner.journal.counts()
+    assert counts == (6000, len(delivered), 0, 6000 - len(delivered), 0)
+    owner.append(_TX_EVENT)
+    owner.start()
+    assert owner.journal.counts()[0] == 6001
+    assert owner.waiting() == owner.wrote[-1:]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_power_cut_at_every_operation(unit):
+    acked = 0
+
+    def cut(nor):
+        nonlocal cuts
+        cuts += 1
+        other = Owner(nor)
+        found = other.waiting()
+        wrote = owner.wrote
+        if owner.coming and found[-1:] != wrote[-1:]:
+            wrote = wrote[:-1]
+        # Both are as before or as after the operation: an acknowledgement, a merge.
+        start = wrote.index(found[0]) if found else len(wrote)
+        assert acked <= len(delivered) and start in (positions[0], positions[-1])
+        created, done, _, thinned, damaged = other.journal.counts()
+        assert damaged == 0
+        assert created == len(wrote)
+        assert done == created - thinned - len(found)
+        gone = [event for event in wrote[start:] if event not in set(found)]
+        assert found == [event for event in wrote[start:] if event not in set(gone)]
+        assert all(kind == _TX_UPDATE for _, kind in gone)
+        # And on it goes: more of them, then all is delivered in order.
+        other.number, other.wrote = wrote[-1][0] if wrote else 0, list(found)
+        for n in range(12):
+            other.append(_TX_UPDATE if n % 6 else _TX_EVENT)
+        again = Owner(nor)
+        assert again.waiting() == other.waiting()
+        assert again.journal.counts() == other.journal.counts()
+        again.deliver()
+        assert Owner(nor).journal.pending == 0
+
+    def ack():
+        event = owner.waiting()[0]
+        behind = owner.waiting()[1:2]
+        here = owner.wrote.index(event)
+        positions[:] = [here, owner.wrote.index(behind[0]) if behind else len(owner.wrote)]
+        owner.journal.ack()
+        delivered.append(event)
+        positions[:] = positions[1:]
+
+    delivered, positions, cuts = [], [0], 0
+    owner = Owner.__new__(Owner)
+    owner.wrote, owner.coming = [], False
+    Owner.__init__(owner, Doomed(6 * SECTOR, SECTOR, unit, cut, torn=("nothing", "bits", "all")))
+    for n in range(260):
+        owner.append(_TX_UPDATE if n % 15 else _TX_EVENT, n % 2)
+        if n in (150, 151, 200):  # it is online for a moment
+            ack()
+    assert owner.journal.counts()[3] > 100
+    while owner.journal.pending:
+        acked += 1
+        ack()
+
+
+def test_the_record_on_its_way_stays():
+    owner = Owner(Nor(5 * SECTOR, SECTOR, 8))
+    for _ in range(50):
+        owner.append(_TX_UPDATE)
+    head = owner.journal.head()
+    for _ in range(500):
+        owner.append(_TX_UPDATE)
+    assert owner.journal.counts()[3] > 300
+    owner.journal.ack()  # of what was sent before all that
+    assert struct.unpack_from("<I", head[4])[0] == 1
+    assert all(number > 1 for number, _ in owner.waiting())
+
+
+def test_streams_are_thinned_each_by_itself():
+    """Two EVSEs whose values alternate, and one whose values are told in two parts."""
+    owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+    streams = {}
+    for n in range(600):
+        stream = n % 2 if n % 4 < 2 else 2
+        streams[owner.number + 1] = stream
+        owner.append(_TX_UPDATE, stream, step=0 if n % 4 == 3 else 60)
+    left = [streams[number] for number, _ in owner.waiting()]
+    for stream, share in ((0, 0.25), (1, 0.25), (2, 0.5)):
+        assert abs(left.count(stream) / len(left) - share) < 0.1
+    third = [number for number, _ in owner.waiting() if streams[number] == 2]
+    assert all(n + 1 in third for n in third if n % 4 == 3)  # both parts, or none
+
+
+def test_an_event_finds_room_as_long_as_two_sectors_can_be_one():
+    owner = Owner(Nor(6 * SECTOR, SECTOR, 8))
+    for n in range(100):
+        owner.append(_TX_UPDATE if n % 3 else _TX_EVENT)
+    with pytest.raises(OSError) as refused:
+        while True:
+            owner.append(_TX_EVENT)
+    assert refused.value.args == (28,)
+    owner.wrote.pop()
+    check(owner.wrote, owner.waiting(), owner.journal.counts()[3])
+    kinds = [kind for _, kind in owner.waiting()]
+    # The events of any two neighbours fill more than one sector.
+    assert kinds.count(_TX_EVENT) > 2 * kinds.count(_TX_UPDATE)
+
+
+@pytest.mark.parametrize("kind", [_TX_EVENT, _SECURITY])
+def test_a_log_of_nothing_but_events_is_looked_through_once(kind):
+    nor = Nor(8 * SECTOR, SECTOR, 8)
+    owner = Owner(nor)
+    with pytest.raises(OSError):
+        while True:
+            owner.append(kind)
+    assert owner.journal.short and owner.journal.counts()[3] == 0
+    read = nor.bytes_read
+    for _ in range(10):  # as often as the inputs are polled
+        with pytest.raises(OSError):
+            owner.append(kind)
+    assert nor.bytes_read - read < 10 * 1024
+    while owner.journal.pending:
+        owner.journal.ack()
+    assert not owner.journal.short
+    owner.append(kind)
+
+
+def test_what_cannot_be_read_is_not_merged():
+    nor = Nor(8 * SECTOR, SECTOR, 8)
+    owner = Owner(nor)
+    for _ in range(40):
+        owner.append(_TX_UPDATE)
+    nor.image[nor.image.index(struct.pack("<I", 9)) + 6] ^= 4
+    owner.start()
+    for _ in range(200):
+        owner.append(_TX_UPDATE)
+    numbers = [number for number, _ in owner.waiting()]
+    assert numbers[:12] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13]
+    while owner.journal.pending:
+        owner.journal.head()
+        owner.journal.ack()
+    created, delivered, _, thinned, damaged = owner.journal.counts()
+    assert damaged == 1 and created == 240 == delivered + thinned + damaged
+
+
+def test_one_append_stays_bounded():
+    nor = Nor(32 * 4096)
+    owner = Owner(nor)
+    worst = [0, 0]
+    for _ in range(12_000):
+        before = nor.erases, nor.bytes_programmed
+        owner.append(_TX_UPDATE)
+        worst[0] = max(worst[0], nor.erases - before[0])
+        worst[1] = max(worst[1], nor.bytes_programmed - before[1])
+    assert owner.journal.counts()[3] > 6000
+    assert worst[0] <= 2 and worst[1] < 4096 + 512
+    assert max(nor.erased) < 12
+
+
+def test_what_was_merged_does_not_come_back():
+    """The sectors that a merge replaced are erased before the merged one can be."""
+    nor = Nor(6 * SECTOR, SECTOR, 8)
+    owner = Owner(nor)
+    while not owner.journal.counts()[3]:
+        owner.append(_TX_UPDATE)
+    for _ in range(300):
+        while owner.journal.pending > 10:
+            owner.journal.ack()
+        owner.append(_TX_EVENT)
+        owner.journal.prepare()
+        pending, counts = owner.waiting(), owner.journal.counts()
+        owner.start()
+        assert owner.waiting() == pending and owner.journal.counts() == counts

@@ -1,0 +1,151 @@
+"""Builds the product image: MicroPython with the station frozen in, by MicroPython's own build.
+
+`python -m tools.flashing.firmware BOARD --micropython CHECKOUT`. The board's folder is the board definition that
+MicroPython's build is given: `mpconfigboard.cmake` makes it one of the esp32 port, `mpconfigboard.mk` one of the stm32
+port. The `sim` board goes into the unix port, to try frozen code here.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import build, profile
+from tools.flashing import Trouble, command, say
+
+_OLDEST = (1, 28)
+_VERSION = re.compile(r"#define MICROPY_VERSION_(?:MAJOR|MINOR) +(\d+)")
+_PORTS = {"mpconfigboard.cmake": "esp32", "mpconfigboard.mk": "stm32"}
+_RESULTS = {
+    "esp32": ("firmware.bin",),
+    "stm32": ("firmware.dfu", "firmware.hex"),
+    "unix": ("micropython",),
+}
+_COMPILERS = {
+    "esp32": ("idf.py", "ESP-IDF: install it, then run its export.sh in this shell"),
+    "stm32": ("arm-none-eabi-gcc", "the Arm GNU toolchain (Debian, Ubuntu: gcc-arm-none-eabi)"),
+    "unix": ("gcc", "GCC (Debian, Ubuntu: build-essential)"),
+}
+_SUBMODULES = {
+    "esp32": ("micropython-lib",),
+    "stm32": ("micropython-lib", "stm32lib", "lwip", "mbedtls"),
+    "unix": ("micropython-lib", "mbedtls"),
+}
+
+
+def checked(place: "str | None") -> Path:
+    """The folder of MicroPython's sources. Trouble: there is none that will do."""
+    if not place:
+        raise Trouble(
+            "this builds MicroPython itself, with the station in it, and needs its sources, 1.28 or later: "
+            "git clone https://github.com/micropython/micropython, then name the folder: MICROPYTHON=<folder>"
+        )
+    folder = Path(place).expanduser().resolve()
+    header = folder / "py" / "mpconfig.h"
+    if not header.is_file():
+        raise Trouble(f"{place} holds no MicroPython sources: there is no py/mpconfig.h")
+    version = tuple(int(number) for number in _VERSION.findall(header.read_text()))
+    if version < _OLDEST:
+        raise Trouble(
+            f"{place} is MicroPython {'.'.join(map(str, version))}: 1.28 or later is needed"
+        )
+    return folder
+
+
+def port_of(chosen) -> str:
+    """The MicroPython port that a board belongs to. Trouble: it has no board definition."""
+    folder = chosen.file.parent
+    if (folder / "probe.py").is_file():
+        return "unix"
+    for name, port in _PORTS.items():
+        if (folder / name).is_file():
+            return port
+    raise Trouble(
+        f"{folder}: there is no board definition for MicroPython's build: add {' or '.join(_PORTS)}, as other boards have it"
+    )
+
+
+def complete(sources: Path, port: str, path: "str | None" = None) -> None:
+    """Trouble when something that the build needs is not there."""
+    program, what = _COMPILERS[port]
+    for needed, name in ((program, what), ("make", "make")):
+        if shutil.which(needed, path=path) is None:
+            raise Trouble(f"there is no {needed}: the {port} port is built with {name}")
+    empty = [name for name in _SUBMODULES[port] if not any((sources / "lib" / name).glob("*"))]
+    if empty:
+        raise Trouble(
+            f"lib/{empty[0]} is empty in {sources}: make -C {sources}/ports/{port} submodules"
+        )
+
+
+def _manifest(out: Path, port: str) -> Path:
+    """The manifest of a build folder; the unix port keeps what it freezes by itself elsewhere than the others."""
+    file = out / "manifest.py"
+    if port != "unix":
+        return file
+    text = file.read_text().replace("/boards/manifest.py", "/variants/standard/manifest.py")
+    file = out / "manifest-unix.py"
+    file.write_text(text)
+    return file
+
+
+def arguments(sources: Path, port: str, chosen, out: Path, bits: int) -> list:
+    """The command that builds."""
+    result = ["make", "-C", str(sources / "ports" / port), f"-j{os.cpu_count() or 1}"]
+    result += [f"BUILD={out / 'firmware'}", f"FROZEN_MANIFEST={_manifest(out, port)}"]
+    if port != "unix":
+        return [*result, f"BOARD_DIR={chosen.file.parent.resolve()}"]
+    if bits == 32:
+        # What a 64-bit machine seldom has for 32 bits is left out: libffi.
+        result += ["CC=gcc -m32", "LD=gcc -m32", "MICROPY_PY_FFI=0"]
+    return [*result, "VARIANT=standard", "MICROPY_PY_BTREE=0"]
+
+
+def run(given) -> None:
+    """Check everything, build, and say what came out."""
+    sources = checked(given.micropython or os.environ.get("MICROPYTHON"))
+    chosen = profile.load(given.board)
+    port = port_of(chosen)
+    complete(sources, port)
+    out = build.build(given.board)
+    log = out / "firmware.log"
+    say(
+        f"building the {port} port in {os.path.relpath(out)}/firmware, with the station in it: minutes"
+    )
+    with log.open("w") as file:
+        done = subprocess.run(
+            arguments(sources, port, chosen, out, given.bits),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+        raise Trouble(
+            f"MicroPython's build failed: {(lines or ['it gave no reason'])[0].strip()} (all of it: {os.path.relpath(log)})"
+        )
+    for name in _RESULTS[port]:
+        file = out / "firmware" / name
+        if file.is_file():
+            say(f"{os.path.relpath(file)}: {file.stat().st_size:,} bytes")
+
+
+def main(argv=None) -> int:
+    """Build the product image of a board."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.flashing.firmware", description="Build the product image."
+    )
+    parser.add_argument("board", help="a folder of boards/")
+    parser.add_argument(
+        "--micropython", metavar="FOLDER", help="MicroPython's sources, 1.28 or later"
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=[64, 32], default=64, help="of the unix port (%(default)s)"
+    )
+    return command(run, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
