@@ -36,6 +36,22 @@ class _Bare(ast.NodeTransformer):
         return ast.Pass() if isinstance(node.value, ast.Constant) else node
 
 
+def _imports(tree, module: str) -> bool:
+    """Does it import a module, by a statement or by its dotted name?"""
+    package, _, stem = module.rpartition(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.module == module or (
+                node.module == package and any(alias.name == stem for alias in node.names)
+            ):
+                return True
+        elif isinstance(node, ast.Import) and any(alias.name == module for alias in node.names):
+            return True
+        elif isinstance(node, ast.Constant) and node.value == module:
+            return True
+    return False
+
+
 class _Image:
     """The modules, and how often each name is in each of them."""
 
@@ -64,14 +80,15 @@ class _Image:
         return True
 
     def drop_modules(self) -> bool:
-        """Drop modules whose name is nowhere. Blocks are found by the name that their profile gives them."""
-        named = self._named()
+        """Drop modules that nobody imports. Blocks are found by the name that their profile gives them."""
         before = len(self.trees)
         for path in list(self.trees):
-            stem = path.removesuffix(".py").rpartition("/")[2]
+            name = path.removesuffix(".py").replace("/", ".")
             ours = path.startswith(_PACKAGE) and not path.startswith(_BLOCKS)
-            if ours and stem != "__init__" and named[stem] == self._words[path][stem]:
-                del self.trees[path], self._words[path]
+            if ours and not name.endswith("__init__"):
+                others = (tree for other, tree in self.trees.items() if other != path)
+                if not any(_imports(tree, name) for tree in others):
+                    del self.trees[path], self._words[path]
         return len(self.trees) < before
 
     def drop_unnamed(self) -> bool:

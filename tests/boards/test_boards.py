@@ -96,8 +96,8 @@ def test_the_image_holds_the_drivers_of_what_is_fitted(board):
     shipped = {file.stem for file in hardware.shipped(chosen)}
     assert ("modbus" in shipped) == bool(chosen.modbus) != ("pulse_meter" in shipped)
     assert ("lock" in shipped) == ("lock_close" in chosen.pins)
-    image = {file.stem for file in (build.build(board) / "image").glob("*.mpy")}
-    assert image == shipped | {"main", "board"}
+    homes = build.homes(build.build(board))
+    assert {path for path in homes.values() if build.room(path) == "board"} == shipped | {"board"}
 
 
 @pytest.mark.parametrize("board", REAL)
