@@ -1,6 +1,7 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup run sim test conformance image measure-frames measure-flash footprint lint clean
+.PHONY: help setup run sim test torture soak conformance image measure-frames measure-flash footprint trim lint clean
+.PHONY: firmware flash provision console selftest
 
 BIN := .venv/bin
 BOARD ?=
@@ -8,6 +9,8 @@ LANE ?= 64
 HEAP ?=
 SPEED ?=
 CSMS ?=
+DAYS ?=
+SEED ?=
 JOBS ?= auto
 PORT ?=
 MICROPYTHON ?=
@@ -30,6 +33,12 @@ sim: .venv/stamp  ## a charging station to play with (also CSMS=ws://host:port/p
 test: .venv/stamp  ## all tests (JOBS=2, ARGS='-k name')
 	@$(BIN)/python -m tools.lane32 >/dev/null || true
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+torture: .venv/stamp  ## the whole fault campaign, minutes of it: `make test` has a short one (JOBS=2, ARGS='-k name')
+	@$(BIN)/python -m pytest -n $(JOBS) tests/torture --torture $(ARGS)
+
+soak: .venv/stamp  ## thirty days of a station's life in minutes (DAYS=2, SEED=1, LANE=32 HEAP=67k)
+	@$(BIN)/python -m hostsim soak --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
 conformance: .venv/stamp  ## the certification scripts for every product, into docs/conformance.md (LANE=32 HEAP=64k JOBS=2)
 	@$(BIN)/python -m tools.conformance --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) --jobs $(JOBS) $(ARGS)
@@ -58,8 +67,11 @@ measure-frames: .venv/stamp  ## a modelled day: how large its frames are (writes
 measure-flash: .venv/stamp  ## what an event costs in flash, ours and others, into docs/flash.md (writes build/flash.json)
 	@$(BIN)/python -m tools.measure_flash $(ARGS)
 
-footprint: .venv/stamp  ## flash and heap by room and block (BOARD=; all without)
-	@$(BIN)/python -m tools.footprint $(BOARD)
+footprint: .venv/stamp  ## image, heap, instructions against their gates, into docs/footprint.md (BOARD=; ARGS='--search --tighten')
+	@$(BIN)/python -m tools.footprint $(BOARD) $(ARGS)
+
+trim: .venv/stamp  ## what each part of a profile costs, and what is lost without it (BOARD=; without, docs/trimming.md)
+	@$(BIN)/python -m tools.trim $(BOARD)
 
 lint: .venv/stamp  ## ruff, and mypy of the firmware against MicroPython's stubs
 	@$(BIN)/ruff check .

@@ -1,4 +1,5 @@
-"""`python -m hostsim run|day|sim|station`: the bundled scenario, a modelled day, the terminal program, JSON lines."""
+"""`python -m hostsim run|day|soak|sim|station`: the bundled scenario, a modelled day, a month, the terminal program, JSON
+lines."""
 
 import argparse
 import asyncio
@@ -32,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
 
     day = commands.add_parser("day", help="a modelled day, and the sizes of its frames")
     _lane(day)
+
+    soak = commands.add_parser("soak", help="a month of a station's life, in minutes")
+    _lane(soak)
+    soak.add_argument("--days", type=_whole, default=30, help="instead of a month (%(default)s)")
+    soak.add_argument("--seed", type=int, default=1, help="of what happens when (%(default)s)")
 
     sim = commands.add_parser("sim", help="an interactive station in the terminal")
     sim.add_argument(
@@ -186,6 +192,10 @@ def main(argv: list[str] | None = None) -> int:
             from hostsim.day import measure
 
             return asyncio.run(measure(given.lane, given.heap))
+        if given.command == "soak":
+            from hostsim.soak import endure
+
+            return endure(given.days, given.seed, given.lane, given.heap)
         if given.command == "sim":
             from hostsim.terminal import interact
 

@@ -25,10 +25,15 @@ EPOCH_2000 = 946_684_800  # 2000-01-01 in Unix time, the epoch of the firmware
 
 
 class SimClock:
-    """One clock for a rig. `now()` counts simulated seconds from its creation, when it was the real UTC."""
+    """One clock for a rig. `now()` counts simulated seconds from its creation, when it was the real UTC.
+
+    `patience`: for how long a busy machine may keep the firmware from its duties, in simulated seconds."""
+
+    virtual = False  # hostsim/virtual.py has the other kind
 
     def __init__(self, speed: int = 1):
         self.speed = speed
+        self.patience = 20.0 * speed
         self._origin = time.monotonic()
         self._epoch = time.time()
 
@@ -44,13 +49,29 @@ class SimClock:
         """The simulated present in Unix time."""
         return self._epoch + self.now()
 
-    def text(self) -> str:
-        """The simulated present as OCPP writes it."""
-        return datetime.fromtimestamp(self.unix(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def text(self, ahead: float = 0.0) -> str:
+        """The simulated present as OCPP writes it, by a clock that is ahead by so many seconds."""
+        time = datetime.fromtimestamp(self.unix() + ahead, timezone.utc)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def wall(self, seconds: float) -> float:
         """How many real seconds a simulated duration takes."""
         return seconds / self.speed
+
+    def hold(self, holder: object) -> None:
+        """Real time passes for `holder`, until its `release`: only virtual time wants to know."""
+
+    def release(self, holder: object) -> None:
+        """See `hold`."""
+
+    def handed(self, size: int) -> None:
+        """So many bytes are on their way to the station: virtual time waits until it has them."""
+
+    def arrived(self, size: int) -> None:
+        """So many bytes have come from the station; its end of a connection counts as one."""
+
+    def lost(self) -> None:
+        """A connection has ended, and whatever was on its way in it."""
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for a simulated duration."""

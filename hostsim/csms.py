@@ -70,7 +70,7 @@ class Peer(ChargePoint):
         super().__init__(identity, connection, response_timeout=csms.clock.wall(csms.call_timeout))
         self.csms = csms
         self.number = number
-        self.since = csms.clock.unix()
+        self.since = csms.unix()
         self._tasks: set[asyncio.Task] = set()
 
     # --- the wire --------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Peer(ChargePoint):
     async def _misbehave(self, wrong: Wrong, message: str) -> None:
         texts = spoil(wrong, message)
         if wrong.how == "late":
-            task = asyncio.create_task(self._send_later(wrong.delay, message))
+            task = asyncio.create_task(self._send_later(wrong.delay, message, wrong.action))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
@@ -119,8 +119,10 @@ class Peer(ChargePoint):
         if wrong.how == "close":
             await self._connection.close(1011, "on purpose")
 
-    async def _send_later(self, delay: float, message: str) -> None:
+    async def _send_later(self, delay: float, message: str, action: str) -> None:
         await self.csms.clock.sleep(delay)
+        if action == "BootNotification":
+            self.since = self.csms.unix()
         with contextlib.suppress(ConnectionClosed):
             await self._connection.send(message)
 
@@ -148,12 +150,12 @@ class Peer(ChargePoint):
     def on_boot(self, **_):
         status, interval = self.csms.next_boot()
         if status == "Accepted":
-            self.since = self.csms.clock.unix()  # what was made before was made offline
-        return call_result.BootNotification(self.csms.clock.text(), interval, status)
+            self.since = self.csms.unix()  # what was made before was made offline
+        return call_result.BootNotification(self.csms.text(), interval, status)
 
     @on(Action.heartbeat)
     def on_heartbeat(self, **_):
-        return call_result.Heartbeat(self.csms.clock.text())
+        return call_result.Heartbeat(self.csms.text())
 
     @on(Action.authorize)
     def on_authorize(self, id_token, **_):
@@ -225,11 +227,15 @@ class Csms:
         self.tokens: dict[str, Token] = {}
         self.stranger = Token("Unknown")
         self.wrongs: list[Wrong] = []
+        self.mood: Callable[[str], Wrong | None] = lambda action: (
+            None
+        )  # when no script has a wrong
         self.ledger = Ledger()
         self.received: list[Received] = []
         self.statuses: dict[tuple[int, int], str] = {}
         self.reports: dict[int, list[dict]] = {}
         self.connections = 0
+        self.ahead = 0.0  # seconds, of its clock
         self.port = 0
         self.peer: Peer | None = None
         self._password = password
@@ -262,6 +268,20 @@ class Csms:
             self._server.close()
             await self._server.wait_closed()
 
+    def unix(self) -> float:
+        """What its clock shows, in Unix time."""
+        return self.clock.unix() + self.ahead
+
+    def text(self) -> str:
+        """What its clock shows, as OCPP writes it."""
+        return self.clock.text(self.ahead)
+
+    def jump(self, seconds: float) -> None:
+        """Put its clock forward, or back."""
+        self.ahead += seconds
+        if self.peer is not None:
+            self.peer.since += seconds
+
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ocpp"
 
@@ -290,7 +310,7 @@ class Csms:
                 if not wrong.times:
                     self.wrongs.remove(wrong)
                 return wrong
-        return None
+        return self.mood(action)
 
     async def call(self, action: str, payload: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request to the station and return its answer's payload.

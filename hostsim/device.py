@@ -19,7 +19,6 @@ from hostsim.link import Fact, Link
 _LOG_LINES = 2000
 _DEATH = "task died"  # what the firmware's supervisor says
 _TRACE = 10  # lines that explain it
-_DEAF_SECONDS = 20  # real seconds without a fed watchdog until the board resets
 _CRASHES = 5  # in a row, without a fact between them, until the board is given up
 
 
@@ -115,6 +114,12 @@ class Device:
         much of it happens: "nothing", "half", random "bits" or "all"."""
         self.flash.cut_power(max(writes, 1) - 1, torn, (random or Random(1)).randrange)
 
+    def cut_in_answer(self, answers: int = 1) -> None:
+        """Cut the power when the firmware has asked something of its hardware that is answered, like reading its
+        inputs or writing flash, that often from now: it is done, and the firmware never knows."""
+        if self.link is not None:
+            self.link.cut_in = max(answers, 1)
+
     def network(self, up: bool) -> None:
         """Whether the board sees an IP network."""
         self._network_up = up
@@ -194,6 +199,8 @@ class Device:
         environment = (
             os.environ | self._environment | {"MILLIAMP_LINK": str(link.far_end.fileno())}
         )
+        if self.clock.virtual:
+            environment["MILLIAMP_VIRTUAL"] = str(self.boots)  # a seed
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -211,13 +218,15 @@ class Device:
         self._process = process
         self._spawn(self._watch(process, link))
         self._spawn(self._guard(process, link))
+        if self.clock.virtual:
+            await self.clock.sleep(0.001)  # which passes when it waits for the first time
 
     async def _kill(self) -> None:
         process, link = self._process, self.link
         self._process = self.link = None
         if process is not None and process.returncode is None:
             process.kill()  # before its socket closes: it must not notice
-            await process.wait()
+            await self._end(process)
         if link is not None:
             self._rtc = link.rtc
             link.close()
@@ -240,12 +249,17 @@ class Device:
         link.close()
         self._lose_power()
         if process is not None:
-            self._cut_task = asyncio.create_task(process.wait())
+            self._cut_task = asyncio.create_task(self._end(process))
 
     async def _settle_cut(self) -> None:
         if self._cut_task is not None:
             await self._cut_task
             self._cut_task = None
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self.clock.hold(process)
+        await process.wait()
+        self.clock.release(process)
 
     async def _reboot(self, link: Link) -> None:
         async with self._switch:
@@ -286,9 +300,10 @@ class Device:
 
     async def _guard(self, process: asyncio.subprocess.Process, link: Link) -> None:
         """The watchdog: armed when it is fed first, it resets a board that starves it."""
+        patience = self.clock.patience
         while link is self.link:
-            await asyncio.sleep(1)
-            starved = self.clock.now() - link.fed > _DEAF_SECONDS * self.clock.speed
+            await self.clock.sleep(patience / 20)
+            starved = self.clock.now() - link.fed > patience
             if link.armed and starved and link is self.link:
                 self.crashes.append("the watchdog was not fed")
                 self._tell("watchdog")

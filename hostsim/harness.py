@@ -82,6 +82,7 @@ class Rig:
 async def rig(
     *,
     speed: int = SPEED,
+    clock: SimClock | None = None,
     password: str | None = None,
     power: bool = True,
     wait: bool = True,
@@ -89,9 +90,9 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """A rig, its station booted and accepted (`wait`). `options` are those of hostsim.station.Options.
 
-    The CSMS asks for `password` when one is given, and the station has the same.
+    The CSMS asks for `password` when one is given, and the station has the same. `clock`: instead of `speed`.
     """
-    clock = SimClock(speed)
+    clock = clock or SimClock(speed)
     csms = Csms(clock, password=password)
     csms.knows(CARD)
     await csms.start()

@@ -24,9 +24,12 @@ _U32 = struct.Struct("<I")
 
 HELLO, FACTORY, READ, PROGRAM, ERASE, INPUTS, TEXT, MEASURE = range(1, 9)
 CONTACTOR, OFFER, LOCK, INDICATE, FACT, RTC, WATCHDOG, REPLY, REBOOT = range(9, 18)
+SLEEP, TIME = 18, 19  # of virtual time
 _NETWORK, _CARD_WAITS, _SERVICE_WAITS = 1, 2, 4
 _BUTTON, _BAY, _FAULTED = 1, 2, 4
 _NOT_SET = 0xFFFFFFFF
+_LOOK, _DATA = 1, 2
+_PAIR = struct.Struct("<II")
 _NOT_MEASURED = -0x80000000
 
 
@@ -65,6 +68,7 @@ class Link:
         self.fed = clock.now()  # when the watchdog was fed last
         self.armed = False
         self.programs = 0
+        self.cut_in = 0  # the power goes instead of this answer from now; 0: it stays
         self.on_fact: Callable[[Fact], None] = lambda fact: None
         self.on_hello: Callable[[], None] = lambda: None
         self.on_fault: Callable[[str], None] = lambda text: None
@@ -75,6 +79,7 @@ class Link:
         self._factory = factory
         self._buffer = bytearray()
         self._polled = 0
+        self._seen: list[Any] = []  # the inputs at the last scan
         self._polls: list[tuple[int, asyncio.Future]] = []
         self._commands: deque[tuple[str, asyncio.Future]] = deque()
         self._answering: asyncio.Future | None = None
@@ -82,6 +87,7 @@ class Link:
         self._socket, self.far_end = socket.socketpair()
         self._socket.setblocking(False)
         self._open = True
+        clock.hold(self)
         asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
     def close(self) -> None:
@@ -89,6 +95,7 @@ class Link:
         if not self._open:
             return
         self._open = False
+        self.clock.release(self)
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self.far_end.close()
@@ -137,12 +144,19 @@ class Link:
             at = end
             try:
                 answer = self._handle(op, a, n, v, payload)
+                self._count(answer)
             except PowerCut:
                 self.on_power_cut()
                 return
             if answer:
                 self._send(answer)
         del buffer[:at]
+
+    def _count(self, answer: bytes) -> None:
+        if answer and self.cut_in:
+            self.cut_in -= 1
+            if not self.cut_in:
+                raise PowerCut
 
     def _send(self, data: bytes) -> None:
         try:
@@ -194,6 +208,10 @@ class Link:
             return _counted(json.dumps(list(self._factory)))
         elif op == REBOOT:
             self.on_reboot()
+        elif op == TIME:
+            self.clock.passed(v)
+        elif op == SLEEP:
+            self.clock.park(self, self._grant, *_PAIR.unpack(payload))
         else:
             raise RuntimeError(
                 f"the firmware sent the unknown request {op}: is boards/sim/board.py newer?"
@@ -206,23 +224,39 @@ class Link:
             seconds = int(self.clock.unix() - EPOCH_2000 - self.rtc)
         return struct.pack("<HHI", self.clock.speed, 0, seconds) + _counted(self._cause)
 
+    def _grant(self, ms: int, data: bool) -> None:
+        """Let the firmware sleep for so long, unless there is something new to scan, or data on its way."""
+        look = self._polls or self._state() != self._seen
+        flags = (_LOOK if look else 0) | (_DATA if data else 0)
+        self._send(_PAIR.pack(flags, 0 if flags else ms))
+
     def _inputs(self) -> bytes:
         hardware = self.hardware
         self._polled += 1
         if self._polls:
             self._wake_polled()
         hardware.advance()
+        flags, *states = self._state()
+        out = bytearray((flags, 0, 0, 0))
+        for state, outlet in zip(states, hardware.outlets, strict=True):
+            out += _EVSE.pack(*state, 0, outlet.wh)
+            outlet.button = False
+        self._seen = [flags & _NETWORK, *self._state()[1:]]  # what waits is about to be fetched
+        return bytes(out)
+
+    def _state(self) -> list[Any]:
+        """All that the firmware reads in a scan but the registers."""
+        hardware = self.hardware
         flags = _NETWORK if self.network_up else 0
         flags |= _CARD_WAITS if hardware.cards else 0
         flags |= _SERVICE_WAITS if self._commands else 0
-        out = bytearray((flags, 0, 0, 0))
+        state: list[Any] = [flags]
         for outlet in hardware.outlets:
             bits = _BUTTON if outlet.button else 0
             bits |= _BAY if outlet.bay else 0
             bits |= _FAULTED if outlet.fault else 0
-            outlet.button = False
-            out += _EVSE.pack(outlet.cable, ord(outlet.pilot), bits, 0, outlet.wh)
-        return bytes(out)
+            state.append((outlet.cable, ord(outlet.pilot), bits))
+        return state
 
     def _wake_polled(self) -> None:
         for item in [item for item in self._polls if item[0] <= self._polled]:

@@ -1,8 +1,10 @@
 """What a CSMS may do to a station in a test: a script of wrongs, applied to its next answers."""
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 WRONGS = {
@@ -38,6 +40,24 @@ class Wrong:
     def applies(self, action: str, payload: dict[str, Any]) -> bool:
         wanted = self.action in ("*", action) and (self.only is None or self.only(payload))
         return self.times > 0 and wanted
+
+
+class Moody:
+    """The `mood` of a CSMS that does one of `wrongs` with about one CALL in `often`."""
+
+    def __init__(self, dice: Random, often: int, wrongs: Iterable[str] = tuple(WRONGS)):
+        self._dice = dice
+        self._often = often
+        self._wrongs = [wrong for wrong in wrongs if wrong != "answer"]  # that needs a payload
+        self.done: Counter[str] = Counter()
+
+    def __call__(self, action: str) -> Wrong | None:
+        dice = self._dice
+        if dice.randrange(self._often):
+            return None
+        how = dice.choice(self._wrongs)
+        self.done[how] += 1
+        return Wrong(how, action, delay=dice.choice((0.1, 3, 20, 40, 90)))
 
 
 def spoil(wrong: Wrong, answer: str) -> list[str]:

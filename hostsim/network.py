@@ -36,6 +36,7 @@ class Network:
         self.throttle = 0
         self.port = 0
         self.cuts = 0
+        self.on_cut: list[Callable[[], None]] = []
         self.on_unreachable: list[
             Callable[[OSError], None]
         ] = []  # the CSMS itself cannot be connected to
@@ -46,6 +47,7 @@ class Network:
         self._links: set[asyncio.Task] = set()
         self._sockets: set[asyncio.StreamWriter] = set()
         self._place: socket.socket | None = None
+        self._fuse: tuple[str, int] | None = None
 
     async def start(self, port: int = 0) -> None:
         """Listen on `port` of the loopback, 0: any free one; it is kept until `stop`. OSError: it is busy."""
@@ -77,6 +79,11 @@ class Network:
         else:
             self._passing.set()
 
+    def cut_after(self, direction: str, size: int) -> None:
+        """Reset the connection, and all others, when so many more bytes have passed in a direction (traffic.UP,
+        DOWN): anywhere in a frame, or between two."""
+        self._fuse = direction, size
+
     def url(self) -> str:
         """The upstream URL with this proxy in the place of its host: what the station is given."""
         path = urlsplit(self.upstream).path.rstrip("/")
@@ -94,6 +101,11 @@ class Network:
         for writer in list(self._sockets):
             self.cuts += 1
             _reset(writer)
+            self.clock.lost()
+        for task in self._links:
+            task.cancel()  # what was on its way is gone
+        for callback in self.on_cut:
+            callback()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -109,6 +121,8 @@ class Network:
             self._links.discard(task)
             self._sockets.discard(writer)
             writer.close()
+            if not reader.at_eof():
+                self.clock.lost()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.upstream)
@@ -121,6 +135,7 @@ class Network:
             )
         except OSError as error:
             _reset(writer)
+            self.clock.lost()
             for callback in self.on_unreachable:
                 callback(error)
             return
@@ -129,6 +144,7 @@ class Network:
         tap = self.traffic.tap()
         try:
             head = await reader.readuntil(b"\r\n\r\n")
+            self.clock.arrived(len(head))
             tap.feed(UP, head)
             up_writer.write(_readdressed(head, target.netloc.rpartition("@")[2]))
             upward = asyncio.create_task(self._pump(tap, UP, reader, up_writer))
@@ -149,7 +165,8 @@ class Network:
     async def _pump(
         self, tap: Tap, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        while data := await reader.read(_CHUNK):
+        while data := await self._read(direction, reader):
+            data, cut = self._burn(direction, data)
             tap.feed(direction, data)
             if self.delay:
                 await self.clock.sleep(self.delay)
@@ -159,7 +176,26 @@ class Network:
                     await self.clock.sleep(step / self.throttle)
                 await self._passing.wait()
                 writer.write(data[start : start + step])
+                if direction == DOWN:
+                    self.clock.handed(len(data[start : start + step]))
                 await writer.drain()
+            if cut:
+                self._cut()
+                return
+
+    async def _read(self, direction: str, reader: asyncio.StreamReader) -> bytes:
+        data = await reader.read(_CHUNK)
+        if direction == UP:
+            self.clock.arrived(len(data) or 1)
+        return data
+
+    def _burn(self, direction: str, data: bytes) -> tuple[bytes, bool]:
+        """What of the data still passes, and whether the connection is cut behind it."""
+        if self._fuse is None or self._fuse[0] != direction:
+            return data, False
+        left = self._fuse[1] - len(data)
+        self._fuse = (direction, left) if left > 0 else None
+        return data[: len(data) + min(left, 0)], left <= 0
 
 
 def url_fault(url: str) -> str:

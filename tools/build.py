@@ -42,7 +42,9 @@ from tools.merge import merge
 from tools.prune import prune
 from tools.rank import rank
 from tools.shorten import Shortener
+from tools.slots import share
 from tools.split import split, stays
+from tools.squeeze import squeeze
 from tools.texts import join as join_texts
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
@@ -327,7 +329,9 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
     parts = split(ready, blocks)
     places = {block.name: stays(parts, block.name) for block in blocks}
     parts["tables/routes.py"] = routes_source(*given, places, parts)
-    short = Shortener(join_texts(inline(prune(merge(parts)))))
+    drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
+    joined = join_texts(inline(prune(merge(parts, drivers))))
+    short = Shortener(share(squeeze(joined)))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
     old, new = {}, {}

@@ -6,7 +6,7 @@ from binascii import crc32
 from dataclasses import dataclass
 
 from tools import FIRMWARE, ROOT, BuildError
-from tools.profile import Profile, _like, load_toml
+from tools.profile import BLOCKS, Profile, _like, load_toml
 
 DATA = ROOT / "device_model"
 TYPES = (
@@ -21,7 +21,7 @@ TYPES = (
 )
 MUTABILITIES = ("ReadOnly", "ReadWrite", "WriteOnly")
 _KEYS = (
-    "id type unit mutability default min max values digits live reboot ascii setting from max_from values_from"
+    "id type unit mutability default min max values digits live reboot ascii setting from max_from values_from block"
 ).split()
 _COMPONENT_KEYS = ("per", "block")
 _NUMBERS = ("boolean", "integer", "decimal")
@@ -105,12 +105,13 @@ def load() -> list:
                 parts = {"": data} if "id" in data else data
                 for instance, data in parts.items():
                     path = (component, name, instance) if instance else (component, name)
+                    own = data if isinstance(data, dict) else {}
                     variable = Variable(
                         component,
                         name,
                         instance,
                         head.get("per", "station"),
-                        head.get("block", ""),
+                        own.get("block", head.get("block", "")),
                         data,
                         lines.where(path),
                     )
@@ -145,6 +146,8 @@ def _faults(variable: Variable):
         yield f"'id' must be a number from 1 to {_MAX_ID}"
     if variable.per not in ("station", "evse", "connector"):
         yield f'\'per\' is {variable.per!r}: it must be "evse" or "connector"'
+    if variable.block not in ("", "cache", *BLOCKS):
+        yield f"unknown block {variable.block!r}{_like(variable.block, BLOCKS)}"
     kind, mutability = data.get("type"), data.get("mutability", "ReadOnly")
     if kind not in TYPES:
         yield f"unknown type {kind!r}{_like(kind, TYPES)}"
@@ -214,11 +217,13 @@ def expand(variables: list, profile: Profile) -> list:
                 errors += (f"{at}: {variable.path}: {text}" for text in faults)
                 entries.append(entry)
     paths = [variable.path for members in components.values() for variable in members]
+    owners = {variable.path: variable.block for variable in variables}
     for name in chosen:
         if name not in paths:
-            errors.append(
-                f"{profile.lines.where(('variables', name))}: unknown variable {name!r}{_like(name, paths)}"
-            )
+            text = f"unknown variable {name!r}{_like(name, paths)}"
+            if name in owners:
+                text = f"there is no {name!r} without {owners[name]!r}: add that, or take this out"
+            errors.append(f"{profile.lines.where(('variables', name))}: {text}")
     if errors:
         raise BuildError("\n".join(dict.fromkeys(errors)))
     return entries

@@ -7,6 +7,9 @@ of all names it uses, two bytes each. The modules of `milliamp` that the station
 imported inside a function stays a module, as does every block. Numbers that are never assigned again are put in
 place. Whatever this cannot follow is a BuildError, not a guess.
 
+A board and its drivers become one module `board` in the same way: `Charger` of `charger.py` is `_charger__Charger` there.
+The build ships a driver only where the profile has its part, so drivers that are imported inside a function join it, too.
+
 The generated tables become one module of as few classes as their names allow: `tables.profile.URL` stays what it is.
 """
 
@@ -15,6 +18,7 @@ import ast
 from tools import BuildError
 
 CORE = "milliamp/__init__.py"
+BOARD = "board.py"
 _PACKAGE = "milliamp"
 _BLOCKS = "milliamp/blocks/"
 _TABLES = "tables/"
@@ -22,21 +26,30 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def merge(sources: dict) -> dict:
-    """{path: source} with the core's modules joined, for {path: source} of all modules of an image."""
-    image = _Image(_joined_tables(sources))
-    body = image.externals()
-    rest = {}
-    for path in image.order:
-        body += _Rewriter(image, path).visit(image.trees[path]).body
+def merge(sources: dict, drivers=()) -> dict:
+    """{path: source} with the core's modules joined, for {path: source} of all modules of an image; so are the board
+    and its `drivers` (paths), if it has any."""
+    image = _Image(_joined_tables(sources), drivers)
+    joined, rest = {}, {}
+    for home, order in image.orders.items():
+        body, used = image.externals(order), set()
+        for path in order:
+            rewriter = _Rewriter(image, path)
+            body += rewriter.visit(image.trees[path]).body
+            used |= rewriter.used
+        joined[home] = _text(ast.Module([*_imports_of(used), *body], []))
     for path, tree in image.trees.items():
-        if path not in image.core:
-            rest[path] = ast.unparse(ast.fix_missing_locations(_Rewriter(image, path).visit(tree)))
-            rest[path] += "\n"
-    if not image.core:
-        return rest
-    tree = ast.fix_missing_locations(ast.Module(body, []))
-    return {CORE: ast.unparse(tree) + "\n", **rest}
+        if path not in image.homes:
+            rest[path] = _text(_Rewriter(image, path).visit(tree))
+    return {**joined, **rest}
+
+
+def _text(tree) -> str:
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _imports_of(names) -> list:
+    return [ast.Import([ast.alias(name)]) for name in sorted(names)]
 
 
 def _joined_tables(sources: dict) -> dict:
@@ -84,25 +97,30 @@ def _joined_tables(sources: dict) -> dict:
 class _Image:
     """The modules, which of them are joined, and what their globals are called then."""
 
-    def __init__(self, sources: dict):
+    def __init__(self, sources: dict, drivers=()):
         self.trees = {path: ast.parse(text) for path, text in sources.items()}
         self.modules = {_dotted(path): path for path in sources}
-        self.core = set()
-        self.order = []  # of the core's modules: what is imported comes first
+        self.homes = {}  # of the modules that are joined: the path of what they become
+        self.orders = {}  # {joined: its modules, what is imported first}
         for path in sources:
             if not path.startswith(_PACKAGE + "/") or self._is_resident(path):
                 self._reach(path, ())
+        if drivers:
+            self._reach_board(BOARD, drivers, ())
         self.globals = {path: bound(tree.body) for path, tree in self.trees.items()}
         self.imports = {path: {} for path in sources}  # {name: (module path, its global or None)}
         for path in sources:
             for node in self.trees[path].body:
                 self.imports[path].update(self.bindings(path, node))
-        self.numbers = {path: self._numbers(path) for path in self.core}
+        self.numbers = {path: self._numbers(path) for path in self.homes}
         self.rebound = {path: _rebound(tree) for path, tree in self.trees.items()}
-        self.names = {path: self._names(path) for path in self.core}
-        taken = [name for names in self.names.values() for name in names.values()]
-        if twice := {name for name in taken if taken.count(name) > 1}:
-            raise BuildError(f"two modules of the core would be called the same: {sorted(twice)}")
+        self.names = {path: self._names(path) for path in self.homes}
+        for home, order in self.orders.items():
+            taken = [name for path in order for name in self.names[path].values()]
+            if twice := {name for name in taken if taken.count(name) > 1}:
+                raise BuildError(
+                    f"two modules in {home} would be called the same: {sorted(twice)}"
+                )
 
     def _is_resident(self, path: str) -> bool:
         """A block that is imported at boot?"""
@@ -112,17 +130,33 @@ class _Image:
         )
 
     def _reach(self, path: str, above: tuple) -> None:
-        if path in self.core:
-            return
-        if path in above:
-            raise BuildError(f"{path} imports itself, by way of {', '.join(above)}")
+        self._once(path, above)
         for node in self.trees[path].body:
             for target, _ in self._targets(node).values():
-                if not target.startswith(_BLOCKS) and target != path:
+                if not target.startswith(_BLOCKS) and target not in (path, *self.homes):
                     self._reach(target, (*above, path))
         if path.startswith(_PACKAGE + "/") and not path.startswith(_BLOCKS) and path != CORE:
-            self.core.add(path)
-            self.order.append(path)
+            self._join(path, CORE)
+
+    def _reach_board(self, path: str, drivers, above: tuple) -> None:
+        self._once(path, above)
+        top = self.trees[path].body
+        for node in ast.walk(self.trees[path]):
+            for target, _ in self._targets(node).values():
+                ours = target in drivers or "/" not in target and node in top
+                if ours and target not in (path, *self.homes):
+                    self._reach_board(target, drivers, (*above, path))
+        self._join(path, BOARD)
+
+    @staticmethod
+    def _once(path: str, above: tuple) -> None:
+        if path in above:
+            raise BuildError(f"{path} imports itself, by way of {', '.join(above)}")
+
+    def _join(self, path: str, home: str) -> None:
+        if path not in self.homes:
+            self.homes[path] = home
+            self.orders.setdefault(home, []).append(path)
 
     def _targets(self, node) -> dict:
         """{bound name: (module path, its global or None)} of an import of a module of the image's package."""
@@ -145,18 +179,22 @@ class _Image:
         return found
 
     def bindings(self, path: str, node) -> dict:
-        """What an import binds to something of the core."""
+        """What an import binds to something that is joined."""
         found = {
-            name: target for name, target in self._targets(node).items() if target[0] in self.core
+            name: target for name, target in self._targets(node).items() if target[0] in self.homes
         }
-        if found and isinstance(node, ast.Import):
-            raise BuildError(f"{path}:{node.lineno}: write `from package import module` here")
+        if isinstance(node, ast.Import):
+            if any(
+                "." in alias.name and self.modules.get(alias.name) in self.homes
+                for alias in node.names
+            ):
+                raise BuildError(f"{path}:{node.lineno}: write `from package import module` here")
         return found
 
     def others(self, path: str, node) -> list:
         """The aliases of an import that bind something else."""
-        core = self.bindings(path, node)
-        return [alias for alias in node.names if (alias.asname or alias.name) not in core]
+        joined = self.bindings(path, node)
+        return [alias for alias in node.names if (alias.asname or alias.name) not in joined]
 
     def _numbers(self, path: str) -> dict:
         """{name: int} of the globals that are a number for ever."""
@@ -173,7 +211,7 @@ class _Image:
         return {name: value for name, value in found.items() if _assignments(tree, name) == 1}
 
     def _names(self, path: str) -> dict:
-        """{global of a module of the core: its name in the joined module}."""
+        """{global of a module that is joined: its name in the joined module}."""
         errors = {node.name for node in self.trees[path].body if is_error(node)}
         stem = path.removesuffix(".py").rsplit("/", 1)[-1]
         own = self.globals[path] - set(self.imports[path]) - set(self._external(path))
@@ -184,7 +222,7 @@ class _Image:
         }
 
     def _external(self, path: str) -> dict:
-        """{name: statement} that a module's imports from outside the core bind."""
+        """{name: statement} that a module's other imports bind."""
         found = {}
         for node in self.trees[path].body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -196,10 +234,10 @@ class _Image:
                         found[name] = ast.ImportFrom(node.module, [alias], 0)
         return found
 
-    def externals(self) -> list:
-        """The imports from outside, each once."""
+    def externals(self, order: list) -> list:
+        """The imports from outside of modules that are joined, each once."""
         found = {}
-        for path in self.order:
+        for path in order:
             for name, node in self._external(path).items():
                 other = found.setdefault(name, node)
                 if ast.dump(other) != ast.dump(node):
@@ -207,7 +245,7 @@ class _Image:
         return list(found.values())
 
     def resolve(self, path: str, name: str):
-        """(module path, global) that a name of a core module stands for, through imports."""
+        """(module path, global) that a name of a joined module stands for, through imports."""
         while name in self.imports[path]:
             path, inner = self.imports[path][name]
             if inner is None:
@@ -217,20 +255,21 @@ class _Image:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Gives globals of the core their new names, in one module."""
+    """Gives globals of what is joined their new names, in one module. `used`: other joined modules that it names."""
 
     def __init__(self, image: _Image, path: str):
+        self.used = set()
         self._image = image
         self._path = path
-        self._in_core = path in image.core
-        self._scopes = []  # functions and classes around: (is a class, names, imports of the core)
-        self._used = False  # something of the core, by another module
+        self._home = image.homes.get(path)  # None: it stays a module of its own
+        self._imported = set()  # of `used`: those whose import is in place
+        self._scopes = []  # functions and classes around: (is a class, names, imports of what is joined)
 
     def _fault(self, node, text: str):
         return BuildError(f"{self._path}:{getattr(node, 'lineno', '?')}: {text}")
 
     def _lookup(self, name: str):
-        """What a name means here: (module path, global), None for a local or what is not of the core."""
+        """What a name means here: (module path, global), None for a local or what is not joined."""
         innermost = True
         for is_class, names, imports in reversed(self._scopes):
             if name in imports:
@@ -242,25 +281,26 @@ class _Rewriter(ast.NodeTransformer):
             innermost = False
         if name in self._image.imports[self._path]:
             return self._chase(*self._image.imports[self._path][name])
-        if self._in_core and name in self._image.globals[self._path]:
+        if self._home and name in self._image.globals[self._path]:
             return self._path, name
         return None
 
     def _is_global(self, name: str) -> bool:
-        own = self._in_core and name in self._image.globals[self._path]
+        own = self._home and name in self._image.globals[self._path]
         return own or name in self._image.imports[self._path]
 
     def _chase(self, path: str, name):
         return (path, None) if name is None else self._image.resolve(path, name)
 
     def _expression(self, node, path: str, name: str):
-        """The expression for a global of the core."""
+        """The expression for a global of what is joined."""
         image = self._image
         if name in image.numbers[path]:
             if not isinstance(node.ctx, ast.Load):
                 raise self._fault(node, f"{name} is a number for ever")
             return ast.Constant(image.numbers[path][name])
-        if self._in_core and name in image._external(path):
+        home = image.homes[path]
+        if home == self._home and name in image._external(path):
             return ast.Name(name, node.ctx)
         if name not in image.names[path]:
             raise self._fault(node, f"{path} has no {name!r}")
@@ -269,30 +309,21 @@ class _Rewriter(ast.NodeTransformer):
         ):
             raise self._fault(node, f"{name!r} of {path} is assigned at run time")
         new = image.names[path][name]
-        if self._in_core:
+        if home == self._home:
             return ast.Name(new, node.ctx)
-        self._used = True
-        return ast.Attribute(ast.Name(_PACKAGE, ast.Load()), new, node.ctx)
+        self.used.add(_dotted(home))
+        return ast.Attribute(ast.Name(_dotted(home), ast.Load()), new, node.ctx)
 
     def visit_Module(self, node):
         body = []
         for item in node.body:
-            if self._in_core and self._is_number(item):
+            if self._home and self._is_number(item):
                 continue
             item = self.visit(item)
             body += item if isinstance(item, list) else [item] if item is not None else []
-        node.body = body
-        if self._used or any(
-            isinstance(inner, ast.Import) and inner.names[0].name == _PACKAGE for inner in body
-        ):
-            body[:] = [item for item in body if not self._is_core_import(item)]
-            # Before anything that uses it; a docstring is worth nothing here.
-            body.insert(0, ast.Import([ast.alias(_PACKAGE)]))
+        # Where a module was first imported, else before anything that uses it.
+        node.body = body if self._home else [*_imports_of(self.used - self._imported), *body]
         return node
-
-    @staticmethod
-    def _is_core_import(node) -> bool:
-        return isinstance(node, ast.Import) and [alias.name for alias in node.names] == [_PACKAGE]
 
     def _is_number(self, node) -> bool:
         return (
@@ -302,12 +333,17 @@ class _Rewriter(ast.NodeTransformer):
         )
 
     def _import(self, node):
+        homes = {
+            self._image.homes[path] for path, _ in self._image.bindings(self._path, node).values()
+        }
+        names = {_dotted(home) for home in homes - {self._home}} - self._imported
+        self.used |= names
         found = []
-        if self._image.bindings(self._path, node):
-            if not self._in_core:
-                found.append(ast.Import([ast.alias(_PACKAGE)]))
-            node.names = self._image.others(self._path, node)
-        if node.names and (self._scopes or not self._in_core):
+        if not self._home and not self._scopes:
+            found = _imports_of(names)
+            self._imported |= names
+        node.names = self._image.others(self._path, node)
+        if node.names and (self._scopes or not self._home):
             found.append(node)
         return found or (ast.Pass() if self._scopes else None)
 
@@ -332,7 +368,7 @@ class _Rewriter(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Global(self, node):
-        if self._in_core:
+        if self._home:
             names = self._image.names[self._path]
             if missing := [name for name in node.names if name not in names]:
                 raise self._fault(node, f"{missing[0]!r} is no global")
@@ -340,7 +376,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def _own_name(self, node):
-        if self._in_core and not self._scopes:
+        if self._home and not self._scopes:
             node.name = self._image.names[self._path][node.name]
 
     def visit_ClassDef(self, node):

@@ -22,7 +22,8 @@ CORE_RESPONSES = (
     "StatusNotification TransactionEvent"
 ).split()
 
-_MAX_FIELDS = 30  # a bit for each in a small int of 32-bit MicroPython
+_MAX_FIELDS = 29  # a bit for each in a small int of 32-bit MicroPython, and one for
+_COMMON = "customData"  # which each object may have: it stands in the table once
 _MAX_TABLE = 1 << 14
 _MAX_NAME = 62  # of a field or enumeration value: the check looks for nothing longer
 _MAX_DATE_TIME = 64  # RFC 3339 allows any number of digits behind the second
@@ -51,7 +52,8 @@ def compile(requests: list[str], responses: list[str], version: str = "v201") ->
     """The table for the requests that are received and the responses that are awaited."""
     names = sorted({*requests, *responses})
     size = sum(len(name) + 7 for name in names)
-    table = _Table(bytearray(size.to_bytes(2, "big") + bytes(size)))
+    blank = bytes(len(_COMMON) + 5)
+    table = _Table(bytearray(size.to_bytes(2, "big") + bytes(size) + blank))
     directory = b""
     for name in names:
         directory += b'"%s"\0' % name.encode()
@@ -59,6 +61,8 @@ def compile(requests: list[str], responses: list[str], version: str = "v201") ->
             schema = load(name + suffix, version) if name in wanted else None
             directory += table.kind(schema, schema) if schema else _offset(0)
     table.data[2 : 2 + size] = directory
+    if table.common:
+        table.data[2 + size : 2 + size + len(blank)] = b'"%s"' % _COMMON.encode() + table.common
     if len(table.data) > _MAX_TABLE:
         raise ValueError(
             f"the schema table has {len(table.data)} bytes, the limit is {_MAX_TABLE}"
@@ -71,6 +75,7 @@ class _Table:
 
     def __init__(self, data: bytearray):
         self.data = data
+        self.common = None  # what follows the name of the field that each object may have; b"": they have none
         self._known: dict[bytes, bytes] = {}
 
     def kind(self, schema: dict, root: dict) -> bytes:
@@ -118,7 +123,16 @@ class _Table:
 
     def _object(self, schema: dict, root: dict) -> bytes:
         required = schema.get("required", [])
-        fields = sorted(schema.get("properties", {}), key=lambda name: name not in required)
+        properties = schema.get("properties", {})
+        is_open = schema.get("additionalProperties", True) is not False
+        if not is_open:
+            common = properties.get(_COMMON)
+            common = bytes((_MAX_FIELDS,)) + self.kind(common, root) if common else b""
+            if self.common not in (None, common):
+                raise ValueError(f"{_COMMON} is not the same everywhere")
+            self.common = common
+        fields = sorted(properties, key=lambda name: name not in required)
+        fields = [name for name in fields if is_open or name != _COMMON]
         if (
             len(fields) > _MAX_FIELDS
             or not set(required) <= set(fields)
@@ -127,9 +141,8 @@ class _Table:
             raise ValueError(f"object with the fields {fields}")
         blob = b""
         for index, name in enumerate(fields):
-            kind = self.kind(schema["properties"][name], root)
+            kind = self.kind(properties[name], root)
             blob += b'"%s"' % name.encode() + bytes((index,)) + kind
-        is_open = schema.get("additionalProperties", True) is not False
         return (
             (b"c" if is_open else b"o")
             + bytes((len(required),))

@@ -30,7 +30,7 @@ import string
 from pathlib import Path
 
 from tools import BuildError
-from tools.merge import CORE, bound, is_error
+from tools.merge import BOARD, CORE, bound, is_error
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ARGUMENTS = [f"_{letter}" for letter in string.ascii_lowercase]
@@ -217,8 +217,8 @@ class Shortener:
 
 
 def _plain(path: str, name: str) -> str:
-    """`charging.step` for the joined module's `_charging__step`."""
-    if path == CORE and name.startswith("_") and "__" in name:
+    """`charging.step` for a joined module's `_charging__step`."""
+    if path in (CORE, BOARD) and name.startswith("_") and "__" in name:
         module, _, name = name[1:].partition("__")
         return f"{module}.{name}"
     return name

@@ -38,6 +38,7 @@ _RTC = const(14)  # v seconds since 2000
 _WATCHDOG = const(15)
 _REPLY = const(16)  # payload: a piece of the answer to a service command; v 1: the last one
 _REBOOT = const(17)  # v 0: soon
+# 18 and 19 are those of virtual.py.
 
 _CARD = const(0)
 _FAULT = const(1)
@@ -51,8 +52,8 @@ _BUTTON = const(1)
 _BAY = const(2)
 _FAULTED = const(4)
 
-_RING = const(0x3FFFFFFF)
 _NOT_MEASURED = const(-0x80000000)
+_RING = sys.maxsize >> 1  # of milliseconds, as time.ticks_ms has it: 30 bits or 62
 
 
 def _live():
@@ -94,10 +95,13 @@ class Link:
     def byte(self) -> int:
         return self.take(1)[0]
 
+    def number(self) -> int:
+        self.fill(self._word)
+        return struct.unpack("<I", self._word)[0]
+
     def text(self) -> str:
         """A text behind its length."""
-        self.fill(self._word)
-        return self.take(struct.unpack("<I", self._word)[0]).decode()
+        return self.take(self.number()).decode()
 
     def take(self, n: int) -> bytearray:
         buf = bytearray(n)
@@ -144,8 +148,7 @@ class SimBoard(hal.Board):
         link.send(_HELLO)
         self._speed, _, self._seconds = struct.unpack("<HHI", link.take(8))
         self._cause = link.text()
-        self._origin = time.ticks_ms()
-        _scale(self.ticks, self._speed)
+        self._run_time()
         self.scan()  # the station looks at its inputs before it polls them
 
     # --- inputs -----------------------------------------------------------------------------------
@@ -223,6 +226,12 @@ class SimBoard(hal.Board):
         now = time.ticks_ms()
         return (now + time.ticks_diff(now, self._origin) * (self._speed - 1)) & _RING
 
+    def _run_time(self):
+        # Time is that of the host, `speed` times as fast as ours.
+        speed = self._speed
+        self._origin = time.ticks_ms()
+        own_time(self.ticks, lambda queue, ms: ms if ms < 0 else (ms + speed - 1) // speed)
+
     def rtc(self):
         return None if self._seconds == 0xFFFFFFFF else self._seconds
 
@@ -267,15 +276,18 @@ class SimBoard(hal.Board):
         self._link.send(_REPLY, 0, last, piece)
 
 
-def _scale(ticks, speed):
-    """Make asyncio live in scaled time: its clock, how long it sleeps for it, and when it takes a task to
-    be due whose socket is ready. By the real clock that would always be long ago, before any timer."""
+def own_time(ticks, nap):
+    """Make asyncio live in a time of its own: its clock, how long it sleeps (`nap(queue, ms)` -> real ms) for it,
+    and when it takes a task to be due whose socket is ready. By the real clock that would always be long
+    ago, before any timer."""
     core = asyncio.core
     core.ticks = ticks
     due = getattr(core, "_task_queue")
 
-    def wait_scaled(queue, ms):
-        for stream, event in queue.poller.ipoll(ms if ms <= 0 else (ms + speed - 1) // speed):
+    def take(queue, ms):
+        taken = False
+        for stream, event in queue.poller.ipoll(ms):
+            taken = True
             tasks = queue.map[id(stream)]
             for n, other in ((0, select.POLLOUT), (1, select.POLLIN)):
                 if event & ~other and tasks[n] is not None:
@@ -286,18 +298,30 @@ def _scale(ticks, speed):
                 del queue.map[id(stream)]
             else:
                 queue.poller.modify(stream, select.POLLOUT if tasks[0] is None else select.POLLIN)
+        return taken
 
-    core.IOQueue.wait_io_event = wait_scaled
+    def wait_io_event(queue, ms):
+        if not take(queue, 0) and ms:
+            take(queue, nap(queue, ms))
+
+    core.IOQueue.wait_io_event = wait_io_event
 
 
 def make(profile) -> hal.Board:
-    """The board of this process: the host passes the number of its socket in the environment."""
+    """The board of this process: the host passes the number of its socket in the environment, and what to
+    begin random numbers with when time is virtual."""
     fd = os.getenv("MILLIAMP_LINK")
     if fd is None:
         print("this image only runs in the host simulator: python -m hostsim")
         sys.exit(1)
     before = _live()
-    board = SimBoard(profile, Link(int(fd)))
+    seed = os.getenv("MILLIAMP_VIRTUAL")
+    if seed is None:
+        board = SimBoard(profile, Link(int(fd)))
+    else:
+        import virtual
+
+        board = virtual.SimBoard(profile, int(fd), int(seed))
     board.heap = _live() - before + _code
     return board
 

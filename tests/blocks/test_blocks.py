@@ -175,12 +175,12 @@ async def test_a_new_password_is_secret_and_a_short_one_is_not_taken():
         this.station.device.on_log.append(
             lambda line: heard.done() or "no time" not in line or heard.set_result(line)
         )
-        this.clock.text = lambda: f"it is {new} o'clock"
+        this.csms.text = lambda: f"it is {new} o'clock"
         heartbeat = {"requestedMessage": "Heartbeat"}
         assert await status(this, "TriggerMessage", heartbeat) == "Accepted"
         line = await asyncio.wait_for(heard, 10)
         assert line.endswith("no time: it is *** o'clock")
-        del this.clock.text
+        del this.csms.text
         base = {"requestId": 1, "reportBase": "FullInventory"}
         assert await status(this, "GetBaseReport", base) == "Accepted"
         report = []

@@ -1,5 +1,6 @@
 """Every board: its drivers, its profile and its files, through one charge on a modelled chip."""
 
+import json
 import re
 
 import pytest
@@ -96,8 +97,12 @@ def test_the_image_holds_the_drivers_of_what_is_fitted(board):
     shipped = {file.stem for file in hardware.shipped(chosen)}
     assert ("modbus" in shipped) == bool(chosen.modbus) != ("pulse_meter" in shipped)
     assert ("lock" in shipped) == ("lock_close" in chosen.pins)
-    homes = build.homes(build.build(board))
-    assert {path for path in homes.values() if build.room(path) == "board"} == shipped | {"board"}
+    out = build.build(board)
+    assert {path for path in build.homes(out).values() if build.room(path) == "board"} == {"board"}
+    legend = json.loads((out / "names.json").read_text())["board.py"]
+    told = {text.split(".")[0] for texts in legend.values() for text in texts.split(", ")}
+    drivers = {file.stem for file in hardware.DRIVERS.glob("*.py")}
+    assert shipped == told & drivers
 
 
 @pytest.mark.parametrize("board", REAL)

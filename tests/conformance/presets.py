@@ -5,13 +5,13 @@ false (HFS8: how many EVSEs). A product is the `sim` board with some of its prof
 change it: what a product does not have is hard-coded and read-only in its device model.
 """
 
-import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tools import BOARDS, BUILD, device_model, profile
+from tools.trim import put, toml
 
 PASSWORD = "milliamp-0123456789"  # security profile 1, until the station can do 2
 SOCKET, TETHERED = "sType2", "cType2"
@@ -143,17 +143,9 @@ def board(name: str) -> Path:
     folder = BUILD / "products" / f"sim-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     for file in (BOARDS / "sim").glob("*.py"):
-        _put(folder / file.name, file.read_text())
-    _put(folder / "profile.toml", _profile(preset))
+        put(folder / file.name, file.read_bytes())
+    put(folder / "profile.toml", _profile(preset).encode())
     return folder
-
-
-def _put(file: Path, text: str) -> None:
-    """Write what has changed, in one piece: the builds of other processes read it."""
-    if not file.exists() or file.read_text() != text:
-        part = file.parent.with_name(f"{file.parent.name}-{file.name}.{os.getpid()}")
-        part.write_text(text)
-        part.replace(file)
 
 
 def _profile(preset: Preset) -> str:
@@ -168,25 +160,4 @@ def _profile(preset: Preset) -> str:
     for path, value in preset.variables.items():
         if path in known:  # a product without a block has none of its variables either
             chosen[path] = {"value": value, "writable": False}
-    return _toml(raw)
-
-
-def _toml(table: dict[str, Any], path: str = "") -> str:
-    lines, below = [], []
-    for key, value in table.items():
-        name = key if key.replace("_", "").isalnum() else f'"{key}"'
-        if isinstance(value, dict):
-            below.append(f"\n[{path}{name}]\n" + _toml(value, f"{path}{name}."))
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            below += [f"\n[[{path}{name}]]\n" + _toml(item, f"{path}{name}.") for item in value]
-        else:
-            lines.append(f"{name} = {_value(value)}\n")
-    return "".join(lines + below)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return str(value) if isinstance(value, int) else '"' + value.replace('"', '\\"') + '"'
+    return toml(raw)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import ROOT, footprint, lane32
-from tools.build import build
+from tools import ROOT, lane32
 
 
 @pytest.mark.parametrize(
@@ -62,13 +61,6 @@ def test_the_firmware_gets_its_arguments(tmp_path):
     (tmp_path / "image" / "main.py").write_text("import sys\nprint(sys.argv[1:])\n")
     start = [*lane32.command(64, tmp_path), "7", "x"]
     assert subprocess.run(start, capture_output=True, text=True).stdout == "['7', 'x']\n"
-
-
-def test_footprint_imports_modules_in_the_order_of_the_rooms():
-    names = list(footprint.modules(build("sim")))
-    assert "main" not in names
-    assert names[-1] == "board"
-    assert names.index("tables") < names.index("milliamp") < names.index("transactions")
 
 
 def test_make_lists_every_target():

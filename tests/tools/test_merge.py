@@ -143,3 +143,54 @@ def test_what_cannot_be_followed_is_refused(path, text, message):
         sources["milliamp/station.py"] += "x = _values\n"
     with pytest.raises(BuildError, match=message):
         merge(sources)
+
+
+BOARD = {
+    "main.py": "import board\nfrom milliamp import station\nprint(board.make(2), station.run(1))\n",
+    "board.py": "from charger import make\n",
+    "charger.py": (
+        "import gc\nfrom milliamp.base import hal\nfrom outlet import Outlet\nimport pins\n_SIZE = const(2)\n"
+        "class Charger(hal.Board):\n    def __init__(self, n):\n        super().__init__(n)\n"
+        "        import line as bus\n        from meter import Meter, LIMIT\n"
+        "        self.all = [Outlet(pins.pin(n)).n, bus.line(n).n, Meter().n, LIMIT, bool(gc), _SIZE]\n"
+        "def make(n):\n    from spare import spare\n    charger = Charger(n)\n    return charger.all, charger.n, spare()\n"
+    ),
+    "outlet.py": "class Outlet:\n    def __init__(self, n):\n        self.n = n\n",
+    "pins.py": "def pin(n):\n    return n + 1\n",
+    "line.py": "from outlet import Outlet\ndef line(n):\n    return Outlet(n * 2)\n",
+    "meter.py": "LIMIT = 9\nclass Meter:\n    n = 7\n",
+    "spare.py": "import pins\ndef spare():\n    return pins.pin(40)\n",
+    "milliamp/station.py": "from milliamp.base import hal\ndef run(n):\n    return hal.Board(n).n\n",
+    "milliamp/base/hal.py": "class Board:\n    def __init__(self, n):\n        self.n = n\n",
+}
+DRIVERS = ("charger.py", "outlet.py", "pins.py", "line.py", "meter.py")
+
+
+def test_a_board_and_its_drivers_become_one_module(tmp_path):
+    joined = merge(BOARD, DRIVERS)
+    assert set(joined) == {CORE, "main.py", "board.py", "spare.py"}  # a driver of its own stays
+    assert "import meter" not in joined["board.py"] and "LIMIT" not in joined["board.py"]
+    assert "milliamp._hal__Board" in joined["board.py"]
+    expected = output(tmp_path / "plain", BOARD)
+    assert expected == "([3, 4, 7, 9, True, 2], 2, 41) 1\n"
+    assert output(tmp_path / "joined", joined) == expected
+    short, legend = shorten(joined)
+    assert output(tmp_path / "short", short) == expected
+    assert any("charger.make()" in text.split(", ") for text in legend["board.py"].values())
+
+
+def test_a_board_without_drivers_stays_a_module():
+    joined = merge({**BOARD, "board.py": "def make(n):\n    return n\n"})
+    assert joined["board.py"] == "def make(n):\n    return n\n"
+
+
+def test_modules_are_imported_in_the_order_of_the_source():
+    sources = {**BOARD, "main.py": "import gc\nbuffer = bytearray(9)\n" + BOARD["main.py"]}
+    lines = merge(sources, DRIVERS)["main.py"].splitlines()
+    assert lines[:4] == ["import gc", "buffer = bytearray(9)", "import board", "import milliamp"]
+
+
+def test_drivers_that_import_each_other_are_refused():
+    sources = {**BOARD, "pins.py": "import outlet\n", "outlet.py": "import pins\n"}
+    with pytest.raises(BuildError, match="imports itself"):
+        merge(sources, DRIVERS)

@@ -192,11 +192,17 @@ def lock_problem(st, index, connector):
     return int(st.evses[index - 1].lock_failed == connector)
 
 
+def power(st, index, connector):
+    """EVSE.Power in W."""
+    return st.board.measure(index, "Power.Active.Import", 0)
+
+
 CALLS = {"ChangeAvailability": change_availability}
 TRIGGERS = {"Heartbeat": trigger_heartbeat, "StatusNotification": trigger_status}
 LIVE = {
     "ChargingStation.AvailabilityState": station_state,
     "EVSE.AvailabilityState": evse_state,
+    "EVSE.Power": power,
     "Connector.AvailabilityState": connector_state,
     "ConnectorPlugRetentionLock.Problem": lock_problem,
 }

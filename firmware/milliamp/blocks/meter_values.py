@@ -116,11 +116,5 @@ def trigger(st, evse, connector):
     return done
 
 
-def power(st, index, connector):
-    """EVSE.Power in W."""
-    return st.board.measure(index, "Power.Active.Import", 0)
-
-
-LIVE = {"EVSE.Power": power}
 TRIGGERS = {"MeterValues": trigger}
 SENDS = ((5, _WHEN_ACCEPTED, "MeterValues", _due, _render, _answered),)

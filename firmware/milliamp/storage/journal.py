@@ -15,6 +15,7 @@ _CORRECTION = "<Bi"  # boot number's low 7 bits, seconds
 _CORRECTIONS = const(8)  # boots whose times can be put right at once
 _PREFIX = "<HI"  # connection, time
 _PREFIX_SIZE = const(6)
+_LATE = const(60)  # seconds
 _GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
 _ENOMEM = const(12)
 _RESERVE = const(32)  # transaction numbers that a base takes out at once
@@ -134,6 +135,8 @@ class Journal:
         """The clock moved by `offset` seconds: right what this boot stamped when it only guessed."""
         if self._guessed:
             self._guessed = False
+            if -_LATE <= offset <= 0:
+                return  # older than what the boot before stamped they cannot be: the answer took its time
             self._head = None
             boot = self.boot & 0x7F
             try:

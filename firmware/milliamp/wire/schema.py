@@ -3,7 +3,8 @@
 # The table is made by tools/schemas.py and never leaves ROM: a directory of actions, then types.
 # Offsets are two bytes of seven bits with the top bit set, so that no byte of them is a quote, and
 # each name is stored with its quotes and followed by a byte below 32: what `find` finds is a name.
-#   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response
+#   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response; behind it
+#              the field that each closed object may have, "customData" index, offset of its type; or 0s
 #   b n i x    boolean, number, 32-bit integer, anything
 #   r          integer: u8 minimum, u8 maximum (255: none)
 #   s          string: u16 longest (0: any)            e  enumeration: u16 size, "A"B"C"
@@ -15,6 +16,7 @@ import asyncio
 from micropython import const
 
 _YIELD_EVERY = const(12)  # fields and elements
+_COMMON = const(12)  # bytes of "customData" with its quotes
 _LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/schemas.py
 
 _ARRAY = const(97)
@@ -91,7 +93,11 @@ async def check(r, at: int, table: bytes, kind: int):
                 start = outer + 4
                 n = -1  # what is longer than any name is not copied out of the buffer
                 if at - place <= _LONGEST:
-                    n = table.find(r.buf[place:at], start, start + _u16(table, outer + 2))
+                    name = r.buf[place:at]
+                    n = table.find(name, start, start + _u16(table, outer + 2))
+                    if n < 0 and t == _OBJECT:
+                        start = 2 + _u16(table, 0)
+                        n = table.find(name, start, start + _COMMON)
                 if n >= 0:
                     n += at - place
                     bit = 1 << table[n]

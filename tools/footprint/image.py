@@ -1,0 +1,30 @@
+"""What is flashed, in bytes: in all, and by room and block."""
+
+from pathlib import Path
+
+from tools import build
+
+ROOMS = ("tables", "core", "base", "storage", "domain", "wire", "blocks", "station")
+DRIVERS = "board"  # the room of what only this board has
+
+
+def modules(out: Path) -> dict:
+    """{dotted module: room} of an image in the order of the import table, the board last, `main` and drivers left out."""
+    found = {}
+    for name, path in build.homes(out).items():
+        if path.startswith(("milliamp/", "tables/")) or path == DRIVERS:
+            found[name.removesuffix("/__init__").replace("/", ".")] = build.room(path)
+    rank = (*ROOMS, DRIVERS)
+    return dict(sorted(found.items(), key=lambda item: (rank.index(item[1].split("/")[0]), item)))
+
+
+def measure(out: Path) -> dict:
+    """The image's figures. `image_bytes` is the station with its tables, `driver_bytes` what only this board has: of the
+    whole image, the bytes of its modules, the file system's own among the station's."""
+    blocks = build.sizes(out)
+    drivers = blocks.get(DRIVERS, 0)
+    return {
+        "image_bytes": (out / "romfs.img").stat().st_size - drivers,
+        "driver_bytes": drivers,
+        "blocks": blocks,
+    }

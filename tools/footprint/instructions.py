@@ -1,0 +1,134 @@
+"""What a station computes, in x86 instructions of the 32-bit lane: per operation, and at most between two yields.
+
+Callgrind counts, and spy.py has it dump what each step of a task took. The run is in virtual time, and whatever the
+firmware hears, it hears while all its tasks wait: so the figures repeat. The simulator's own is in them where the
+firmware calls its board: reading inputs, flash. A collection of garbage that falls into a step is in that step.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from hostsim.virtual import run
+from tools import BuildError
+from tools.footprint import scenarios, valgrind
+
+HEAP = "64k"
+_IDLE = 100  # s
+_CHARGE = 100  # s for each interval
+_INTERVALS = (20, 5)  # s between two TransactionEvents
+_GETS = ((1, 4), (20, 2))  # items of a GetVariables, how many of them
+_POLLS = 20
+_SETTLE = 20  # s at the end of each part, so that it is over
+
+
+class Counter:
+    """Reads the dumps that callgrind appends. `parts`: {name: instructions of each step}."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self._at = 0
+        self.parts: dict[str, list[int]] = {}
+
+    def reached(self, name: str) -> None:
+        """All that was dumped since the last time belongs to `name`."""
+        with self._file.open("rb") as dumps:
+            dumps.seek(self._at)
+            text = dumps.read()
+        self._at += len(text)
+        lines = text.split(b"\n")
+        self.parts[name] = [int(line[8:]) for line in lines if line.startswith(b"totals: ")]
+
+    def total(self, name: str) -> int:
+        return sum(self.parts[name])
+
+
+def measure(board: str) -> dict:
+    """The figures of a board of the simulator. BuildError when its station fails meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        counts = Path(folder) / "callgrind"
+        counter, seen = Counter(counts), {}
+
+        async def count():
+            by = partial(valgrind.command, counts)
+            async with scenarios.station(board, heap=HEAP, by=by) as this:
+                return await scenarios.survives(this, _life(this, counter, seen))
+
+        if faults := run(count()):
+            raise BuildError(f"{board}, counting instructions: {faults[0]}")
+    return _figures(counter, seen)
+
+
+async def _life(this, counter: Counter, seen: dict) -> None:
+    async def over(name: str) -> None:
+        await this.clock.sleep(_SETTLE)
+        counter.reached(name)
+
+    await scenarios.boot(this)
+    await over("boot")
+    await this.clock.sleep(_IDLE - _SETTLE)
+    await over("idle")
+    await this.device.settled(_POLLS)
+    await over("polls")
+    for items, times in _GETS:
+        await this.call("GetVariables", scenarios.variables(items))
+        await over(f"first {items}")
+        for _ in range(times):
+            await this.call("GetVariables", scenarios.variables(items))
+        await over(f"get_variables_{items}")
+    seen["entries"] = await scenarios.full_inventory(this)
+    await over("full_inventory")
+    await scenarios.oversize(this)
+    await over("oversize")
+    for interval in _INTERVALS:
+        await this.call("SetVariables", _every(interval))
+        await over(f"set {interval}")
+        if interval == _INTERVALS[0]:
+            await this.charging()
+            await over("start")
+        mark = this.csms.mark()
+        await this.clock.sleep(_CHARGE - _SETTLE)
+        await over(f"charge {interval}")
+        events = [r for r in this.csms.received[mark:] if r.action == "TransactionEvent"]
+        seen[interval] = len(events)
+    await this.stopped()
+    await over("stop")
+    await this.station.set_network("off")
+    await over("lost")
+    await this.station.set_network("on")
+    await this.station.wait("accepted", 600)
+    await over("back")
+
+
+def _every(interval: int) -> dict:
+    data = {
+        "component": {"name": "SampledDataCtrlr"},
+        "variable": {"name": "TxUpdatedInterval"},
+        "attributeValue": str(interval),
+    }
+    return {"setVariableData": [data]}
+
+
+def _figures(counter: Counter, seen: dict) -> dict:
+    start, collection, *boot = counter.parts.pop("boot")
+    idle = counter.total("idle") // _IDLE
+    figures = {"start": start, "boot": start + sum(boot), "idle_second": idle}
+
+    def each(name: str, times: int) -> int:
+        return (counter.total(name) - idle * _SETTLE) // times
+
+    figures["poll"] = each("polls", _POLLS)
+    for items, times in _GETS:
+        figures[f"get_variables_{items}"] = each(f"get_variables_{items}", times)
+    figures["report_entry"] = each("full_inventory", seen["entries"])
+    figures["oversize"] = each("oversize", 1)
+    rare, often = (counter.total(f"charge {interval}") for interval in _INTERVALS)
+    figures["transaction_event"] = (often - rare) // (seen[_INTERVALS[1]] - seen[_INTERVALS[0]])
+    figures["collection"] = collection
+    runs = {"boot": max(boot)} | {name: max(steps) for name, steps in counter.parts.items()}
+    return {
+        "instructions": figures,
+        "longest_run_instructions": max(runs.values()),
+        "longest_run_in": max(runs, key=runs.get),
+        "longest_runs": runs,
+    }

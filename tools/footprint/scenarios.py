@@ -1,0 +1,213 @@
+"""The life in which a station is measured: one rig in virtual time, so that all of it repeats."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from hostsim.csms import CallError
+from hostsim.harness import Rig, rig
+from hostsim.virtual import VirtualClock
+from tools import lane32
+
+SETTINGS = {
+    "SampledDataCtrlr.TxUpdatedInterval": "10",
+    "SampledDataCtrlr.TxUpdatedMeasurands": "Energy.Active.Import.Register,Power.Active.Import",
+    "OCPPCommCtrlr.RetryBackOffRandomRange": "0",
+}
+TROUBLES = (OSError, TimeoutError, ValueError, LookupError, RuntimeError, CallError)
+OFFLINE = 100  # events
+_HEARTBEAT = 86_400  # s: far away
+_PORTS = range(18_201, 18_300)  # a port that changes its digits changes instructions
+_WANTED = (
+    ("OCPPCommCtrlr", "HeartbeatInterval"),
+    ("TxCtrlr", "TxStartPoint"),
+    ("NoSuchCtrlr", "Enabled"),
+    ("SampledDataCtrlr", "TxUpdatedMeasurands"),
+    ("SecurityCtrlr", "BasicAuthPassword"),
+)
+
+
+@contextlib.contextmanager
+def started(by: "Callable | None") -> Iterator[None]:
+    """Have firmware on the 32-bit lane started by the command `by(folder, heap)`, for a while."""
+    usual = lane32.command
+    if by is not None:
+        lane32.command = lambda lane, folder, heap=None: by(folder, heap)
+    try:
+        yield
+    finally:
+        lane32.command = usual
+
+
+@contextlib.asynccontextmanager
+async def station(
+    board: str, heap: "str | None" = None, by: "Callable | None" = None, **options
+) -> AsyncIterator[Rig]:
+    """A rig with a fresh station of that board on the 32-bit lane, its power off, ids and port always the same."""
+    with tempfile.TemporaryDirectory() as folder, _port() as port:
+        state = Path(folder)
+        (state / "hardware.json").write_text(json.dumps({"port": port, "meters": []}))
+        options = {"settings": SETTINGS, "state": state} | options
+        with started(by):
+            async with rig(
+                clock=VirtualClock(), power=False, board=board, lane=32, heap=heap, **options
+            ) as this:
+                this.csms.boots[:] = [("Accepted", _HEARTBEAT)]
+                yield this
+
+
+@contextlib.contextmanager
+def _port() -> Iterator[int]:
+    """A port that is free, and that nobody else here takes meanwhile."""
+    with socket.socket(socket.AF_UNIX) as claim:
+        for port in _PORTS:
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                claim.bind(f"\0milliamp-{port}")
+                break
+        else:
+            port = 0  # any
+        yield port
+
+
+async def survives(this: Rig, script) -> "list[str]":
+    """Run `script`, until something goes wrong with the firmware; return all that went wrong."""
+    wrong = asyncio.Event()
+
+    def told(_) -> None:
+        if this.device.crashes or this.device.errors:
+            wrong.set()
+
+    this.device.on_log.append(told)
+    this.device.on_power.append(told)
+    play, watch = asyncio.ensure_future(script), asyncio.ensure_future(wrong.wait())
+    await asyncio.wait((play, watch), return_when=asyncio.FIRST_COMPLETED)
+    faults = []
+    if play.done() and isinstance(error := play.exception(), TROUBLES):
+        faults = [str(error) or type(error).__name__]
+    elif play.done():
+        play.result()
+    for task in (play, watch):
+        task.cancel()
+    await asyncio.gather(play, watch, return_exceptions=True)
+    return faults + this.problems()
+
+
+async def boot(this: Rig) -> None:
+    """Power on, until registered and everything is delivered."""
+    await this.device.power_on()
+    await this.booted()
+    await this.drained()
+    await this.clock.sleep(10)
+    same_ids(this)
+
+
+def same_ids(this: Rig) -> None:
+    """Have the CSMS number its messages: random ids are never the same."""
+    numbers = iter(range(1, 1 << 30))
+    this.csms.peer._unique_id_generator = lambda: f"{next(numbers):036d}"
+
+
+async def charge(this: Rig) -> None:
+    """Plug in, present a card, a minute of energy, present it again, unplug."""
+    await this.charging()
+    await this.clock.sleep(60)
+    await this.stopped()
+    await this.drained()
+
+
+async def offline(this: Rig) -> None:
+    """100 events without a network, then all of them delivered."""
+    await this.station.set_network("off")
+    await this.charging()
+    await this.clock.sleep(10 * OFFLINE)
+    await this.stopped()
+    state = await this.station.watcher.snapshot()
+    if state["queue"]["pending"] < OFFLINE:
+        raise ValueError(f"only {state['queue']['pending']} events are queued")
+    await this.station.set_network("on")
+    await this.station.wait("accepted", 600)
+    await this.drained()
+
+
+def variables(items: int) -> dict:
+    """A GetVariables: every kind of answer, in turn."""
+    pairs = (_WANTED * items)[:items]
+    return {
+        "getVariableData": [
+            {"component": {"name": component}, "variable": {"name": variable}}
+            for component, variable in pairs
+        ]
+    }
+
+
+async def get_variables(this: Rig) -> None:
+    """As many items as BytesPerMessage and ItemsPerMessage allow."""
+    items, longest = [
+        int(await this.station.get("DeviceDataCtrlr", name, "GetVariables"))
+        for name in ("ItemsPerMessage", "BytesPerMessage")
+    ]
+    while len(_message(items)) > longest:
+        items -= 1
+    answer = await this.call("GetVariables", variables(items))
+    if len(answer["getVariableResult"]) != items:
+        raise ValueError(f"{len(answer['getVariableResult'])} answers to {items} items")
+
+
+def _message(items: int) -> str:
+    return json.dumps([2, "0" * 36, "GetVariables", variables(items)], separators=(",", ":"))
+
+
+async def full_inventory(this: Rig) -> int:
+    """The whole device model; returns how many entries it has."""
+    mark = this.csms.mark()
+    await this.call("GetBaseReport", {"requestId": 42, "reportBase": "FullInventory"})
+    await this.csms.seen("NotifyReport", lambda p: not p.get("tbc", False), since=mark)
+    parts = [r.payload for r in this.csms.received[mark:] if r.action == "NotifyReport"]
+    return sum(len(part["reportData"]) for part in parts)
+
+
+async def oversize(this: Rig) -> None:
+    """A message of 64 kB is refused, and the connection stays."""
+    connections = this.csms.connections
+    long = [2, "too-long", "DataTransfer", {"vendorId": "x", "data": "y" * 65_536}]
+    await this.csms.peer.send_raw(json.dumps(long))
+    await this.call("GetVariables", variables(1))
+    refused = [m for m in this.traffic.messages if m.id == "too-long" and m.kind == 4]
+    if not refused or this.csms.connections != connections:
+        raise ValueError("a message that is too long was not refused, or ended the connection")
+
+
+TOUR = {
+    "boot": boot,
+    "charge": charge,
+    f"offline_{OFFLINE}": offline,
+    "get_variables": get_variables,
+    "full_inventory": full_inventory,
+    "oversize": oversize,
+}
+
+
+async def tour(this: Rig, reached: Callable = lambda name: None) -> None:
+    """All of TOUR, one after the other; `reached(name)` when one is over and the firmware waits."""
+    for name, step in TOUR.items():
+        await step(this)
+        await this.clock.sleep(5)
+        reached(name)
+
+
+async def bundled(this: Rig, seed: int) -> None:
+    """The scenario of `python -m hostsim run`. ValueError when the books do not balance."""
+    from hostsim.accounts import Accounts
+    from hostsim.scenario import Scenario
+
+    for _, step in Scenario(this, seed, lambda text: None).steps():
+        await step()
+    books = await Accounts.of(this)
+    if not books.balance:
+        raise ValueError(f"the books do not balance: {books.faults}")
