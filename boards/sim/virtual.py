@@ -65,8 +65,7 @@ class SimBoard(board.SimBoard):
         random.seed(seed)
         self._ticks = _RING + 1 - _WRAP  # what the firmware is told
         # What asyncio goes by. It compares with real ticks, too, so this stays some days ahead of them.
-        self._due = 0
-        self._due += time.ticks_diff(time.ticks_ms(), 0) + _DAY
+        self._due = (time.ticks_diff(time.ticks_ms(), 0) + _DAY) & _RING
         self._fed = None
         self._closed = 0  # a bit for each EVSE that may draw energy
         self._scan_ms = _BUSY
@@ -175,8 +174,8 @@ def _watch(stream, link):
 
     def counted_write(self, buf):
         link.granted = 0
-        link.written += len(buf)
         write(self, buf)
+        link.written += len(buf)
 
     async def counted_read(self, n=-1):
         data = await read(self, n)

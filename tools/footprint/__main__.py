@@ -16,6 +16,7 @@ from tools import BUILD, ROOT, BuildError, build, profile
 from tools.footprint import frozen, gates, image, instructions, memory, report, valgrind
 
 RESULTS = BUILD / "footprint.json"
+_FROZEN = "idle_heap_frozen_bytes", "min_heap_frozen_bytes"
 _FIRST = 64  # kB: where the search for the smallest heap begins when there is no gate
 
 
@@ -34,12 +35,12 @@ def measure(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> 
     else:
         report.say(f"{board}: heap and instructions are skipped: there is no 32-bit lane")
     if memory.runs_here(board):
-        figures |= _alive(board, gate.get("min_heap_bytes"), search, pool)
+        figures |= _alive(board, gate, search, pool)
     return figures
 
 
-def _alive(board: str, gate: "int | None", search: bool, pool: ProcessPoolExecutor) -> dict:
-    """What is measured of a station that runs."""
+def _alive(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
+    """What is measured of a station that runs. The frozen one's figures are as they were last when it is skipped."""
     figures: dict = {}
     counted = None
     if reason := valgrind.missing():
@@ -49,15 +50,19 @@ def _alive(board: str, gate: "int | None", search: bool, pool: ProcessPoolExecut
     peaks = pool.submit(memory.peaks, board)
     figures["idle_heap_bytes"], virtual = memory.at_rest(board)
     figures["idle_heap_mpy_bytes"] = memory.idle_from_files(board)
-    if reason := frozen.missing():
-        report.say(f"{board}: the frozen station is skipped: {reason}")
-    else:
-        by = partial(frozen.command, frozen.program(board))
-        figures["idle_heap_frozen_bytes"] = memory.at_rest(board, by)[0]
     figures["simulator_heap_bytes"] = memory.simulator(board)
     figures |= peaks.result()
     spare = virtual - figures["simulator_heap_bytes"]
-    figures["min_heap_bytes"] = _smallest(board, gate, search, memory.Smallest(board, spare, pool))
+    smallest = memory.Smallest(board, spare, pool)
+    figures["min_heap_bytes"] = _smallest(board, gate.get("min_heap_bytes"), search, smallest)
+    if reason := frozen.missing():
+        report.say(f"{board}: the frozen station is skipped: {reason}")
+        figures |= {name: gate[name] for name in _FROZEN if name in gate}
+    else:
+        by = partial(frozen.command, frozen.program(board))
+        smallest = memory.Smallest(board, spare, pool, by)
+        least = _smallest(board, gate.get("min_heap_frozen_bytes"), search, smallest)
+        figures |= dict(zip(_FROZEN, (memory.at_rest(board, by)[0], least)))
     if counted:
         figures |= counted.result()
     return figures

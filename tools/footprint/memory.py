@@ -117,7 +117,7 @@ def at_rest(board: str, by=None) -> "tuple[int, int]":
     The least of three looks: what a register or the stack still points to may go meanwhile."""
 
     async def rest():
-        async with scenarios.station(board, by=by) as this:
+        async with scenarios.station(board, by=by, settings={}) as this:
             await scenarios.boot(this)
             looks = []
             for _ in range(3):
@@ -180,12 +180,12 @@ def peaks(board: str) -> dict:
     }
 
 
-def passes(board: str, size: int, seed: int) -> "list[str]":
+def passes(board: str, size: int, seed: int, by=None) -> "list[str]":
     """What goes wrong with a heap of so many bytes: in the tour (seed 0), or in the bundled scenario."""
 
     async def live():
         settings = scenario.SETTINGS if seed else scenarios.SETTINGS
-        async with scenarios.station(board, heap=str(size), settings=settings) as this:
+        async with scenarios.station(board, heap=str(size), by=by, settings=settings) as this:
             script = scenarios.bundled(this, seed) if seed else scenarios.tour(this)
             return await scenarios.survives(this, script)
 
@@ -206,16 +206,17 @@ def _too_long(number, frame):
 class Smallest:
     """Looks for the smallest heap with which everything passes, in kB. `spare`: bytes that virtual time takes."""
 
-    def __init__(self, board: str, spare: int, pool: Executor):
+    def __init__(self, board: str, spare: int, pool: Executor, by=None):
         self._board = board
         self._spare = spare
         self._pool = pool
+        self._by = by
 
     def fault(self, size: int) -> str:
         """Why so many kB are too few; "" when they will do."""
         heap = size * 1024 + self._spare
         runs = [
-            self._pool.submit(passes, self._board, heap, seed)
+            self._pool.submit(passes, self._board, heap, seed, self._by)
             for seed in (SEEDS[0], 0, *SEEDS[1:])
         ]
         fault = ""

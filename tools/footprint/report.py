@@ -27,6 +27,7 @@ _HEAP = {
     "largest_allocation_bytes": "largest single allocation",
     "simulator_heap_bytes": "the simulator's own beside it: link, service commands",
     "min_heap_bytes": "**smallest heap with which everything passes**, the simulator's own in it",
+    "min_heap_frozen_bytes": "the same with the station frozen into MicroPython",
 }
 
 
