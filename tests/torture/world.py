@@ -137,12 +137,13 @@ class World(bench.Bench):
         self.poll(ms)
 
     # --- what must hold ------------------------------------------------------------------------------
-    def recover(self):
+    def recover(self, messages=1000):
         """Power is back: it starts, finds the CSMS and delivers."""
         self.start()
         self.poll(1000)
         self.connect()
-        self.deliver()
+        while messages and self.serve():
+            messages -= 1
 
     def go_on(self):
         """What was going on comes to its end; then it charges a car and tells all of it."""
@@ -241,7 +242,7 @@ def torture(plan, seed, live):
         other.go_on()
         if again:
             second = reborn(plan.ways(depth + 1))
-            second.recover()
+            second.recover(messages=6)
 
     world = World(new_chips())
     world.first_start()

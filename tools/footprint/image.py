@@ -19,12 +19,13 @@ def modules(out: Path) -> dict:
 
 
 def measure(out: Path) -> dict:
-    """The image's figures. `image_bytes` is the station with its tables, `driver_bytes` what only this board has: of the
-    whole image, the bytes of its modules, the file system's own among the station's."""
+    """The image's figures: `image_bytes` is all of it, `driver_bytes` what only this board has, `station_bytes` the rest,
+    the tables and the file system's own in it."""
     blocks = build.sizes(out)
-    drivers = blocks.get(DRIVERS, 0)
+    whole, drivers = (out / "romfs.img").stat().st_size, blocks.get(DRIVERS, 0)
     return {
-        "image_bytes": (out / "romfs.img").stat().st_size - drivers,
+        "image_bytes": whole,
+        "station_bytes": whole - drivers,
         "driver_bytes": drivers,
         "blocks": blocks,
     }

@@ -51,7 +51,7 @@ def measure(board: str) -> dict:
 
         async def count():
             by = partial(valgrind.command, counts)
-            async with scenarios.station(board, heap=HEAP, by=by) as this:
+            async with scenarios.station(board, heap=HEAP, by=by, counted=True) as this:
                 return await scenarios.survives(this, _life(this, counter, seen))
 
         if faults := run(count()):
@@ -121,7 +121,6 @@ def _figures(counter: Counter, seen: dict) -> dict:
     for items, times in _GETS:
         figures[f"get_variables_{items}"] = each(f"get_variables_{items}", times)
     figures["report_entry"] = each("full_inventory", seen["entries"])
-    figures["oversize"] = each("oversize", 1)
     rare, often = (counter.total(f"charge {interval}") for interval in _INTERVALS)
     figures["transaction_event"] = (often - rare) // (seen[_INTERVALS[1]] - seen[_INTERVALS[0]])
     figures["collection"] = collection

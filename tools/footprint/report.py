@@ -16,7 +16,6 @@ _INSTRUCTIONS = {
     "get_variables_1": "GetVariables of 1 item",
     "get_variables_20": "GetVariables of 20 items",
     "report_entry": "an entry of a FullInventory, sent",
-    "oversize": "a message of 64 kB refused, then a GetVariables",
     "collection": "one collection of garbage (heap of 64 kB)",
 }
 _HEAP = {
@@ -64,7 +63,7 @@ def _rows(title: str, words: dict, figures: dict) -> "list[str]":
 
 def _images(found: dict) -> "list[str]":
     lines = [
-        "| board | station, tables included | its drivers | names | heap of all modules |",
+        "| board | image | without its drivers | names | heap of all modules |",
         "|---|---|---|---|---|",
     ]
     for board, figures in found.items():
@@ -73,7 +72,7 @@ def _images(found: dict) -> "list[str]":
             for name in ("names", "import_heap_bytes")
         )
         lines.append(
-            f"| {board} | {figures['image_bytes']:,} | {figures['driver_bytes']:,} | {' | '.join(kept)} |"
+            f"| {board} | {figures['image_bytes']:,} | {figures['station_bytes']:,} | {' | '.join(kept)} |"
         )
     return lines
 

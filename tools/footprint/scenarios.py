@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,11 @@ SETTINGS = {
 TROUBLES = (OSError, TimeoutError, ValueError, LookupError, RuntimeError, CallError)
 OFFLINE = 100  # events
 _HEARTBEAT = 86_400  # s: far away
-_PORTS = range(18_201, 18_300)  # a port that changes its digits changes instructions
+_COUNTED = (
+    18_200  # the port while instructions are counted: its digits are in what the station stores
+)
+_PORTS = range(18_201, 18_300)  # of all others
+_BUSY = 600  # real seconds to wait for a port
 _WANTED = (
     ("OCPPCommCtrlr", "HeartbeatInterval"),
     ("TxCtrlr", "TxStartPoint"),
@@ -45,10 +50,17 @@ def started(by: "Callable | None") -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def station(
-    board: str, heap: "str | None" = None, by: "Callable | None" = None, **options
+    board: str,
+    heap: "str | None" = None,
+    by: "Callable | None" = None,
+    counted: bool = False,
+    **options,
 ) -> AsyncIterator[Rig]:
-    """A rig with a fresh station of that board on the 32-bit lane, its power off, ids and port always the same."""
-    with tempfile.TemporaryDirectory() as folder, _port() as port:
+    """A rig with a fresh station of that board on the 32-bit lane, its power off. `counted`: its port is always the same."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _port((_COUNTED,) if counted else _PORTS) as port,
+    ):
         state = Path(folder)
         (state / "hardware.json").write_text(json.dumps({"port": port, "meters": []}))
         options = {"settings": SETTINGS, "state": state} | options
@@ -61,18 +73,27 @@ async def station(
 
 
 @contextlib.contextmanager
-def _port() -> Iterator[int]:
-    """A port that is free, and that nobody else here takes meanwhile."""
+def _port(ports) -> Iterator[int]:
+    """One of the ports, that nobody else here takes meanwhile; waits for one. OSError when it takes too long."""
     with socket.socket(socket.AF_UNIX) as claim:
-        for port in _PORTS:
-            with contextlib.suppress(OSError), socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-                claim.bind(f"\0milliamp-{port}")
+        for _ in range(_BUSY):
+            if port := next((port for port in ports if _claimed(claim, port)), 0):
                 break
+            time.sleep(1)
         else:
-            port = 0  # any
+            raise OSError(f"port {ports[0]} stays busy")
         yield port
+
+
+def _claimed(claim: socket.socket, port: int) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            claim.bind(f"\0milliamp-{port}")
+    except OSError:
+        return False
+    return True
 
 
 async def survives(this: Rig, script) -> "list[str]":

@@ -170,6 +170,7 @@ async def get_variables(st, r, at, w):
     """B06: one result for each item, in their order."""
     items = r.get(at, "getVariableData")
     _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
+    await st.rpc.pause()  # they were all passed over to be counted
     w.object()
     w.array("getVariableResult")
     for item in r.each(items):
@@ -215,6 +216,7 @@ async def set_variables(st, r, at, w):
     """B05: each item is written, or not, by itself."""
     items = r.get(at, "setVariableData")
     _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
+    await st.rpc.pause()  # they were all passed over to be counted
     w.object()
     w.array("setVariableResult")
     for item in r.each(items):

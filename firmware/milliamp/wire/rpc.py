@@ -305,6 +305,7 @@ class Rpc:
         handler = st.handler(action) if action.isalpha() else None
         if not handler:
             raise CallError("NotImplemented" if handler is None else "NotSupported")
+        await asyncio.sleep_ms(0)  # its block may have been loaded just now, which is a long step
         code = st.refuse(action)
         if code:
             raise CallError(code)
