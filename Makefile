@@ -1,7 +1,7 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
 .PHONY: help setup run sim test torture soak conformance image measure-frames measure-flash footprint trim lint clean
-.PHONY: firmware flash provision console selftest
+.PHONY: firmware package flash provision console selftest
 
 BIN := .venv/bin
 BOARD ?=
@@ -51,6 +51,9 @@ firmware: .venv/stamp  ## MicroPython with the station frozen in (BOARD= MICROPY
 
 flash: .venv/stamp  ## the station onto a board with stock MicroPython (BOARD= PORT= MICROPYTHON_BIN=stock image)
 	@$(BIN)/python -m tools.flashing.flash $(call board,flash) $(port) $(if $(MICROPYTHON_BIN),--stock $(MICROPYTHON_BIN)) $(ARGS)
+
+package: .venv/stamp  ## what mip installs onto a board with stock MicroPython (BOARD=)
+	@$(BIN)/python -m tools.flashing.package $(call board,package)
 
 provision: .venv/stamp  ## identity, CSMS URL, Wi-Fi and secrets onto a board (PORT=; ARGS='--file own.toml')
 	@$(BIN)/python -m tools.flashing.provision $(BOARD) $(port) $(ARGS)

@@ -86,6 +86,7 @@ class PtyBoard:
         self._blocks = blocks
         self.extra = ""  # code that runs at power-up, behind the ROM's
         self.received = 0  # bytes from the host
+        self.blown = threading.Event()  # the fuse
         self._fuse: int | None = None
         self._host, self._port = pty.openpty()
         tty.setraw(self._port)
@@ -109,6 +110,7 @@ class PtyBoard:
 
     def power(self, fuse: "int | None" = None) -> None:
         """Supply on; it goes off again after `fuse` bytes from the host."""
+        self.blown.clear()
         self._fuse = None if fuse is None else self.received + fuse
         self._start(raw=False)
 
@@ -195,6 +197,7 @@ class PtyBoard:
             if self._fuse is not None and over >= 0:
                 self._fuse = None
                 self._kill()
+                self.blown.set()
 
     def _from_board(self, child) -> None:
         with self._lock:

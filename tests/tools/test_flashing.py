@@ -1,18 +1,24 @@
 """The way onto a board, tried on the real MicroPython behind a pseudo-terminal (`pty_board`)."""
 
 import contextlib
+import json
 import os
 import pty
+import subprocess
+import sys
 import threading
 import tty
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import serial
 
 from tests.tools.pty_board import BLOCK, PtyBoard
-from tools import build
-from tools.flashing import Trouble, board, console, flash, image, provision, selftest
+from tools import ROOT, build, profile
+from tools.flashing import Trouble, board, console, flash, image, package, provision, selftest
+from tools.lane32 import lane64
 
 BENCH = str(Path(__file__).parent / "bench")
 PASSWORD = "correct-horse-battery"
@@ -320,6 +326,64 @@ def test_a_port_must_be_named(command, capsys, out):
     given += ["--identity", "CP1"] if command is provision else []
     assert command.main(given) == 1
     assert "name the board's port" in one_line(capsys)
+
+
+# --- mip -------------------------------------------------------------------------------------------
+
+
+def mip(unit, file) -> list:
+    """The real `mpremote mip install` of a package.json, a command."""
+    program = Path(sys.executable).with_name("mpremote")
+    return [program, "connect", unit.port, "mip", "install", "--target", "/", file]
+
+
+def test_mip_installs_what_make_flash_goes_on_from(unit, out):
+    file = package.write(out, profile.load(BENCH))
+    subprocess.run(mip(unit, file), check=True)
+    assert started(unit) == "/milliamp-a"
+    assert selftest.main(["--port", unit.port]) == 0
+    assert flash.main([BENCH, "--port", unit.port]) == 0
+    assert started(unit) == "/milliamp-b"
+
+
+def test_mip_that_is_interrupted_starts_nothing_and_can_be_repeated(unit, out):
+    file = package.write(out, profile.load(BENCH))
+    unit.power(fuse=(out / "romfs.img").stat().st_size // 2)
+    with subprocess.Popen(mip(unit, file)) as host:
+        assert unit.blown.wait(60)
+        host.kill()  # it would wait for an answer for ever
+    unit.power()
+    with board.Board(unit.port) as to:
+        assert "main.py" not in to.value("os.listdir('/')")
+    subprocess.run(mip(unit, file), check=True)
+    assert started(unit) == "/milliamp-a"
+
+
+def test_a_board_that_is_online_installs_from_a_web_server(tmp_path, out):
+    package.write(out, profile.load(BENCH))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(out))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/{package.NAME}"
+        code = f"import mip\nmip.install({place!r}, target={str(tmp_path)!r})"
+        done = subprocess.run([*lane64(), "-c", code], capture_output=True, text=True)
+        server.shutdown()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert image.files(tmp_path / "milliamp-a") == image.files(out / "image")
+    assert (tmp_path / "main.py").read_text() == (out / "main.py").read_text()
+
+
+def test_the_package_of_the_clone_is_that_of_a_board(unit):
+    (place, _), *more = json.loads((ROOT / "firmware" / package.NAME).read_text())["deps"]
+    assert not more
+    assert Path(place).parent.parent.name == "build"
+    name = Path(place).parent.name
+    assert name in profile.boards()
+    written = package.write(build.build(name), profile.load(name))
+    assert written == ROOT / place
+    subprocess.run(mip(unit, f"firmware/{package.NAME}"), cwd=ROOT, check=True)
+    with board.Board(unit.port) as to:
+        assert image.flashed(to).board == name
 
 
 # --- provision -------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
-"""The way onto real hardware: the commands behind `make flash`, `provision`, `console`, `selftest` and `firmware`.
+"""The way onto real hardware: the commands behind `make flash`, `package`, `provision`, `console`, `selftest` and `firmware`.
 
 board.py      a MicroPython prompt behind a serial port, which all of them share
 image.py      which station a board runs, and what its short names are
 esp32.py      stock MicroPython for an ESP32: a partition for the log, and esptool
-flash.py, provision.py, console.py, selftest.py, firmware.py: a command each
+flash.py, package.py, provision.py, console.py, selftest.py, firmware.py: a command each
 """
 
 import sys
