@@ -46,12 +46,18 @@ def test_flash_is_a_slice_of_the_chip(charger, chip):
     nor = Nor(0x400000)
     fit(chip, SerialNor(nor, ident=b"\xef\x40\x16"))
     settings = charger.board.flash("settings")
-    assert (settings.size, settings.sector) == (0x8000, 4096)
+    assert (settings.size, settings.sector, settings.unit) == (0x8000, 4096, 1)
     use(settings)
     assert nor.image[0x100010:0x100014] == b"0123"
     journal = charger.board.flash("journal")  # the same chip, not started again
     use(journal)
     assert journal.size == 0x100000
+
+
+def test_a_chip_with_ecc_of_its_own(charger, chip):
+    charger.profile.FLASH_UNIT = 16
+    fit(chip, SerialNor(Nor(0x400000), ident=b"\xef\x40\x16"))
+    assert charger.board.flash("journal").unit == 16
 
 
 def test_a_fram_in_its_place(charger, chip):

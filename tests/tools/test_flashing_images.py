@@ -106,9 +106,10 @@ def sources(folder, version=(1, 28), modules=("micropython-lib", "stm32lib", "lw
     names = zip(("MAJOR", "MINOR"), version)
     text = "".join(f"#define MICROPY_VERSION_{name} {number}\n" for name, number in names)
     (folder / "py" / "mpconfig.h").write_text(text)
-    for name in modules:
+    for name in ("micropython-lib", "stm32lib", "lwip", "mbedtls"):
         (folder / "lib" / name).mkdir(parents=True)
-        (folder / "lib" / name / "README.md").touch()
+        if name in modules:
+            (folder / "lib" / name / "README.md").touch()
     return folder
 
 
@@ -177,12 +178,20 @@ def test_the_build_runs_what_make_is_given(tmp_path, capsys, monkeypatch):
     port.mkdir(parents=True)
     (port / "Makefile").write_text(
         "all:\n\t@mkdir -p $(BUILD)\n\t@echo '$(CC)' '$(VARIANT)' > $(BUILD)/micropython\n"
-        "\t@cp $(FROZEN_MANIFEST) $(BUILD)/manifest\n"
+        "\t@cp $(FROZEN_MANIFEST) $(BUILD)/manifest\n\t@echo $(MICROPY_MPYCROSS) > $(BUILD)/cross\n"
+    )
+    cross = place / "mpy-cross"
+    cross.mkdir()
+    (cross / "Makefile").write_text(
+        "all:\n\t@mkdir -p $(BUILD)\n\t@echo '$(CC)' > $(BUILD)/mpy-cross\n"
     )
     assert firmware.main(["sim", "--micropython", str(place), "--bits", "32"]) == 0
     made = out / "firmware"
     assert (made / "micropython").read_text() == "gcc -m32 standard\n"
     assert "/variants/standard/manifest.py" in (made / "manifest").read_text()
+    # The cross compiler was there before, made for this machine, and the port uses it.
+    assert (out / "mpy-cross" / "mpy-cross").read_text() == "cc\n"
+    assert (made / "cross").read_text().strip() == f"{out}/mpy-cross/mpy-cross"
     (port / "Makefile").write_text("all:\n\t@echo 'x.c:1: error: no such thing'; exit 1\n")
     capsys.readouterr()
     assert firmware.main(["sim", "--micropython", str(place)]) == 1

@@ -18,6 +18,7 @@ from tools.flashing import Trouble, command, say
 
 _OLDEST = (1, 28)
 _VERSION = re.compile(r"#define MICROPY_VERSION_(?:MAJOR|MINOR) +(\d+)")
+_FAULT = re.compile(r"\b[Ee]rror(: | at )|cannot find |undefined reference|\*\*\* ")
 _PORTS = {"mpconfigboard.cmake": "esp32", "mpconfigboard.mk": "stm32"}
 _RESULTS = {
     "esp32": ("firmware.bin",),
@@ -31,7 +32,7 @@ _COMPILERS = {
 }
 _SUBMODULES = {
     "esp32": ("micropython-lib",),
-    "stm32": ("micropython-lib", "stm32lib", "lwip", "mbedtls"),
+    "stm32": ("micropython-lib", "stm32lib", "CMSIS_6", "lwip", "mbedtls", "tinyusb"),
     "unix": ("micropython-lib", "mbedtls"),
 }
 
@@ -74,11 +75,12 @@ def complete(sources: Path, port: str, path: "str | None" = None) -> None:
     for needed, name in ((program, what), ("make", "make")):
         if shutil.which(needed, path=path) is None:
             raise Trouble(f"there is no {needed}: the {port} port is built with {name}")
-    empty = [name for name in _SUBMODULES[port] if not any((sources / "lib" / name).glob("*"))]
-    if empty:
-        raise Trouble(
-            f"lib/{empty[0]} is empty in {sources}: make -C {sources}/ports/{port} submodules"
-        )
+    for name in _SUBMODULES[port]:
+        folder = sources / "lib" / name
+        if folder.is_dir() and not any(folder.iterdir()):  # older sources have not all of them
+            raise Trouble(
+                f"lib/{name} is empty in {sources}: make -C {sources}/ports/{port} submodules"
+            )
 
 
 def _manifest(out: Path, port: str) -> Path:
@@ -92,16 +94,38 @@ def _manifest(out: Path, port: str) -> Path:
     return file
 
 
+def make(folder: Path, *given) -> list:
+    """The command that runs a makefile of MicroPython, with as many jobs as there are processors."""
+    return ["make", "-C", str(folder), f"-j{os.cpu_count() or 1}", *given]
+
+
 def arguments(sources: Path, port: str, chosen, out: Path, bits: int) -> list:
     """The command that builds."""
-    result = ["make", "-C", str(sources / "ports" / port), f"-j{os.cpu_count() or 1}"]
-    result += [f"BUILD={out / 'firmware'}", f"FROZEN_MANIFEST={_manifest(out, port)}"]
+    result = make(sources / "ports" / port, f"BUILD={out / 'firmware'}")
+    result.append(f"FROZEN_MANIFEST={_manifest(out, port)}")
     if port != "unix":
         return [*result, f"BOARD_DIR={chosen.file.parent.resolve()}"]
     if bits == 32:
         # What a 64-bit machine seldom has for 32 bits is left out: libffi.
         result += ["CC=gcc -m32", "LD=gcc -m32", "MICROPY_PY_FFI=0"]
     return [*result, "VARIANT=standard", "MICROPY_PY_BTREE=0"]
+
+
+def compiled(sources: Path, command: list, log: Path) -> None:
+    """Run what builds; all that it says goes into `log`. Trouble: the first fault that is in there."""
+    # The cross compiler comes first and beside the log, or the port's makefile would have it built with the port's
+    # own options, into the port's own folder.
+    cross = log.parent / "mpy-cross"
+    environment = {**os.environ, "MICROPY_MPYCROSS": str(cross / "mpy-cross")}
+    with log.open("w") as file:
+        for step in (make(sources / "mpy-cross", f"BUILD={cross}"), command):
+            done = subprocess.run(step, env=environment, stdout=file, stderr=subprocess.STDOUT)
+            if done.returncode:
+                break
+    if done.returncode:
+        said = log.read_text(errors="replace").splitlines()
+        fault = next(filter(_FAULT.search, said), "it gave no reason").strip()
+        raise Trouble(f"MicroPython's build failed: {fault} (all of it: {os.path.relpath(log)})")
 
 
 def run(given) -> None:
@@ -111,21 +135,10 @@ def run(given) -> None:
     port = port_of(chosen)
     complete(sources, port)
     out = build.build(given.board)
-    log = out / "firmware.log"
     say(
         f"building the {port} port in {os.path.relpath(out)}/firmware, with the station in it: minutes"
     )
-    with log.open("w") as file:
-        done = subprocess.run(
-            arguments(sources, port, chosen, out, given.bits),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
-        raise Trouble(
-            f"MicroPython's build failed: {(lines or ['it gave no reason'])[0].strip()} (all of it: {os.path.relpath(log)})"
-        )
+    compiled(sources, arguments(sources, port, chosen, out, given.bits), out / "firmware.log")
     for name in _RESULTS[port]:
         file = out / "firmware" / name
         if file.is_file():
