@@ -308,25 +308,26 @@ class Records:
         self._erased = self._place
         if self._place < 0:
             return
-        end = _HEADER_SIZE
-        next_number = self.next
-        self.next = _FAR
-        if on_mount is None:
-            size, kind, _ = self.read(self._place, end, 0)
-            while size:
-                end += size
-                next_number += kind >= _FIRST_DELIVERED
-                size, kind, _ = self.read(self._place, end, 0)
-        else:
-            for mark, kind, payload in self.walk(self._place, end, next_number):
-                end = mark[1] + self.size(len(payload))
-                next_number = mark[2] + (kind >= _FIRST_DELIVERED)
+        # No `walk`: its generator and its marks are heap, and there may be little.
+        at = end = _HEADER_SIZE
+        number = next_number = self.next
+        generation = self._generation if on_mount else 0
+        size, kind, payload = self.read(self._place, at, generation)
+        while size:
+            at += size
+            number += kind >= _FIRST_DELIVERED
+            if payload is not None or not generation:  # what is damaged may be the end
+                end = at
+                next_number = number
+            if payload is not None:
                 if kind == _ACK:
                     if len(payload) < 8:
                         self.acked += (struct.unpack_from("<H", payload)[0] - self.acked) & 0xFFFF
                     else:
                         self.acked = struct.unpack_from("<I", payload)[0]
                 on_mount(kind, payload)
+            payload = None
+            size, kind, payload = self.read(self._place, at, generation)
         self.next = max(next_number, self.acked)
         # A sector is erased only when all of it is acknowledged: what is older than the oldest is.
         self.acked = max(self.acked, self.firsts[self.after(0)])
