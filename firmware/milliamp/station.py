@@ -49,7 +49,15 @@ class Station:
         if self.settings.empty:
             if self.settings.aside:
                 self.log.error("the settings have another format, they begin anew")
-            self.settings.put(*board.factory())
+            factory = board.factory()
+            try:
+                self.settings.put(*factory)
+            except (
+                OSError
+            ) as error:  # it is what its factory says all the same, but may learn nothing
+                for key, value in factory:
+                    self.settings.values[key] = value
+                self.log.error("settings not kept: " + str(error))
         self.log.secret(self.settings.get(_OLD_PASSWORD))
         self.log.secret(self.settings.get(_PASSWORD))
         self.clock = Clock(board)

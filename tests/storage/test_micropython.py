@@ -24,7 +24,9 @@ MOUNT = Path(__file__).with_name("mount.py")
 def run(command, script, folder, heap):
     """What a script prints that needs the storage and the model of a chip."""
     sources = [*(FIRMWARE / "milliamp" / "storage").glob("*.py")]
-    sources += [FIRMWARE / "milliamp" / "base" / name for name in ("__init__.py", "rare.py")]
+    sources += [
+        FIRMWARE / "milliamp" / "base" / name for name in ("__init__.py", "packing.py", "rare.py")
+    ]
     for source in sources:
         target = folder / source.relative_to(FIRMWARE)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,22 @@ def test_a_factory_reset_leaves_nothing_in_the_flash():
     assert found(nor, (1, 2, 3)) == {3: "new"}
 
 
+def test_what_the_flash_did_not_take_goes_with_the_first_change_that_it_takes():
+    nor = Nor(8192)
+    nor.bad = {0, 1}
+    kept = Settings(nor)
+    with pytest.raises(OSError):
+        kept.put((1, "own"), (2, 2))
+    assert kept.empty and kept.get(1) is None
+    kept.values.update([(1, "own"), (2, 2)])
+    nor.bad.clear()
+    assert Settings(nor).empty
+    later = Settings(nor)
+    later.values.update(kept.values)
+    later.put((2, 3), (4, None))
+    assert found(nor, (1, 2, 4)) == {1: "own", 2: 3}
+
+
 @pytest.mark.parametrize(
     "unit, sector, sectors", [(1, 1024, 2), (8, 1024, 2), (16, 1024, 3), (32, 1024, 2)]
 )

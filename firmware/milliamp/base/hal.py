@@ -137,7 +137,7 @@ class Board:
 
     def factory(self):
         """Pairs (settings key, value) that hold from the first boot on: identity, CSMS URL, password.
-        Asked for once, when the settings are empty."""
+        Asked for at a start that finds no settings."""
         return ()
 
     def started(self, station) -> None:

@@ -110,7 +110,7 @@ class Journal:
 
     def replay(self):
         """Yield (kind, time, payload) of the checkpoint and of the events and notes after it."""
-        for kind, payload in self._records.newest():
+        for _, kind, payload in self._records.newest():
             if kind == _OPEN_TX:
                 yield kind, 0, bytes(payload)
             elif kind >= _FIRST_DELIVERED:

@@ -114,7 +114,7 @@ class Records:
         """Be done with all that the oldest sector holds; False: it is the only one. Nothing is written,
         the next sector's header says it."""
         oldest = self.after(0)
-        following = self.after(self.generations[oldest]) if oldest >= 0 else -1
+        following = self.after(self.generations[oldest])
         if following >= 0:
             self.acked = max(self.acked, self.firsts[following])
         return following >= 0
@@ -144,10 +144,8 @@ class Records:
                     yield mark[2], kind, payload
 
     def newest(self):
-        """Yield (kind, payload) of the newest sector: its opening records and all that came since."""
-        if self._place >= 0:
-            for _, kind, payload in self.walk(self._place, _HEADER_SIZE, self.firsts[self._place]):
-                yield kind, payload
+        """Yield (mark, kind, payload) of the newest sector: its opening records and all that came since."""
+        return self.walk(self._place, _HEADER_SIZE, self.firsts[self._place])
 
     def prepare(self) -> bool:
         """Erase the next sector ahead of its need. True: that was done, and blocked as long as it

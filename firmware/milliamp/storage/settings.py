@@ -4,6 +4,7 @@ import struct
 
 from micropython import const
 
+from milliamp.base.packing import Bytes, put_number
 from milliamp.storage.records import Records
 
 _VALUES = const(1)  # the record kind: pairs, one after the other
@@ -12,44 +13,50 @@ _LONGEST = const(512)  # bytes of a text
 
 
 class Settings:
-    """Integer keys below 65,536 and their values: int or str."""
+    """Integer keys below 65,536 and their values: int or str.
+
+    `values` is what holds now. What its owner puts in there by itself, while `empty`, is written with the
+    first change that the flash takes.
+    """
 
     def __init__(self, flash):
-        self._values = {}
+        self.values = {}
         self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
-        self.empty = not self._values  # as on the first boot and after `clear`
+        self.empty = not self.values  # as on the first boot and after `clear`
         self.aside = self._records.aside  # sectors of another format
 
     def get(self, key: int, default=None):
         """The value of `key`."""
-        return self._values.get(key, default)
+        return self.values.get(key, default)
 
     def put(self, *pairs) -> None:
         """Set all these (key, value) pairs durably, or none of them. None deletes. What does not change
         is not written. OSError(28): too much to keep."""
-        changed = [pair for pair in pairs if self._values.get(pair[0]) != pair[1]]
+        changed = [pair for pair in pairs if self.values.get(pair[0]) != pair[1]]
         if not changed:
             return
-        values = dict(self._values)
+        values = dict(self.values)
         for key, value in changed:
             if value is not None:
                 values[key] = value
             elif key in values:
                 del values[key]
         # The next sector must be able to begin with all of it.
-        if (
-            sum(self._records.size(len(piece)) for piece in _pieces(values))
-            > self._records.opening
-        ):
+        room = self._records.opening
+        for piece in _pieces(values):
+            room -= self._records.size(len(piece))
+        if room < 0:
             raise OSError(28)
+        if self.empty:
+            changed = values.items()
         record = b"".join([_pack(key, value) for key, value in changed])
         self._records.append(_VALUES, record)
-        self._values = values
+        self.values = values
         self.empty = False
 
     def clear(self) -> None:
         """Factory reset: forget everything, and leave nothing of it in the flash."""
-        self._values = {}
+        self.values = {}
         self.empty = True
         self._records.renew()
 
@@ -59,10 +66,10 @@ class Settings:
 
     def _load(self, kind, payload):
         if kind == _VALUES:
-            _unpack(payload, self._values)
+            _unpack(payload, self.values)
 
     def _snapshot(self, write):
-        for piece in _pieces(self._values):
+        for piece in _pieces(self.values):
             write(_VALUES, piece)
 
 
@@ -90,30 +97,18 @@ def _pack(key, value):
     else:
         number = (value << 1 if value >= 0 else ~value << 1 | 1) << 1 | 1
     pair = bytearray(struct.pack("<H", key))
-    while number > 0x7F:
-        pair.append(number & 0x7F | 0x80)
-        number >>= 7
-    pair.append(number)
+    put_number(pair, number)
     return bytes(pair) + text
 
 
 def _unpack(payload, values):
-    at = 0
-    while at < len(payload):
-        key = payload[at] | payload[at + 1] << 8
-        at += 2
-        number = shift = 0
-        more = True
-        while more:
-            more = payload[at] & 0x80
-            number |= (payload[at] & 0x7F) << shift
-            shift += 7
-            at += 1
+    pairs = Bytes(payload)
+    while pairs.left():
+        key = pairs.byte() | pairs.byte() << 8
+        number = pairs.number()
         if number & 1:
             values[key] = ~(number >> 2) if number & 2 else number >> 2
         elif number:
-            end = at + (number >> 1) - 1
-            values[key] = str(payload[at:end], "utf-8")
-            at = end
+            values[key] = str(pairs.take((number >> 1) - 1), "utf-8")
         elif key in values:
             del values[key]
