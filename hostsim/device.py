@@ -219,7 +219,17 @@ class Device:
         self._spawn(self._watch(process, link))
         self._spawn(self._guard(process, link))
         if self.clock.virtual:
-            await self.clock.sleep(0.001)  # which passes when it waits for the first time
+            await self._first_wait(process)
+
+    async def _first_wait(self, process: asyncio.subprocess.Process) -> None:
+        """Until virtual time passes, which it does when the firmware waits for the first time; or the firmware ends."""
+        ways = [
+            asyncio.create_task(self.clock.sleep(0.001)),
+            asyncio.create_task(process.wait()),
+        ]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
 
     async def _kill(self) -> None:
         process, link = self._process, self.link

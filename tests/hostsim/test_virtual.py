@@ -78,6 +78,15 @@ async def test_a_connection_that_breaks_within_a_frame():
         assert this.problems(all_ended=True) == deliveries.faults == []
 
 
+@virtually
+async def test_firmware_that_ends_before_it_waits():
+    async with rig(clock=VirtualClock(), heap="24k", power=False) as this:
+        failure = asyncio.create_task(this.device.failure())
+        await this.device.power_on()
+        assert "larger --heap" in await failure
+        assert len(this.device.crashes) == 5
+
+
 def test_two_days_without_a_leak():
     life, books = virtually(soak)(2, seed=1)
     assert life.faults == []
