@@ -2,8 +2,8 @@
 
 A constant is an object and a row in its module's table, even where its characters stay in ROM; a short one is a name in a
 table that is kept for ever, even if its module is not. What only an error or a line of the log needs, and short texts of
-modules that are loaded for a call, become a slice of `TEXTS`, which is made when it is said. Works on the joined modules,
-before `shorten`.
+modules that are loaded for a call, are pieces of `TEXTS`, cut out when they are said: `text_at(120)` is the one that begins
+there. Works on the joined modules, before `shorten`.
 """
 
 import ast
@@ -15,7 +15,13 @@ _SHORTEST = 4  # characters
 _NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
 _RARE = ("milliamp/blocks/", "milliamp/wire/")
 _LOG = ("error", "warn", "info", "debug")
-_NAME = "TEXTS"
+_NAME = "text_at"
+_END = "\0"
+_SAID = f"""
+TEXTS = ""
+def {_NAME}(at):
+    return TEXTS[at : TEXTS.find({_END!r}, at)]
+"""
 
 
 def join(sources: dict) -> dict:
@@ -34,7 +40,9 @@ def join(sources: dict) -> dict:
         )
         if pool.moved and not pool.inside and not imported:
             tree.body.insert(0, ast.Import([ast.alias("milliamp")]))
-    trees[CORE].body.insert(0, ast.Assign([ast.Name(_NAME, ast.Store())], ast.Constant(pool.text)))
+    said = ast.parse(_SAID).body
+    said[0].value = ast.Constant(pool.text)
+    trees[CORE].body[:0] = said
     return {
         path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
     }
@@ -95,7 +103,9 @@ class _Pool(ast.NodeTransformer):
 
     def visit_Constant(self, node):
         text = node.value
-        if not self._functions or not isinstance(text, str) or not text.isascii():
+        if not self._functions or not isinstance(text, str):
+            return node
+        if not text.isascii() or _END in text:
             return node
         if text in self._names:
             return node  # `shorten` must see it: it may name an attribute
@@ -103,13 +113,12 @@ class _Pool(ast.NodeTransformer):
         is_name = is_name and (self.rare or not (text.isidentifier() or text[0] == "<"))
         if not is_name and not (self._cold and len(text) >= _SHORTEST):
             return node
-        start = self.text.find(text)
+        start = self.text.find(text + _END)
         if start < 0:
             start = len(self.text)
-            self.text += text
+            self.text += text + _END
         self.moved = True
         home = ast.Name(_NAME, ast.Load())
         if not self.inside:
             home = ast.Attribute(ast.Name("milliamp", ast.Load()), _NAME, ast.Load())
-        bounds = ast.Constant(start), ast.Constant(start + len(text))
-        return ast.Subscript(home, ast.Slice(*bounds), ast.Load())
+        return ast.Call(home, [ast.Constant(start)], [])
