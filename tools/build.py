@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from binascii import crc32
 from pathlib import Path
 
 from tools import (
@@ -175,11 +176,13 @@ def routes_source(
     places: "dict | None" = None,
     parts: "dict | None" = None,
 ) -> str:
-    """The source of `tables/routes.py`. Each table is one text in ROM, found with `find(b"\\n" + name + b" ")`.
+    """The source of `tables/routes.py`. Each table is one text in ROM: a row is a name, the number of a block in MODULES,
+    a function. KNOWN has three bytes of the CRC of each other action that OCPP has.
 
     In an image, whose modules are `parts`: {block: {function: (block, or nothing for the core; its name)}}.
     """
     calls, triggers, live, errors, seen = [], [], [], [], {}
+    modules = [b.name for b in blocks if parts is None or f"milliamp/blocks/{b.name}.py" in parts]
     absent = {variable.path for variable in variables if variable.data.get("live")}  # or here
     ids = {
         entry.variable.path: entry.variable.data["id"]
@@ -190,7 +193,8 @@ def routes_source(
         known = (places or {}).get(block.name, {})
 
         def where(function, block=block, known=known):
-            return " ".join(known.get(function, (block.name, function)))
+            home, name = known.get(function, (block.name, function))
+            return f"{modules.index(home) if home else ''} {name}"
 
         for what, table, lines in (
             ("CALLS", block.calls, calls),
@@ -219,13 +223,8 @@ def routes_source(
     for name in sorted(set(ids) - {name for block in blocks for name in block.live}):
         print(f"build: no block gives the live variable {name}: it has no value", file=sys.stderr)
 
-    resident = tuple(block.name for block in blocks if block.resident)
-    loaded = tuple(block.name for block in blocks if not block.resident)
-    if parts is not None:
-        resident = ()
-        loaded = tuple(b.name for b in blocks if f"milliamp/blocks/{b.name}.py" in parts)
-
-    others = [action for action in ACTIONS if ("CALLS", action) not in seen]
+    resident = () if parts is not None else tuple(b.name for b in blocks if b.resident)
+    others = b"".join(mark(name) for name in ACTIONS if ("CALLS", name) not in seen)
 
     def text(lines):
         return repr(("\n" + "".join(line + "\n" for line in lines)).encode())
@@ -235,10 +234,15 @@ def routes_source(
         f"CALLS = {text(calls)}\n"
         f"TRIGGERS = {text(triggers)}\n"
         f"LIVE = {text(live)}\n"
-        f"KNOWN = {text(others)}\n"
+        f"KNOWN = {others!r}\n"
+        f"MODULES = {tuple(modules)!r}\n"
         f"RESIDENT = {resident!r}\n"
-        f"LOADED = {loaded!r}\n"
     )
+
+
+def mark(action: str) -> bytes:
+    """What KNOWN has of an action."""
+    return crc32(action.encode()).to_bytes(4, "big")[1:]
 
 
 def _schemas_source(blocks: list) -> str:

@@ -3,6 +3,7 @@ import asyncio
 import gc
 import sys
 from array import array
+from binascii import crc32
 
 from micropython import const
 
@@ -109,7 +110,10 @@ class Station:
         # Names are kept for ever, in a table that grows by large steps: it grows now, while the heap has no
         # holes, and not in the middle of a call.
         gc.collect()
-        for name in self._routes.LOADED:
+        routes = self._routes
+        for name in routes.MODULES:
+            if name in routes.RESIDENT:
+                continue
             path = "milliamp.blocks." + name
             __import__(path)
             rare.drop(path)
@@ -126,7 +130,7 @@ class Station:
             path = "milliamp.blocks." + name
             __import__(path)
             module = sys.modules[path]
-            if name in self._routes.LOADED:
+            if name not in self._routes.RESIDENT:
                 rare.drop(path)
                 if hasattr(module, "SENDS"):
                     self.outbox.add(module.SENDS)
@@ -147,15 +151,15 @@ class Station:
         if at < 0:
             return None
         _, block, function = table[at + 1 : table.find(b"\n", at + 1)].decode().split(" ")
-        is_async = function.endswith("*")
-        module = self._block(block) if block else sys.modules["milliamp"]
-        return getattr(module, function.rstrip("*")), is_async
+        name = function.rstrip("*")
+        module = self._block(self._routes.MODULES[int(block)]) if block else sys.modules["milliamp"]
+        return getattr(module, name), name != function
 
     def handler(self, action: str):
         """Who answers a call: (function, is it async); False for what OCPP knows and this profile does
         not, None for what OCPP does not know."""
         found = self._route(self._routes.CALLS, action)
-        if found is None and b"\n" + action.encode() + b"\n" in self._routes.KNOWN:
+        if found is None and crc32(action.encode()).to_bytes(4, "big")[1:] in self._routes.KNOWN:
             return False
         return found
 

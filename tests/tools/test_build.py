@@ -96,11 +96,11 @@ def test_tables_are_read(tmp_path):
     assert block.resident
     routes = {}
     exec(build.routes_source([block], []), routes)
-    assert b"\nReset provisioning reset\n" in routes["CALLS"]
-    assert b"\nGetBaseReport provisioning report*\n" in routes["CALLS"]
-    assert routes["TRIGGERS"] == b"\nHeartbeat provisioning reset\n"
-    assert b"\nSetChargingProfile\n" in routes["KNOWN"]
-    assert routes["RESIDENT"] == ("provisioning",)
+    assert b"\nReset 0 reset\n" in routes["CALLS"]
+    assert b"\nGetBaseReport 0 report*\n" in routes["CALLS"]
+    assert routes["TRIGGERS"] == b"\nHeartbeat 0 reset\n"
+    assert build.mark("SetChargingProfile") in routes["KNOWN"]
+    assert routes["MODULES"] == routes["RESIDENT"] == ("provisioning",)
 
 
 @pytest.mark.parametrize(
