@@ -6,7 +6,7 @@ become the same, and so may a function of a module. Within one namespace each na
 attribute is called the same in all namespaces that have it. A module's globals that are attributes somewhere are
 both, for modules are objects too; only `milliamp`, the joined module, is never used but as `milliamp.name` (see
 `merge`). What is assigned to anything but the `self` of a method (`tx.seq = ..`) may be anybody's attribute: such a
-name is shared with none. Arguments that nobody gives by keyword become `_a`, `_b`, ...
+name is shared with none. Arguments that nobody gives by keyword become `append`, `args`, ... where nothing else is called so.
 
 Short names cost nothing when the interpreter has them in ROM anyway: those of the format of .mpy files (`append`,
 `KeyError`), then those of a few modules. `_0`, `_1`, ... follow when they are used up.
@@ -26,16 +26,15 @@ import ast
 import builtins
 import functools
 import re
-import string
+from collections import Counter
 from pathlib import Path
 
 from tools import BuildError
 from tools.merge import BOARD, CORE, bound, is_error
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_ARGUMENTS = [f"_{letter}" for letter in string.ascii_lowercase]
 _CORE_NAME = CORE.split("/")[0]
-_OURS = re.compile(r"_(\d+|[a-z])")
+_OURS = re.compile(r"_\d+")
 
 # From py/makeqstrdata.py: part of the .mpy format, version 6. Names that only builtins have: no object is asked for
 # them as an attribute, neither by name nor by the interpreter.
@@ -55,9 +54,12 @@ _METHODS = (
     "throw to_bytes update upper value values write"
 ).split()
 # Constants and functions of the modules errno, math, uctypes, socket, select, collections, heapq, binascii, random,
-# re, io, time, sys and gc that nothing looks for in an object. Most ports have them in ROM; on others they cost what
-# any name costs.
+# re, io, time, sys, gc, framebuf, os and their like that nothing looks for in an object, short ones first. Most ports have
+# them in ROM; on others they cost what any name costs.
 _MODULES = (
+    "e pi inf nan tau cos sin GS8 INT PTR aes md5 tls hex oct bin off ps1 ps2 cls env exc UINT VOID LONG AUTO GZIP ZLIB mem8 "
+    "blit rect poly argv cmath heapq hline vline pixel SHORT MVLSB mem16 mem32 mkdir rmdir chdir umount rename unlink getcwd "
+    "getenv putenv RingIO atexit "
     "EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED ECONNRESET EEXIST "
     "EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN EOPNOTSUPP EPERM ETIMEDOUT "
     "errorcode acos acosh asin asinh atan atan2 atanh ceil copysign cosh degrees erf erfc exp expm1 fabs floor fmod "
@@ -71,6 +73,7 @@ _MODULES = (
     "mem_alloc mem_free mem_info qstr_info stack_use heap_lock heap_unlock threshold isenabled opt_level calcsize "
     "pack_into unpack_from addressof bytearray_at bytes_at sizeof schedule getaddrinfo inet_ntop inet_pton"
 ).split()
+_MODULES.sort(key=len)
 
 
 def shorten(sources: dict) -> tuple:
@@ -107,17 +110,13 @@ class Shortener:
         }
         self._constants = {path: _constants(tree) for path, tree in trees.items()}
         self._defined = {path: _defined(tree) for path, tree in trees.items()}
+        self._often = {path: _mentions(tree) for path, tree in trees.items()}
         for path, tree in trees.items():
             _check_core_import(path, tree)
         self._asked = set()  # attributes of anything but the joined module
         for tree in trees.values():
             self._asked |= _asked(tree)
         identifiers = set().union(*map(_identifiers, trees.values()))
-        if identifiers & set(_ARGUMENTS):
-            # Such a name would be taken for an argument's.
-            self._letters = [name for name in _ARGUMENTS if name not in identifiers]
-        else:
-            self._letters = _ARGUMENTS
         numbered = (f"_{number}" for number in range(len(identifiers) + 1000))
         self._numbered = [name for name in numbered if name not in identifiers]
         self.globals = {path: self._global_names(path) for path in trees}
@@ -147,7 +146,8 @@ class Shortener:
         own = {name for name in own if not _is_special(name)}
         used = _named(self._trees[path]) | self._asked | self._texts
         free = [name for name in (*_METHODS, *_BUILTINS, *_MODULES) if name not in used]
-        return dict(zip(sorted(own), free + self._numbered))
+        often = self._often[path]
+        return dict(zip(sorted(own, key=lambda name: (-often[name], name)), free + self._numbered))
 
     def _colour(self, classes) -> dict:
         """{attribute: short}, different for any two that one object may have."""
@@ -179,10 +179,6 @@ class Shortener:
         shorts = [name for name in (*_BUILTINS, *_MODULES) if name not in unused]
         shorts += self._numbered
         found = {}
-        weight = {
-            name: sum(len(namespaces[number]) for number in numbers)
-            for name, numbers in places.items()
-        }
         # Where several names would do, functions get the one that fewest have: tracebacks name functions.
         functions = [
             self.globals[path].get(name, name)
@@ -190,16 +186,21 @@ class Shortener:
             for name in names
         ]
         named = {short: functions.count(short) for short in shorts}
-        for name in sorted(names, key=lambda name: (-weight[name], name)):
+        used = set(_BUILTINS).union(*(names.values() for names in self.globals.values()))
+        often = sum(self._often.values(), Counter())
+        order = sorted(names, key=lambda name: (name not in classes.wild, -often[name], name))
+        for name in order:
             numbers = places[name]
-            free = (short for short in shorts if all(short not in taken[n] for n in numbers))
+            free = [short for short in shorts if all(short not in taken[n] for n in numbers)]
             if name in classes.functions:
-                found[name] = short = min(
-                    free, key=lambda short: (short in self._numbered, named[short])
-                )
+                # One that is there anyway, if there is.
+                free = [short for short in free if short in used] or free[:1]
+                short = min(free, key=named.__getitem__)
                 named[short] += classes.functions[name]
             else:
-                found[name] = short = next(free)
+                short = free[0]
+            found[name] = short
+            used.add(short)
             for number in numbers:
                 taken[number].add(short)
         return found
@@ -214,6 +215,15 @@ class Shortener:
                 text = f"{_plain(path, owner)}.{name}{call}"
                 found.setdefault(self.attributes[name], []).append(text)
         return {short: ", ".join(sorted(set(names))) for short, names in sorted(found.items())}
+
+
+def _mentions(tree) -> Counter:
+    """How often a module names what."""
+    return Counter(
+        getattr(node, "attr", getattr(node, "id", ""))
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Name, ast.Attribute))
+    )
 
 
 def _plain(path: str, name: str) -> str:
@@ -589,7 +599,6 @@ class _Names(ast.NodeTransformer):
         self._globals = short.module(path)
         self._attributes = short.attributes
         self._core = short.core
-        self._letters = short._letters
         self._needed = needed
         self._scopes = []  # around: (is it a class, {name: short})
 
@@ -680,7 +689,9 @@ class _Names(ast.NodeTransformer):
         # A class inside would make attributes of the names that it sees.
         plain = not any(isinstance(inner, ast.ClassDef) for inner in ast.walk(node))
         taken = {short for _, names in self._scopes for short in names.values()}
-        free = (short for short in self._letters if short not in taken)
+        others = _named(node) - {item.arg for item in listed}
+        taken |= others.union(map(self._short, others))
+        free = (short for short in _METHODS if short not in taken)
         scope = {} if is_lambda else {name: name for name in bound(node.body)}
         scope.update({item.arg: item.arg for item in listed})
         for item in listed:
