@@ -27,7 +27,6 @@ _COMPONENT_KEYS = ("per", "block")
 _NUMBERS = ("boolean", "integer", "decimal")
 _LISTS = ("OptionList", "SequenceList", "MemberList")
 _MAX_ID = 0x7FF - 1  # settings keys of variables are id * 16 + EVSE, below 0x8000
-_FORMAT = 1
 _NOTHING = 0xFFFF
 
 
@@ -70,7 +69,12 @@ class Entry:
     least: "int | None"
     most: "int | None"
     values: list
-    key: int
+    setting: int  # where its value is kept: 0 under its id, else 0x8000 and this
+
+    @property
+    def key(self) -> int:
+        """Of its value in settings."""
+        return 0x8000 + self.setting if self.setting else self.variable.data["id"] * 16 + self.evse
 
 
 def _upper(name: str) -> str:
@@ -262,9 +266,9 @@ def _entry(variable, evse, connector, facts, choice, profile, keys):
         value = int(value) if isinstance(value, (int, bool)) else 0
         if kind == "decimal":
             value *= 10 ** data.get("digits", 0)
-    key = keys[data["setting"]] if "setting" in data else data["id"] * 16
+    setting = keys[data["setting"]] & 0xF if "setting" in data else 0
     entry = Entry(
-        variable, evse, connector, kind, mutability, value, data.get("min"), most, values, key
+        variable, evse, connector, kind, mutability, value, data.get("min"), most, values, setting
     )
     return entry, faults
 
@@ -298,17 +302,43 @@ def _misfits(value, kind, data, values, most):
 
 
 class _Texts:
-    """The texts of the table, each once; text 0 is empty."""
+    """The texts of the table, each once, even where it is the end of another; text 0 is empty."""
 
     def __init__(self):
         self.data = bytearray(b"\0")
-        self._numbers = {"": 0}
+
+    def add(self, texts) -> None:
+        """Put texts in, long ones first: others may be the end of one."""
+        for text in sorted(set(texts), key=lambda text: (-len(text), text)):
+            if f"{text}\0".encode() not in self.data:
+                self.data += text.encode() + b"\0"
+        if len(self.data) > 0xFFFF:
+            raise BuildError("device model: more than 64 kB of texts")
 
     def number(self, text: str) -> int:
-        if text not in self._numbers:
-            self._numbers[text] = len(self.data)
-            self.data += text.encode() + b"\0"
-        return self._numbers[text]
+        """Where a text begins that was put in."""
+        return self.data.index(f"{text}\0".encode()) if text else 0
+
+
+class _Numbers:
+    """The limits and values of the table, each once; number 0 is 0."""
+
+    def __init__(self):
+        self._known = [0]
+
+    def number(self, value) -> int:
+        value = value or 0
+        if not -(1 << 23) <= value < 1 << 23:
+            raise BuildError(f"device model: {value} does not fit 24 bits")
+        if value not in self._known:
+            self._known.append(value)
+        if len(self._known) > 255:
+            raise BuildError("device model: more than 255 different limits and values")
+        return self._known.index(value)
+
+    @property
+    def data(self) -> bytes:
+        return b"".join((value & 0xFFFFFF).to_bytes(3, "little") for value in self._known)
 
 
 def _hash(name: str, instance: str) -> int:
@@ -316,16 +346,9 @@ def _hash(name: str, instance: str) -> int:
     return crc32(text.lower().encode()) & 0xFFFF
 
 
-def _i24(value) -> bytes:
-    value = value or 0
-    if not -(1 << 23) <= value < 1 << 23:
-        raise BuildError(f"device model: {value} does not fit 24 bits")
-    return (value & 0xFFFFFF).to_bytes(3, "little")
-
-
 def pack(entries: list) -> bytes:
     """The packed table; `storage/device_model.py` describes the format."""
-    texts = _Texts()
+    texts, numbers = _Texts(), _Numbers()
     components, owners = [], []
     first = {}
     for number, entry in enumerate(entries):
@@ -340,6 +363,13 @@ def pack(entries: list) -> bytes:
             f"device model: {len(components)} components, at most 255 fit: fewer EVSEs or connectors"
         )
     ids = max(first) + 1
+    short = [(entry.variable.data.get("unit", ""), entry.variable.instance) for entry in entries]
+    texts.add(text for pair in short for text in pair)
+    if len(texts.data) > 256:
+        raise BuildError("device model: more than 256 bytes of units and instances")
+    texts.add(entry.value for entry in entries if isinstance(entry.value, str))
+    texts.add(",".join(entry.values) for entry in entries)
+    texts.add(name for e in entries for name in (e.variable.name, e.variable.component))
     body = bytearray()
     for entry, owner in zip(entries, owners):
         variable, data = entry.variable, entry.variable.data
@@ -350,33 +380,35 @@ def pack(entries: list) -> bytes:
             | (entry.most is not None) << 7
         )
         flags = (
-            data.get("digits", 0) | bool(data.get("reboot")) << 2 | bool(data.get("ascii")) << 3
+            data.get("digits", 0)
+            | bool(data.get("reboot")) << 2
+            | bool(data.get("ascii")) << 3
+            | entry.setting << 4
         )
+        value = numbers if isinstance(entry.value, int) else texts
         body += struct.pack(
-            "<HHHBBBHHHH",
+            "<HHBBBBHBHBBH",
             _hash(variable.name, variable.instance),
             texts.number(variable.name),
             texts.number(variable.instance),
             owner,
             kind,
             flags,
-            entry.key,
             data["id"],
             texts.number(data.get("unit", "")),
             texts.number(",".join(entry.values)),
+            numbers.number(entry.least),
+            numbers.number(entry.most),
+            value.number(entry.value),
         )
-        value = entry.value if isinstance(entry.value, int) else texts.number(entry.value)
-        body += _i24(entry.least) + _i24(entry.most) + _i24(value)
-    head = struct.pack("<BBHH", _FORMAT, len(components), len(entries), ids)
     index = struct.pack(f"<{ids}H", *(first.get(id, _NOTHING) for id in range(ids)))
     rows = bytearray()
     for (name, evse, connector), number, count in components:
         rows += struct.pack(
-            "<HHHBBHBx", _hash(name, ""), texts.number(name), 0, evse, connector, number, count
+            "<HHBBBBH", _hash(name, ""), texts.number(name), 0, evse, connector, count, number
         )
-    if len(texts.data) > 0xFFFF:
-        raise BuildError("device model: more than 64 kB of texts")
-    return bytes(head + index + rows + body + texts.data)
+    head = struct.pack("<BBHH", len(components), len(numbers.data) // 3, len(entries), ids)
+    return bytes(head + index + rows + body + numbers.data + texts.data)
 
 
 def ids_source(variables: list) -> str:
@@ -401,7 +433,7 @@ def describe(entries: list) -> list:
             "evse": entry.evse,
             "connector": entry.connector,
             "id": entry.variable.data["id"],
-            "key": entry.key if entry.key & 0x8000 else entry.key + entry.evse,
+            "key": entry.key,
             "type": entry.kind,
             "mutability": entry.mutability,
             "live": "live" in entry.variable.data and "default" not in entry.variable.data,

@@ -152,7 +152,9 @@ class Station:
             return None
         _, block, function = table[at + 1 : table.find(b"\n", at + 1)].decode().split(" ")
         name = function.rstrip("*")
-        module = self._block(self._routes.MODULES[int(block)]) if block else sys.modules["milliamp"]
+        module = (
+            self._block(self._routes.MODULES[int(block)]) if block else sys.modules["milliamp"]
+        )
         return getattr(module, name), name != function
 
     def handler(self, action: str):

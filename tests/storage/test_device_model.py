@@ -257,8 +257,3 @@ def test_reports_carry_the_characteristics(model):
         if kind.endswith("List"):
             assert values
             assert not value or set(value.split(",")) <= set(values.split(","))
-
-
-def test_a_table_of_another_format_is_refused():
-    with pytest.raises(ValueError, match="format"):
-        firmware.Model(b"\x63" + bytes(20), Settings(), None)

@@ -1,12 +1,14 @@
 # The device model: components and variables from one packed table in ROM, written values in settings.
 #
-# `tools/device_model.py` writes the table; all numbers are little-endian, 24-bit ones signed:
-#   head       format u8, components u8, entries u16, ids u16 (highest + 1)
+# `tools/device_model.py` writes the table; all numbers are little-endian:
+#   head       components u8, numbers u8, entries u16, ids u16 (highest + 1)
 #   index      per id: first entry u16, 0xffff where there is none
-#   component  per component and EVSE: hash u16, name u16, instance u16, EVSE u8, connector u8,
-#              first entry u16, entries u8, 0
+#   component  per component and EVSE: hash u16, name u16, instance u8, EVSE u8, connector u8,
+#              entries u8, first entry u16
 #   entry      a variable there: the offsets below
-#   texts      ended by NUL; the first is the empty one. Text numbers are offsets from its start.
+#   numbers    i24 each; the first is 0
+#   texts      ended by NUL, each may be the end of another; the first is the empty one. A text's number is where it
+#              begins.
 # The same variable of the next EVSE or connector stands one component further.
 from binascii import crc32
 
@@ -23,31 +25,35 @@ _ACCEPTED = const(0)
 _REJECTED = const(1)
 _REBOOT_REQUIRED = const(2)
 
-_FORMAT = const(1)
 _HEAD = const(6)
-_COMPONENT = const(12)  # bytes
-_ENTRY = const(26)  # bytes
+_COMPONENT = const(10)  # bytes
+_ENTRY = const(17)  # bytes
 _NOTHING = const(0xFFFF)
+
+# Offsets in a component.
+_EVSE = const(5)
+_CONNECTOR = const(6)
+_COUNT = const(7)
+_FIRST = const(8)
 
 # Offsets in an entry.
 # 0: hash of the name in lower case, with NUL and the instance where there is one, u16
-_NAME = const(2)
-_INSTANCE = const(4)
-_OWNER = const(6)  # number of the component, u8
-_KIND = const(7)  # type, bits 0-2; mutability, bits 3-4; and:
+_NAME = const(2)  # text, u16
+_INSTANCE = const(4)  # text, u8
+_OWNER = const(5)  # number of the component, u8
+_KIND = const(6)  # type, bits 0-2; mutability, bits 3-4; and:
 _IS_LIVE = const(0x20)
 _HAS_MIN = const(0x40)
 _HAS_MAX = const(0x80)
-_FLAGS = const(8)  # digits behind the point, bits 0-1; and:
+_FLAGS = const(7)  # digits behind the point, bits 0-1; key in settings, bits 4-7; and:
 _REBOOT = const(0x04)
 _ASCII = const(0x08)
-_KEY = const(9)  # in settings; + EVSE when below 0x8000
-_ID = const(11)
-_UNIT = const(13)
-_VALUES = const(15)
-_MIN = const(17)
-_MAX = const(20)
-_VALUE = const(23)  # the number, or the text's number
+_ID = const(8)  # u16
+_UNIT = const(10)  # text, u8
+_VALUES = const(11)  # text, u16
+_MIN = const(13)  # number, u8
+_MAX = const(14)  # number, u8
+_VALUE = const(15)  # number or text, u16
 
 _BOOLEAN = const(0)
 _INTEGER = const(1)
@@ -111,8 +117,6 @@ class Model:
     """
 
     def __init__(self, table: bytes, settings, live, bus=None):
-        if table[0] != _FORMAT:
-            raise ValueError("device model format")
         self._table = table
         self._settings = settings
         self._live = live
@@ -120,36 +124,37 @@ class Model:
         self.count = table[2] | table[3] << 8
         self.reason = ""  # why the last set() was rejected, as an OCPP reason code
         self._components = _HEAD + 2 * (table[4] | table[5] << 8)
-        self._entries = self._components + _COMPONENT * table[1]
-        self._texts = self._entries + _ENTRY * self.count
+        self._entries = self._components + _COMPONENT * table[0]
+        self._numbers = self._entries + _ENTRY * self.count
+        self._texts = self._numbers + 3 * table[1]
 
     def _u16(self, at):
         table = self._table
         return table[at] | table[at + 1] << 8
 
-    def _i24(self, at):
+    def _value(self, number):
         table = self._table
+        at = self._numbers + 3 * number
         high = table[at + 2]
         return table[at] | table[at + 1] << 8 | (high - 256 if high & 0x80 else high) << 16
 
-    def _text(self, at):
-        # The text whose number stands at `at`.
-        start = self._texts + self._u16(at)
+    def _text(self, number):
+        start = self._texts + number
         return self._table[start : self._table.find(b"\0", start)].decode()
 
-    def _equal(self, at, text):
-        # Is this the text whose number stands at `at`, whatever the case?
-        if not self._u16(at):
+    def _equal(self, number, text):
+        # Is it this text, whatever the case?
+        if not number:
             return not text
-        own = self._text(at)
+        own = self._text(number)
         return own == text or own.lower() == text.lower()
 
     def _same(self, at, wanted, name, instance):
         # Does the component or entry at `at` have this hash, name and instance?
         return (
             self._u16(at) == wanted
-            and self._equal(at + _NAME, name)
-            and self._equal(at + _INSTANCE, instance)
+            and self._equal(self._u16(at + _NAME), name)
+            and self._equal(self._table[at + _INSTANCE], instance)
         )
 
     def find(
@@ -160,14 +165,14 @@ class Model:
         table = self._table
         wanted = _hash(component, c_instance)
         for at in range(self._components, self._entries, _COMPONENT):
-            if table[at + 6] == evse and table[at + 7] == connector:
+            if table[at + _EVSE] == evse and table[at + _CONNECTOR] == connector:
                 if self._same(at, wanted, component, c_instance):
                     break
         else:
             return _UNKNOWN_COMPONENT
-        first = self._u16(at + 8)
+        first = self._u16(at + _FIRST)
         wanted = _hash(variable, v_instance)
-        for entry in range(first, first + table[at + 10]):
+        for entry in range(first, first + table[at + _COUNT]):
             if self._same(self._entries + _ENTRY * entry, wanted, variable, v_instance):
                 return entry
         return _UNKNOWN_VARIABLE
@@ -186,30 +191,38 @@ class Model:
             at = self._entries + _ENTRY * entry
             if self._u16(at + _ID) != id:
                 break
-            owner = self._components + _COMPONENT * table[at + _OWNER]
-            if table[owner + 6] == evse and table[owner + 7] == connector:
+            owner = self._owner(at)
+            if table[owner + _EVSE] == evse and table[owner + _CONNECTOR] == connector:
                 return entry
-            entry += table[owner + 10]
+            entry += table[owner + _COUNT]
         raise KeyError(id)
 
     def _get(self, entry):
         at = self._entries + _ENTRY * entry
         table = self._table
         kind = table[at + _KIND]
-        evse = self._evse(at)
+        default = self._u16(at + _VALUE)
         if kind & _IS_LIVE:
-            owner = self._components + _COMPONENT * table[at + _OWNER]
-            value = self._live(self._u16(at + _ID), evse, table[owner + 7])
-            if value is not None or not self._i24(at + _VALUE):
+            owner = self._owner(at)
+            value = self._live(
+                self._u16(at + _ID), table[owner + _EVSE], table[owner + _CONNECTOR]
+            )
+            if value is not None or not default:
                 return value  # else it has a default
-        key = self._u16(at + _KEY)
-        value = self._settings.get(key if key & 0x8000 else key + evse)
+        value = self._settings.get(self._key(at))
         if value is None:
-            value = self._text(at + _VALUE) if kind & 7 >= _FIRST_TEXT else self._i24(at + _VALUE)
+            value = self._text(default) if kind & 7 >= _FIRST_TEXT else self._value(default)
         return value
 
-    def _evse(self, at):
-        return self._table[self._components + _COMPONENT * self._table[at + _OWNER] + 6]
+    def _owner(self, at):
+        return self._components + _COMPONENT * self._table[at + _OWNER]
+
+    def _key(self, at):
+        # What the value of the entry at `at` is called in settings.
+        setting = self._table[at + _FLAGS] >> 4
+        if setting:
+            return 0x8000 | setting
+        return self._u16(at + _ID) * 16 + self._table[self._owner(at) + _EVSE]
 
     def get(self, id: int, evse: int = 0, connector: int = 0):
         """The present value: an int for boolean, integer and decimal (in units of the last digit), else a
@@ -260,18 +273,16 @@ class Model:
     def put(self, entry: int, value) -> None:
         """Store a value as get() gives it, unchecked and whatever the mutability, and tell it."""
         at = self._entries + _ENTRY * entry
-        evse = self._evse(at)
-        key = self._u16(at + _KEY)
-        self._settings.put((key if key & 0x8000 else key + evse, value))
+        self._settings.put((self._key(at), value))
         if self._bus is not None:
-            self._bus.tell(_VARIABLE, evse, self._u16(at + _ID))
+            self._bus.tell(_VARIABLE, self._table[self._owner(at) + _EVSE], self._u16(at + _ID))
 
     def _checked(self, at, text):
         # The value that `text` means for the entry at `at`; None with a reason when it may not be set.
         kind = self._table[at + _KIND]
         flags = self._table[at + _FLAGS]
-        least = self._i24(at + _MIN) if kind & _HAS_MIN else None
-        most = self._i24(at + _MAX) if kind & _HAS_MAX else None
+        least = self._value(self._table[at + _MIN]) if kind & _HAS_MIN else None
+        most = self._value(self._table[at + _MAX]) if kind & _HAS_MAX else None
         kind &= 7
         self.reason = "InvalidValue"
         if kind == _BOOLEAN:
@@ -289,7 +300,7 @@ class Model:
                     return None
             return value
         if kind == _OPTION_LIST:
-            return text if text in self._text(at + _VALUES).split(",") else None
+            return text if text in self._text(self._u16(at + _VALUES)).split(",") else None
         if kind >= _FIRST_LIST:
             return self._members(at, text, least or 0)
         if flags & _ASCII:
@@ -303,7 +314,7 @@ class Model:
 
     def _members(self, at, text, least):
         # A list in its plain form: known members, none twice, no spaces.
-        known = self._text(at + _VALUES).split(",")
+        known = self._text(self._u16(at + _VALUES)).split(",")
         members = []
         for member in text.split(",") if text.strip() else ():
             member = member.strip()
@@ -318,20 +329,20 @@ class Model:
         none; a list's limits are not reported."""
         at = self._entries + _ENTRY * entry
         table = self._table
-        owner = self._components + _COMPONENT * table[at + _OWNER]
+        owner = self._owner(at)
         kind = table[at + _KIND]
         is_list = kind & 7 >= _OPTION_LIST
         return (
-            self._text(owner + _NAME),
-            self._text(owner + _INSTANCE),
-            table[owner + 6],
-            table[owner + 7],
-            self._text(at + _NAME),
-            self._text(at + _INSTANCE),
+            self._text(self._u16(owner + _NAME)),
+            self._text(table[owner + _INSTANCE]),
+            table[owner + _EVSE],
+            table[owner + _CONNECTOR],
+            self._text(self._u16(at + _NAME)),
+            self._text(table[at + _INSTANCE]),
             _MUTABILITIES[kind >> 3 & 3],
             _TYPES[kind & 7],
-            self._text(at + _UNIT),
-            self._i24(at + _MIN) if kind & _HAS_MIN and not is_list else None,
-            self._i24(at + _MAX) if kind & _HAS_MAX and not is_list else None,
-            self._text(at + _VALUES),
+            self._text(table[at + _UNIT]),
+            self._value(table[at + _MIN]) if kind & _HAS_MIN and not is_list else None,
+            self._value(table[at + _MAX]) if kind & _HAS_MAX and not is_list else None,
+            self._text(self._u16(at + _VALUES)),
         )
