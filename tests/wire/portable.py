@@ -29,7 +29,7 @@ def judge(line, table):
         kind = schema.find(table, words[0], words[1] == "1")
         return str(asyncio.run(schema.check(r, 0, table, kind)))
     said = []
-    walk(r, r.gap(0), said)
+    walk(r, r.root, said)
     return " ".join(said)
 
 

@@ -24,6 +24,7 @@ from milliamp.wire import link as module  # isort: skip
 from milliamp.wire.handshake import HandshakeError  # isort: skip
 from milliamp.wire.websocket import ConnectionClosed  # isort: skip
 from tables.ids import (  # isort: skip
+    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
     _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
@@ -77,6 +78,7 @@ class Station:
             _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE: 4,
             _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES: repeat,
             _OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 60,
+            _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: 30,
             _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY: priority,
             _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS: attempts,
         }
@@ -140,7 +142,7 @@ class Station:
         self.closed += 1
 
     async def run(self, socket, alive):
-        assert socket.ping_s == 60
+        assert (socket.ping_s, self.link.timeout) == (60, 30)
         self.messages = 0
         closed = self.closed
         alive()

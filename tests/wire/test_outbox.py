@@ -22,7 +22,6 @@ from milliamp.wire.outbox import Outbox  # isort: skip
 from tables.ids import (  # isort: skip
     _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
-    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
 )
 
 TIMEOUT, INTERVAL, ATTEMPTS = 30, 10, 3
@@ -61,6 +60,7 @@ class Station:
         self.profile = types.SimpleNamespace(EVSES=(("sType2",),))
         self.now = 0
         self.up = False
+        self.timeout = TIMEOUT
         self.accepted = self.online = False
         self.journal = Journal()
         self.facts = []
@@ -82,7 +82,6 @@ class Station:
 
     def get(self, variable):
         return {
-            _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: TIMEOUT,
             _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT: ATTEMPTS,
             _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT: INTERVAL,
         }[variable]

@@ -6,7 +6,7 @@ _MAX_DEPTH = const(20)  # containers in containers: OCPP needs 12, customData br
 _MAX_DIGITS = const(18)
 
 _SPACE = b" \t\r\n"
-_STOP = b",]} \t\r\n"
+_STOP = b",]}"
 
 # What the syntax check expects next; odd: or the end of the container.
 _VALUE = const(0)
@@ -30,11 +30,12 @@ class Reader:
         self.load(0)
 
     def load(self, end: int, diverted=()) -> None:
-        """Take the first `end` bytes as the next text. `diverted`: pairs (index, length) of strings
-        that were taken out of it on arrival, see `wire.sift`."""
+        """Take the first `end` bytes as the next text. `diverted`: a list of pairs (index, length) of
+        strings that were taken out of it on arrival, see `wire.sift`."""
         self.end = end
         self.diverted = diverted
-        self._at = 0
+        # White space behind the first value's begin is left out as `check` goes: nothing else must look for it.
+        self.root = self._at = self._kept = self._from = self._gap(0)
         self._nest = 1  # a one, then a bit for each open container: 1 an object, 0 an array
         self._wants = _VALUE
         self._controls = end > 0 and min(self._view[:end]) < 32  # must strings be looked through?
@@ -50,9 +51,9 @@ class Reader:
         while steps > 0:
             steps -= 1
             if at < end and buf[at] <= 32:
-                at = self.gap(at)
+                at = self._close(at)
             if at == end:
-                return wants == _NOTHING
+                break
             c = buf[at]
             if wants & 1 and c == (125 if nest & 1 else 93):
                 nest >>= 1
@@ -65,12 +66,15 @@ class Reader:
                 continue
             elif wants == _KEY or wants == _FIRST_KEY:
                 stop = self._string(at) if c == 34 else 0
-                if stop and stop < end and buf[stop] <= 32:
-                    stop = self.gap(stop)
-                if not stop or stop == end or buf[stop] != 58:
+                if not stop:
+                    break
+                at = stop
+                if at < end and buf[at] <= 32:
+                    at = self._close(at)
+                if at == end or buf[at] != 58:
                     break
                 wants = _VALUE
-                at = stop + 1
+                at += 1
                 continue
             elif wants == _NOTHING:
                 break
@@ -92,13 +96,15 @@ class Reader:
             self._nest = nest
             self._wants = wants
             return None
-        self.end = at
-        return False
+        good = wants == _NOTHING and at == end
+        self._close(at)
+        self.end = self._kept
+        return good
 
     # --- places: from one value to another ----------------------------------------------------------
     def first(self, at: int) -> int:
         """The first element of the array, or the first key of the object, at `at`; 0 if it is empty."""
-        at = self.gap(at + 1)
+        at += 1
         return 0 if at >= self.end or self.buf[at] in b"]}" else at
 
     def next(self, at: int) -> int:
@@ -107,16 +113,12 @@ class Reader:
 
     def more(self, at: int) -> int:
         """The element or key after the value that ends before `at`, 0 when that was the last."""
-        at = self.gap(at)
-        if at >= self.end or self.buf[at] != 44:
-            return 0
-        at = self.gap(at + 1)
-        return at if at < self.end else 0
+        return at + 1 if at + 1 < self.end and self.buf[at] == 44 else 0
 
     def value(self, at: int) -> int:
         """The value of the key at `at`."""
-        at = self.gap(self.skip(at))
-        return self.gap(at + 1) if at < self.end and self.buf[at] == 58 else 0
+        at = self.skip(at)
+        return at + 1 if at + 1 < self.end and self.buf[at] == 58 else 0
 
     def skip(self, at: int) -> int:
         """The index just behind the value at `at`."""
@@ -124,7 +126,7 @@ class Reader:
         end = self.end
         c = buf[at]
         if c == 34:
-            return self._string(at) or end
+            return self._behind(at)
         if c != 123 and c != 91:
             while at < end and buf[at] not in _STOP:
                 at += 1
@@ -133,9 +135,11 @@ class Reader:
         while at < end:
             c = buf[at]
             if c == 34:
-                at = self._string(at) or end
+                at = self._behind(at)
                 continue
             at += 1
+            if c < 91:  # most of what is between strings
+                continue
             if c == 123 or c == 91:
                 depth += 1
             elif c == 125 or c == 93:
@@ -153,11 +157,9 @@ class Reader:
         at = self.first(at)
         while at:
             stop = self.skip(at)
-            found = stop - at == size and self.buf.startswith(key, at + 1)
-            at = self.gap(self.gap(stop) + 1)
-            if found:
-                return at
-            at = self.next(at)
+            if stop - at == size and self.buf.startswith(key, at + 1):
+                return stop + 1
+            at = self.next(stop + 1)
         return 0
 
     def path(self, at: int, *keys) -> int:
@@ -182,13 +184,16 @@ class Reader:
     def text(self, at: int):
         """The string at `at`, escapes decoded (half a surrogate pair becomes U+FFFD); None if it is
         absent or no string."""
-        buf = self.buf
-        if not at or buf[at] != 34:
+        if not at or self.buf[at] != 34:
             return None
-        stop = self._string(at) - 1
-        at += 1
-        if buf.find(b"\\", at, stop) < 0:
-            return str(self._view[at:stop], "utf-8")
+        stop = self._behind(at) - 1
+        if self.buf.find(b"\\", at, stop) >= 0:
+            return self._decoded(at + 1, stop)
+        return str(self._view[at + 1 : stop], "utf-8")
+
+    def _decoded(self, at, stop):
+        # By itself, and so is all that is rare: what has many locals takes them from the heap.
+        buf = self.buf
         out = bytearray(stop - at)  # an escape is never shorter than what it stands for
         n = 0
         while at < stop:
@@ -228,7 +233,7 @@ class Reader:
         buf = self.buf
         if not at or buf[at] != 34:
             return False
-        stop = self._string(at) - 1
+        stop = self._behind(at) - 1
         if buf.find(b"\\", at, stop) >= 0:
             return self.text(at) == text
         data = text.encode()
@@ -320,20 +325,44 @@ class Reader:
         return -n if minus else n
 
     # --- below ----------------------------------------------------------------------------------------
-    def gap(self, at: int) -> int:
-        """The first index from `at` on that is no white space."""
-        buf = self.buf
-        end = self.end
-        while at < end and buf[at] in _SPACE:
+    def _gap(self, at):
+        # The first index from `at` on that is no white space.
+        while at < self.end and self.buf[at] in _SPACE:
             at += 1
         return at
 
+    def _close(self, at):
+        # White space begins at `at`: what lies before it joins what was kept. Returns where it ends.
+        view = self._view
+        kept = self._kept
+        move = self._from - kept
+        self._kept = at - move
+        if move:
+            view[kept : at - move] = view[kept + move : at]
+            for i in range(len(self.diverted)):
+                place, size = self.diverted[i]
+                if self._from <= place < at:
+                    self.diverted[i] = place - move, size
+        self._from = at = self._gap(at)
+        return at
+
+    def _behind(self, at):
+        # The index behind the string at `at`, which was checked.
+        stop = self.buf.find(b'"', at + 1, self.end) + 1
+        return stop if stop and self.buf[stop - 2] != 92 else self._string(at) or self.end
+
     def _string(self, at):
         # The index behind the string at `at`, 0 if it is none. Looks for quotes and backslashes in C.
+        stop = self.buf.find(b'"', at + 1, self.end)
+        if stop >= 0 and not self._controls and self.buf.find(b"\\", at, stop) < 0:
+            return stop + 1
+        return self._odd_string(at + 1, stop)
+
+    def _odd_string(self, at, stop):
+        # The same for one with escapes, or maybe with control characters.
         buf = self.buf
         end = self.end
-        start = at = at + 1
-        stop = buf.find(b'"', at, end)
+        start = at
         while stop >= 0:
             at = buf.find(b"\\", at, stop)
             if at < 0:

@@ -148,10 +148,11 @@ class Writer:
 
     def _put(self, data):
         at = self.at
-        stop = at + len(data)
-        if stop <= self._cap:
-            self._buf[at:stop] = data
-            self.at = stop
-        else:
-            for c in data:
-                self._byte(c)
+        while at + len(data) > self._cap:
+            room = self._cap - at
+            self._buf[at:] = data[:room]
+            self._flush(self._cap)
+            data = data[room:]
+            at = self._head
+        self._buf[at : at + len(data)] = data
+        self.at = at + len(data)

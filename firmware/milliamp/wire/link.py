@@ -17,6 +17,7 @@ from milliamp.storage.keys import (
 from milliamp.wire.handshake import connect
 from milliamp.wire.websocket import ConnectionClosed, HandshakeError
 from tables.ids import (
+    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
     _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
@@ -36,6 +37,7 @@ class Link:
     def __init__(self, st):
         self.up = False
         self.slot = 1  # of the network profile in use, or whose turn it is
+        self.timeout = 0  # seconds that an answer may take, by that profile
         self._waits = 0  # since the last connection that came up
         self.error = ""  # why the last attempt failed
         self._st = st
@@ -91,6 +93,7 @@ class Link:
         self._good = False
         told, self._told = self._told, self.slot
         st.bus.tell(_LINK, 0, 1 if told == self.slot else 2)
+        self.timeout = st.model.get(_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
         self.ping_again()
         try:
             await st.rpc.run(self._socket, self._alive)

@@ -19,7 +19,6 @@ from milliamp.wire.gates import (
 from tables.ids import (
     _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
-    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
 )
 
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
@@ -126,9 +125,8 @@ class Outbox:
                 continue
             row, cursor = first
             self._asked.discard(row[2])
-            timeout = st.model.get(_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
             self.last_sent = st.clock.ticks()
-            outcome = await st.rpc.call(row[2], row[4], cursor, row[5], timeout)
+            outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
             if outcome == rpc.DOWN:
                 await asyncio.sleep_ms(100)  # until the link knows it too
             if outcome in (rpc.ERROR, rpc.TIMEOUT):

@@ -225,7 +225,7 @@ class Rpc:
         # The elements of the frame, as far as they can be read: [kind, ident, third, fourth].
         kind = None
         ident = third = fourth = 0
-        at = r.gap(0)
+        at = r.root
         if at < r.end and r.buf[at] == 91 and not ws.binary:
             at = r.first(at)
             if at:

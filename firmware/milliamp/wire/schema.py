@@ -120,7 +120,7 @@ async def check(r, at: int, table: bytes, kind: int):
                 return _say(r, table, around, 0, outer, 0, MISSING, what)
             if not around:
                 return None
-            at = r.gap(at) + 1
+            at += 1
             place, outer, seen = around.pop()
             place = r.more(at)
 
