@@ -106,7 +106,7 @@ def flush(events):
     socket = Socket(bench)
 
     async def connected():
-        bench.st.link.up = True
+        bench.st.link.up, bench.st.link.timeout = True, 30
         bench.st.bus.tell(_LINK, 0, 2)
         await bench.st.rpc.run(socket)
 
