@@ -37,6 +37,7 @@ from tools import (
     profile,
     schemas,
 )
+from tools.decide import Facts, decide
 from tools.flatten import flatten
 from tools.inline import inline
 from tools.merge import merge
@@ -149,7 +150,7 @@ def _write_tables(chosen, out: Path) -> None:
     blocks = read_blocks(chosen)
     sources = {
         "__init__": "# Generated: the tables of this board.\n",
-        "ids": device_model.ids_source(variables),
+        "ids": device_model.ids_source(variables, entries),
         "model": f"MODEL = {device_model.pack(entries)!r}\n",
         "profile": _profile_source(chosen),
         "routes": routes_source(blocks, entries, variables),
@@ -334,7 +335,8 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
     places = {block.name: stays(parts, block.name) for block in blocks}
     parts["tables/routes.py"] = routes_source(*given, places, parts)
     drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
-    joined = join_texts(inline(prune(merge(parts, drivers))))
+    decided = decide(merge(parts, drivers), facts(given[1], out))
+    joined = join_texts(inline(prune(decided)))
     short = Shortener(share(squeeze(joined)))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
@@ -354,6 +356,19 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             node.value = texts.get(node.value, node.value)
     return {**short.sources, path: ast.unparse(tree) + "\n"}
+
+
+def facts(entries: list, out: Path) -> Facts:
+    """What `decide` may know of a station."""
+    values, loose = {}, set()
+    for entry in entries:
+        id = entry.variable.data["id"]
+        if not entry.is_fixed or values.setdefault(id, entry.value) != entry.value:
+            loose.add(id)
+    profile = {}
+    exec((out / "tables" / "profile.py").read_text(), profile)
+    fixed = {id: value for id, value in values.items() if id not in loose}
+    return Facts(fixed, set(values) | loose, profile)
 
 
 def _used(ready: dict, path: str) -> str:

@@ -21,13 +21,14 @@ TYPES = (
 )
 MUTABILITIES = ("ReadOnly", "ReadWrite", "WriteOnly")
 _KEYS = (
-    "id type unit mutability default min max values digits live reboot ascii setting from max_from values_from block"
+    "id type unit mutability default min max values digits live kept reboot ascii setting from max_from values_from block"
 ).split()
 _COMPONENT_KEYS = ("per", "block")
 _NUMBERS = ("boolean", "integer", "decimal")
 _LISTS = ("OptionList", "SequenceList", "MemberList")
 _MAX_ID = 0x7FF - 1  # settings keys of variables are id * 16 + EVSE, below 0x8000
 _NOTHING = 0xFFFF
+_FIXED = 0xF  # 0x800f: no setting has this key
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Entry:
     least: "int | None"
     most: "int | None"
     values: list
+    is_fixed: bool  # it has this value for as long as the image
     setting: int  # where its value is kept: 0 under its id, else 0x8000 and this
 
     @property
@@ -266,9 +268,20 @@ def _entry(variable, evse, connector, facts, choice, profile, keys):
         value = int(value) if isinstance(value, (int, bool)) else 0
         if kind == "decimal":
             value *= 10 ** data.get("digits", 0)
-    setting = keys[data["setting"]] & 0xF if "setting" in data else 0
+    fixed = mutability == "ReadOnly" and not {"live", "setting", "kept"} & data.keys()
+    setting = keys[data["setting"]] & 0xF if "setting" in data else _FIXED if fixed else 0
     entry = Entry(
-        variable, evse, connector, kind, mutability, value, data.get("min"), most, values, setting
+        variable,
+        evse,
+        connector,
+        kind,
+        mutability,
+        value,
+        data.get("min"),
+        most,
+        values,
+        fixed,
+        setting,
     )
     return entry, faults
 
@@ -411,8 +424,11 @@ def pack(entries: list) -> bytes:
     return bytes(head + index + rows + body + numbers.data + texts.data)
 
 
-def ids_source(variables: list) -> str:
-    """The source of `tables/ids.py`: a constants module, folded into whoever imports it."""
+def ids_source(variables: list, entries: list) -> str:
+    """The source of `tables/ids.py`: a constants module, folded into whoever imports it. Besides the ids it has which types
+    of variables the CSMS may write."""
+    kinds = {entry.kind for entry in entries if entry.mutability != "ReadOnly"}
+    written = sum(1 << TYPES.index(kind) for kind in kinds)
     lines = [
         "# Generated from device_model/: the ids of the variables.",
         "from micropython import const",
@@ -420,6 +436,7 @@ def ids_source(variables: list) -> str:
     ]
     for variable in sorted(variables, key=lambda variable: variable.data["id"]):
         lines.append(f"{variable.const} = const({variable.data['id']})  # {variable.path}")
+    lines.append(f"_WRITTEN_TYPES = const({written})")
     return "\n".join(lines) + "\n"
 
 
@@ -440,6 +457,7 @@ def describe(entries: list) -> list:
             "min": entry.least,
             "max": entry.most,
             "values": entry.values,
+            "fixed": entry.is_fixed,
         }
         for entry in entries
     ]
@@ -468,6 +486,8 @@ def factory(description: list, name: str, text: str) -> list:
         raise ValueError(f"unknown variable {name!r}{_like(name, names)}")
     if found[0]["live"]:
         raise ValueError(f"{name} is measured, it cannot be set")
+    if found[0]["fixed"]:
+        raise ValueError(f"{name} is hard-coded in this image: its profile's [variables] says it")
     kind, least, most, values = (found[0][key] for key in ("type", "min", "max", "values"))
     value = text
     if kind == "boolean":

@@ -192,9 +192,12 @@ def _raw(board: str) -> dict:
     return profile.load_toml(_folder(board) / "profile.toml")[0]
 
 
-def trimmed(board: str, flipped, name: str) -> Path:
-    """The folder of a board whose profile differs in the choices `flipped`, under `build/`: a board like any other."""
+def trimmed(board: str, flipped, name: str, values: "dict | None" = None) -> Path:
+    """The folder of a board whose profile differs in the choices `flipped`, under `build/`: a board like any other.
+    `values`: {variable: value} that it has besides."""
     raw = _raw(board)
+    for path, value in (values or {}).items():
+        raw.setdefault("variables", {})[path] = {"value": value}
     for choice in map(choices().__getitem__, flipped):
         (choice.off if choice.has(raw) else choice.on)(raw)
     _drop_variables(raw)

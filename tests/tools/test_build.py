@@ -160,6 +160,7 @@ def test_factory_values():
         ("TxCtrlr.TxStartPont", "1", "did you mean 'TxCtrlr.TxStartPoint'"),
         ("AuthCtrlr.Enabled", "1", "not true or false"),
         ("EVSE.Power", "1", "measured"),
+        ("EVSE.SupplyPhases", "1", "hard-coded in this image"),
         ("TxCtrlr.EVConnectionTimeOut", "0", "0 is not 1 to 86400"),
         ("TxCtrlr.EVConnectionTimeOut", "soon", "not an integer"),
         ("TxCtrlr.TxStartPoint", "Plugged", "none of"),

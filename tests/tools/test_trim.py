@@ -13,10 +13,10 @@ from tests.conformance.presets import PRESETS
 from tools import BuildError, build, device_model, profile, trim
 
 BASE = "sim"
-SETTINGS = {
-    "SampledDataCtrlr.TxUpdatedInterval": "6",
-    "OCPPCommCtrlr.RetryBackOffWaitMinimum": "2",
-    "OCPPCommCtrlr.RetryBackOffRandomRange": "0",
+VALUES = {
+    "SampledDataCtrlr.TxUpdatedInterval": 6,
+    "OCPPCommCtrlr.RetryBackOffWaitMinimum": 2,
+    "OCPPCommCtrlr.RetryBackOffRandomRange": 0,
 }
 PATIENCE = 300  # simulated seconds
 NAMES = tuple(trim.choices())
@@ -181,13 +181,18 @@ def item(component, variable):
     return {"component": {"name": component}, "variable": {"name": variable}}
 
 
+def tried(name):
+    """The folder of a variant, with what keeps its session short."""
+    return trim.trimmed(BASE, VARIANTS[name], f"{name}-tried", VALUES)
+
+
 class Smoke:
     """A session with each variant: what the profile has must work, what it has not must say so."""
 
     def __init__(self, this, name):
         self.rig = this
         self.choices = trim.choices()
-        self.raw, _ = profile.load_toml(trim.trimmed(BASE, VARIANTS[name], name) / "profile.toml")
+        self.raw, _ = profile.load_toml(tried(name) / "profile.toml")
 
     def has(self, name):
         return self.choices[name].has(self.raw)
@@ -327,6 +332,5 @@ def has_power(payload):
 @pytest.mark.parametrize("name", VARIANTS)
 @simulate
 async def test_what_builds_works(name):
-    board = trim.trimmed(BASE, VARIANTS[name], name)
-    async with rig(board=str(board), speed=40, settings=SETTINGS) as this:
+    async with rig(board=str(tried(name)), speed=40) as this:
         await Smoke(this, name).run()

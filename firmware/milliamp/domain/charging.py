@@ -215,7 +215,7 @@ def usable(st, e) -> bool:
     """May charging begin here at all?"""
     if e.fault is not None or not evse.operative(st, e, e.cable):
         return False
-    return st.accepted or bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED))
+    return bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED)) or st.accepted
 
 
 # --- the state machine ------------------------------------------------------------------------------

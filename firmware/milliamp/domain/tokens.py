@@ -57,13 +57,12 @@ def is_master(st, group: bytes) -> bool:
 def check(st, e, token, then) -> None:
     """Find out whether a token may charge, then call `then(st, e, token, verdict, group_hash)`: at once
     where that is known here, else when the CSMS has answered or cannot be reached."""
-    get = st.model.get
-    if not _is_kept(token) or not get(_AUTH_ENABLED):
+    if not _is_kept(token) or not st.model.get(_AUTH_ENABLED):
         return then(st, e, token, ACCEPTED, b"")
-    if st.online and not get(_AUTH_DISABLE_REMOTE_AUTHORIZATION):
-        row = _known(st, token) if get(_AUTH_LOCAL_PRE_AUTHORIZE) else None
+    if st.online and not st.model.get(_AUTH_DISABLE_REMOTE_AUTHORIZATION):
+        row = _known(st, token) if st.model.get(_AUTH_LOCAL_PRE_AUTHORIZE) else None
         known = row is not None and (
-            get(_AUTH_CACHE_DISABLE_POST_AUTHORIZE) or not _is_refused(e, row)
+            st.model.get(_AUTH_CACHE_DISABLE_POST_AUTHORIZE) or not _is_refused(e, row)
         )
         if not known:
             e.asking = Question(token, then)
@@ -126,7 +125,8 @@ def _is_kept(token):
 
 def is_caching(st) -> bool:
     """Is there a cache, and is it enabled?"""
-    return st.tokens is not None and bool(st.model.get(_AUTH_CACHE_ENABLED))
+    has = st.profile.CACHE and st.tokens is not None
+    return bool(has and st.model.get(_AUTH_CACHE_ENABLED))
 
 
 def _known(st, token):

@@ -15,6 +15,7 @@ from binascii import crc32
 from micropython import const
 
 from milliamp.base.facts import _VARIABLE
+from tables.ids import _WRITTEN_TYPES  # a bit each: there is no code for what nobody writes
 
 # What find() answers when there is no such entry.
 _UNKNOWN_COMPONENT = const(-1)
@@ -73,6 +74,8 @@ _TYPES = const(
     )
 )
 _OPTION_LIST = const(5)
+_NUMBERS = const(7)  # bits of the types below
+_LISTS = const(0xC0)
 
 _READ_ONLY = const(0)
 _WRITE_ONLY = const(2)
@@ -285,10 +288,10 @@ class Model:
         most = self._value(self._table[at + _MAX]) if kind & _HAS_MAX else None
         kind &= 7
         self.reason = "InvalidValue"
-        if kind == _BOOLEAN:
+        if _WRITTEN_TYPES >> _BOOLEAN & 1 and kind == _BOOLEAN:
             text = text.lower()
             return 1 if text == "true" else 0 if text == "false" else None
-        if kind < _FIRST_TEXT:
+        if _WRITTEN_TYPES & _NUMBERS and kind < _FIRST_TEXT:
             scale = 10 ** (flags & 3)
             value = _number(text, flags & 3)
             if value is not None:
@@ -299,9 +302,9 @@ class Model:
                     self.reason = "ValueTooHigh"
                     return None
             return value
-        if kind == _OPTION_LIST:
+        if _WRITTEN_TYPES >> _OPTION_LIST & 1 and kind == _OPTION_LIST:
             return text if text in self._text(self._u16(at + _VALUES)).split(",") else None
-        if kind >= _FIRST_LIST:
+        if _WRITTEN_TYPES & _LISTS and kind >= _FIRST_LIST:
             return self._members(at, text, least or 0)
         if flags & _ASCII:
             for c in text.encode():

@@ -172,12 +172,11 @@ class Link:
     async def _back_off(self):
         """Wait for the minimum, doubled with each further wait, and a random part (Part 4, 5.3)."""
         st = self._st
-        get = st.model.get
-        doublings = min(self._waits, get(_OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES))
+        doublings = min(self._waits, st.model.get(_OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES))
         self._waits += 1
-        seconds = get(_OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM) << doublings
+        seconds = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM) << doublings
         share = st.board.random(2)
-        random = get(_OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
+        random = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
         left = seconds * 1000 + random * (share[0] << 8 | share[1]) // 65535
         while left > 0:  # in short sleeps: the supervisor wants to see progress
             await asyncio.sleep_ms(min(left, 5000))
