@@ -1,31 +1,21 @@
-# What a meter may measure. A sample is a set of slots: bit n of its mask is row n here.
-# Rows are for ever: records in flash hold the numbers. Rows 0 to 6 cost one byte of mask, later ones two.
-from micropython import const
+# What a meter may measure. A sample is a set of slots: bit n of its mask is slot n here.
+# Slots are for ever: records in flash hold the numbers. Slots 0 to 6 cost one byte of mask, later ones two.
+from milliamp.base.packing import word
 
-SLOTS = 14
-_WIDTH = const(42)
-
-# OCPP measurand, phase (0: the sum or the only one), unit, digits behind the point of the integer.
-# One text, because fourteen tuples are 700 bytes of RAM.
-_ROWS = (
-    "Energy.Active.Import.Register 0 Wh      0 "
-    "Power.Active.Import           0 W       0 "
-    "Current.Import                0 A       3 "
-    "Voltage                       0 V       3 "
-    "Current.Offered               0 A       3 "
-    "SoC                           0 Percent 1 "
-    "Power.Offered                 0 W       0 "
-    "Current.Import                1 A       3 "
-    "Current.Import                2 A       3 "
-    "Current.Import                3 A       3 "
-    "Voltage                       1 V       3 "
-    "Voltage                       2 V       3 "
-    "Voltage                       3 V       3 "
-    "Temperature                   0 Celsius 1 "
+# OCPP measurands, their units, and the digits behind the point of the integer. Texts, because tuples take RAM.
+_NAMES = (
+    "Energy.Active.Import.Register Power.Active.Import Current.Import Voltage Current.Offered SoC "
+    "Power.Offered Temperature"
 )
+_UNITS = "Wh W A V A Percent W Celsius"
+_DIGITS = b"\0\0\3\3\3\1\0\1"
+
+# For each slot a byte: which measurand, and in the high half its phase (0: the sum or the only one).
+_SLOTS = b"\x00\x01\x02\x03\x04\x05\x06\x12\x22\x32\x13\x23\x33\x07"
+SLOTS = 14
 
 
 def row(slot: int):
     """(OCPP measurand, phase, unit, digits) of a slot."""
-    name, phase, unit, digits = _ROWS[slot * _WIDTH : (slot + 1) * _WIDTH].split()
-    return name, int(phase), unit, int(digits)
+    n = _SLOTS[slot] & 15
+    return word(_NAMES, n), _SLOTS[slot] >> 4, word(_UNITS, n), _DIGITS[n]

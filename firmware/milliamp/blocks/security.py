@@ -8,21 +8,19 @@ from milliamp.storage.kinds import _SECURITY
 from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE
 
-# Appendix 1. A journal record holds the place in this row, for ever. One text, for a tuple takes RAM.
+# Those of appendix 1 that happen here. A journal record holds the place in this row, for ever. One text, for a tuple takes RAM.
 EVENTS = (
-    "StartupOfTheDevice ResetOrReboot SettingSystemTime MemoryExhaustion TamperDetectionActivated "
-    "SecurityLogWasCleared FirmwareUpdated InvalidFirmwareSignature InvalidFirmwareSigningCertificate "
-    "InvalidCsmsCertificate InvalidChargingStationCertificate InvalidTLSVersion InvalidTLSCipherSuite "
-    "MaintenanceLoginAccepted MaintenanceLoginFailed FailedToAuthenticateAtCsms CsmsFailedToAuthenticate "
-    "ReconfigurationOfSecurityParameters InvalidMessages AttemptedReplayAttacks JournalSetAside"
+    "StartupOfTheDevice ResetOrReboot SettingSystemTime MemoryExhaustion "
+    "ReconfigurationOfSecurityParameters JournalSetAside"
 )
 _STARTUP = const(0)
 _RESET = const(1)
 _TIME_SET = const(2)
 _MEMORY = const(3)
-_RECONFIGURED = const(17)
-_SET_ASIDE = const(20)  # OCPP has none for it: messages that cannot be read any more
-_NOT_CRITICAL = const(0xF8000)  # a bit for each event of the row that is only for the log
+_RECONFIGURED = const(4)
+_SET_ASIDE = const(5)  # OCPP has none for it: messages that cannot be read any more
+_EVENTS = const(6)
+_NOT_CRITICAL = const(1 << 4)  # a bit for each event of the row that is only for the log
 
 _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
 
@@ -52,7 +50,7 @@ def happened(st, event: int) -> None:
 
 def _send(st):
     """Put into the journal what it has room for. The rest waits in RAM, and is told later."""
-    for event in range(_SET_ASIDE + 1):
+    for event in range(_EVENTS):
         if st.untold >> event & 1:
             try:
                 st.journal.append(_SECURITY, bytes((event,)))

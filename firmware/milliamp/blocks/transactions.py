@@ -13,15 +13,12 @@ _EVENT_TYPES = "Started Updated Ended"
 _TRIGGERS = (
     "Authorized CablePluggedIn ChargingStateChanged Deauthorized EVCommunicationLost "
     "EVConnectTimeout MeterValuePeriodic MeterValueClock Trigger StopAuthorized "
-    "RemoteStart RemoteStop EVDetected EVDeparted ResetCommand AbnormalCondition "
-    "UnlockCommand EnergyLimitReached TimeLimitReached SignedDataReceived "
-    "ChargingRateChanged"
+    "RemoteStart RemoteStop EVDetected EVDeparted ResetCommand AbnormalCondition"
 )
 _STATES = "Idle EVConnected Charging SuspendedEV SuspendedEVSE"
 _REASONS = (
     "Local DeAuthorized EVDisconnected ImmediateReset PowerLoss Reboot Remote Timeout "
-    "EmergencyStop GroundFault OvercurrentFault MasterPass StoppedByEV "
-    "EnergyLimitReached Other"
+    "MasterPass StoppedByEV Other"
 )
 
 

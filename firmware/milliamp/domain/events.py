@@ -1,5 +1,5 @@
 # The numbers of a transaction event, as flash holds them: for ever. Their names on the wire stand in
-# blocks.transactions, in the same order.
+# blocks.transactions, in the same order; what OCPP has besides is not there, for nothing here makes it.
 # A file of nothing but constants: the build folds them into whoever imports them.
 from micropython import const
 
@@ -24,11 +24,6 @@ _EV_DETECTED = const(12)
 _EV_DEPARTED = const(13)
 _RESET_COMMAND = const(14)
 _ABNORMAL_CONDITION = const(15)
-_UNLOCK_COMMAND = const(16)
-_ENERGY_LIMIT_REACHED = const(17)
-_TIME_LIMIT_REACHED = const(18)
-_SIGNED_DATA_RECEIVED = const(19)
-_CHARGING_RATE_CHANGED = const(20)
 
 # What the charging is doing (ChargingStateEnumType).
 _IDLE = const(0)
@@ -46,13 +41,9 @@ _POWER_LOSS = const(4)
 _REBOOT = const(5)
 _REMOTE = const(6)
 _TIMEOUT = const(7)
-_EMERGENCY_STOP = const(8)
-_GROUND_FAULT = const(9)
-_OVERCURRENT_FAULT = const(10)
-_MASTER_PASS = const(11)
-_STOPPED_BY_EV = const(12)
-_ENERGY_LIMIT = const(13)
-_OTHER = const(14)
+_MASTER_PASS = const(8)
+_STOPPED_BY_EV = const(9)
+_OTHER = const(10)
 
 # When a measurement was taken (ReadingContextEnumType).
 _TRANSACTION_BEGIN = const(0)

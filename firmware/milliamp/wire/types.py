@@ -73,7 +73,7 @@ def _sampled_value(w, slot, context, value):
     w.key("value").fixed(value, digits)
     if context != 2:  # Sample.Periodic is the default
         w.field("context", word(_CONTEXTS, context))
-    if measurand != "Energy.Active.Import.Register":
+    if slot:  # 0 is the default
         w.field("measurand", measurand)
     if phase:
         w.field("phase", ("L%d-N" if measurand == "Voltage" else "L%d") % phase)
