@@ -12,17 +12,19 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from tools import BUILD, ROOT, BuildError, build, profile
+from tools import BUILD, ROOT, BuildError, build, profile, trim
 from tools.footprint import frozen, gates, image, instructions, memory, report, valgrind
 
 RESULTS = BUILD / "footprint.json"
 _FROZEN = "idle_heap_frozen_bytes", "min_heap_frozen_bytes"
+_LITE = "-lite"  # behind a board's name: the least that works on it, of which only the image is measured
+_LITES = ("sim", "esp32_generic")
 _FIRST = 64  # kB: where the search for the smallest heap begins when there is no gate
 
 
 def measure(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
     """The figures of one board; `gate`: those it has. See `report` for what they are."""
-    out = build.build(board)
+    out = build.build(_folder(board))
     figures = image.measure(out)
     if imported := memory.heap(out):
         figures["import_heap_bytes"] = imported["total"]
@@ -34,9 +36,20 @@ def measure(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> 
         figures["import_heap_blocks"] = blocks
     else:
         report.say(f"{board}: heap and instructions are skipped: there is no 32-bit lane")
-    if memory.runs_here(board):
+    if not board.endswith(_LITE) and memory.runs_here(board):
         figures |= _alive(board, gate, search, pool)
     return figures
+
+
+def _folder(board: str) -> str:
+    """A board, or the folder of what is left of it when everything is taken out that may be."""
+    name = board.removesuffix(_LITE)
+    return board if name == board else str(trim.trimmed(name, trim.minimum(name), "minimum"))
+
+
+def _boards() -> "list[str]":
+    """All that are measured when none is named."""
+    return sorted([*profile.boards(), *(name + _LITE for name in _LITES)])
 
 
 def _alive(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
@@ -84,7 +97,7 @@ def _smallest(board: str, gate: "int | None", search: bool, smallest: memory.Sma
 
 def _profile(board: str) -> str:
     """Core, or lite: of the latter nothing can be written."""
-    return "lite" if profile.load(board).writable == "none" else "core"
+    return "lite" if profile.load(_folder(board)).writable == "none" else "core"
 
 
 def _print(board: str, figures: dict) -> None:
@@ -102,7 +115,7 @@ def run(given) -> int:
     """Measure, tell, and return the exit code."""
     began = time.monotonic()
     held = gates.read()
-    boards = profile.boards()
+    boards = _boards()
     chosen = given.board or boards
     found: dict[str, dict] = {}
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
@@ -135,7 +148,11 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.footprint", description="What a board weighs, against its gates."
     )
-    parser.add_argument("board", nargs="*", help="a folder of boards/; all when none is named")
+    parser.add_argument(
+        "board",
+        nargs="*",
+        help="a folder of boards/, with -lite behind it the least that works; all when none is named",
+    )
     parser.add_argument(
         "--search", action="store_true", help="look for a smaller heap than the gate's, kB by kB"
     )
