@@ -40,7 +40,7 @@ from tools import (
 from tools.decide import Facts, decide
 from tools.flatten import flatten
 from tools.inline import inline
-from tools.merge import merge
+from tools.merge import TABLES, merge
 from tools.prune import prune
 from tools.rank import rank
 from tools.shorten import Shortener
@@ -336,7 +336,9 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
     parts["tables/routes.py"] = routes_source(*given, places, parts)
     drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
     decided = decide(merge(parts, drivers), facts(given[1], out))
-    joined = join_texts(inline(prune(decided)))
+    pruned = prune(decided)
+    pruned[TABLES] = _used(pruned, TABLES)
+    joined = join_texts(inline(pruned))
     short = Shortener(share(squeeze(joined)))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
@@ -350,7 +352,7 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
             place.setdefault(function, (block, name))
     exec(routes_source(*given, places, parts), new)
     texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
-    path = "tables/__init__.py"
+    path = TABLES
     tree = ast.parse(short.sources[path])
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
@@ -365,10 +367,10 @@ def facts(entries: list, out: Path) -> Facts:
         id = entry.variable.data["id"]
         if not entry.is_fixed or values.setdefault(id, entry.value) != entry.value:
             loose.add(id)
-    profile = {}
-    exec((out / "tables" / "profile.py").read_text(), profile)
+    known = {"profile": {}, "routes": {"RESIDENT": ()}}
+    exec((out / "tables" / "profile.py").read_text(), known["profile"])
     fixed = {id: value for id, value in values.items() if id not in loose}
-    return Facts(fixed, set(values) | loose, profile)
+    return Facts(fixed, set(values) | loose, known)
 
 
 def _used(ready: dict, path: str) -> str:
@@ -380,7 +382,11 @@ def _used(ready: dict, path: str) -> str:
         if isinstance(node, ast.Attribute)
     }
     tree = ast.parse(ready[path])
-    tree.body = [node for node in tree.body if node.targets[0].id in wanted]
+    for place in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        values = [node for node in place.body if isinstance(node, ast.Assign)]
+        kept = [node for node in values if node.targets[0].id in wanted]
+        place.body = [node for node in place.body if node not in values or node in kept]
+        place.body = place.body or [ast.Pass()]
     return ast.unparse(tree) + "\n"
 
 

@@ -12,6 +12,7 @@ and that an index is within its list: of equal elements any will do.
 import ast
 import builtins
 import contextlib
+from collections import Counter
 
 from tools.merge import CORE
 from tools.squeeze import private
@@ -66,13 +67,13 @@ def _is(one, other):
 
 
 class Facts:
-    """What is known of a station: `values` {id: value} of its hard-coded variables, `ids` of all that it has, `profile`
-    {name: value} of the generated module."""
+    """What is known of a station: `values` {id: value} of its hard-coded variables, `ids` of all that it has, `tables`
+    {"profile": {name: value}, ..} of the generated modules."""
 
-    def __init__(self, values: dict, ids: set, profile: dict):
+    def __init__(self, values: dict, ids: set, tables: dict):
         self.values = values
         self.ids = ids
-        self.profile = profile
+        self.tables = tables
 
     def get(self, id, *place):
         if id not in self.values:
@@ -86,17 +87,20 @@ class Facts:
 def decide(sources: dict, facts: Facts) -> dict:
     """{path: source} with what is known put in place, for {path: source} of an image."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
-    stored = {
-        node.attr
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
-    }
-    known = {name: value for name, value in facts.profile.items() if name not in stored}
-    station = _Something({"model": facts, "profile": _Something(known)})
+    attributes = [
+        node for tree in trees.values() for node in ast.walk(tree) if _is_attribute(node)
+    ]
+    stored = {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
+    for table in facts.tables.values():
+        for name in stored & table.keys():
+            del table[name]
+    known = {name: _Something(table) for name, table in facts.tables.items()}
+    station = _Something({"model": facts} | known)
     functions = _functions(trees[CORE]) if CORE in trees else {}
     for tree in trees.values():
-        _Decider(_numbers(tree), known, facts, station, functions).visit(tree)
+        _Decider(_numbers(tree), facts, station, functions).visit(tree)
+    for tree in trees.values():
+        _Mover(trees, facts.tables).visit(tree)
     return {
         path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
     }
@@ -148,9 +152,8 @@ class _Identity(ast.NodeTransformer):
 class _Decider(ast.NodeTransformer):
     """Works on one module."""
 
-    def __init__(self, numbers: dict, profile: dict, facts: Facts, station, functions: dict):
+    def __init__(self, numbers: dict, facts: Facts, station, functions: dict):
         self._numbers = numbers
-        self._profile = profile
         self._facts = facts
         self._station = station
         self._functions = functions
@@ -165,7 +168,7 @@ class _Decider(ast.NodeTransformer):
         if value is _UNKNOWN or type(value) not in _PLAIN:
             return node
         if isinstance(node, ast.Attribute) and not isinstance(value, (int, type(None))):
-            return node  # a text of the profile stays where it is
+            return node  # what takes room is not said twice
         return ast.Constant(value)
 
     def _value(self, node):
@@ -181,8 +184,7 @@ class _Decider(ast.NodeTransformer):
         if isinstance(node, ast.Name):
             return self._numbers[node.id]
         if isinstance(node, ast.Attribute):
-            if _last(node.value) == "profile":
-                return self._profile[node.attr]
+            return self._facts.tables[_table(node)][node.attr]
         elif isinstance(node, ast.Subscript):
             owner = self._known(node.value)
             if isinstance(owner, tuple) and owner and owner.count(owner[0]) == len(owner):
@@ -192,6 +194,12 @@ class _Decider(ast.NodeTransformer):
                 ):
                     return owner[0]
         elif isinstance(node, (ast.Compare, ast.UnaryOp)):
+            if (
+                _is_membership(node)
+                and _is_quiet(node.left)
+                and not self._known(node.comparators[0])
+            ):
+                return isinstance(node.ops[0], ast.NotIn)
             return self._computed(node)
         elif isinstance(node, ast.BinOp):
             value = self._computed(node)
@@ -359,6 +367,35 @@ class _Decider(ast.NodeTransformer):
                 return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+
+class _Mover(ast.NodeTransformer):
+    """Moves what is left of a table's values, and stands in one place only, to that place."""
+
+    def __init__(self, trees: dict, tables: dict):
+        nodes = [node for tree in trees.values() for node in ast.walk(tree) if _is_attribute(node)]
+        self._count = Counter(node.attr for node in nodes)
+        self._tables = tables
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        value = self._tables.get(_table(node), {}).get(node.attr)
+        if value is None or self._count[node.attr] > 1 or not isinstance(node.ctx, ast.Load):
+            return node
+        return ast.parse(repr(value), mode="eval").body
+
+
+def _table(node) -> str:
+    """The table that an attribute may be of: `st.profile.URL`, `self._profile.URL`."""
+    return _last(node.value).lstrip("_")
+
+
+def _is_attribute(node) -> bool:
+    return isinstance(node, ast.Attribute)
+
+
+def _is_membership(node) -> bool:
+    return isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn))
 
 
 def _cut(body: list) -> None:

@@ -22,6 +22,7 @@ BOARD = "board.py"
 _PACKAGE = "milliamp"
 _BLOCKS = "milliamp/blocks/"
 _TABLES = "tables/"
+TABLES = _TABLES + "__init__.py"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -91,7 +92,7 @@ def _joined_tables(sources: dict) -> dict:
                 raise BuildError(f"{path}:{node.lineno}: write `import {node.module}` here")
         rest[path] = ast.unparse(tree) + "\n"
     joined = ast.fix_missing_locations(ast.Module(body, []))
-    return {f"{_TABLES}__init__.py": ast.unparse(joined) + "\n", **rest}
+    return {TABLES: ast.unparse(joined) + "\n", **rest}
 
 
 class _Image:

@@ -1,6 +1,7 @@
 """What is known when an image is built is put in place, and nothing changes but that."""
 
 import ast
+import copy
 
 import pytest
 
@@ -11,7 +12,15 @@ from tools.merge import CORE
 FACTS = Facts(
     {1: 0, 2: 30, 3: "Authorized,EVConnected", 4: ""},
     {1, 2, 3, 4, 9},
-    {"CACHE": 0, "EVSES": (("cType2",), ("cType2",)), "FLASH": {"journal": 1}, "URL": "ws://x"},
+    {
+        "profile": {
+            "CACHE": 0,
+            "EVSES": (("cType2",), ("cType2",)),
+            "FLASH": {"journal": 1},
+            "URL": "ws://x",
+        },
+        "routes": {"RESIDENT": ()},
+    },
 )
 HEAD = (
     "_OFF = const(1)\n_TIME = const(2)\n_POINTS = const(3)\n_NAME = const(4)\n_LOOSE = const(9)\n"
@@ -50,13 +59,13 @@ def either(token):
 """
 
 
-def decided(body: str, path: str = CORE, facts: Facts = FACTS) -> str:
+def decided(body: str, path: str = CORE) -> str:
     """What becomes of the body of a function `f(st, x, y)`."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     core = HEAD + HELPERS
     function = f"def f(st, x, y):\n{lines}"
     sources = {CORE: core + function} if path == CORE else {CORE: core, path: HEAD + function}
-    tree = ast.parse(decide(sources, facts)[path])
+    tree = ast.parse(decide(sources, copy.deepcopy(FACTS))[path])
     found = next(node for node in tree.body if getattr(node, "name", "") == "f")
     return "\n".join(ast.unparse(node) for node in found.body if not isinstance(node, ast.Pass))
 
@@ -88,10 +97,12 @@ def decided(body: str, path: str = CORE, facts: Facts = FACTS) -> str:
         ("z = None\nif x:\n    z = 5\nreturn z", "z = None\nif x:\n    z = 5\nreturn z"),
         ("z = 1\nreturn lambda: z", "z = 1\nreturn lambda: z"),
         ("return st.profile.CACHE", "return 0"),
-        ("return st.profile.URL", "return st.profile.URL"),
+        ("return st.profile.URL", "return 'ws://x'"),
+        ("x(st.profile.URL, st.profile.URL)", "x(st.profile.URL, st.profile.URL)"),
+        ("return x in self._routes.RESIDENT", "return False"),
         ("return 'logs' in st.profile.FLASH", "return False"),
         ("return st.profile.EVSES[x - 1][y].startswith('c')", "return True"),
-        ("return st.profile.EVSES[x()]", "return st.profile.EVSES[x()]"),
+        ("return st.profile.EVSES[x()]", "return (('cType2',), ('cType2',))[x()]"),
         ("return mask_of(st, _POINTS)", "return 6"),
         ("return mask_of(st, _LOOSE)", "return mask_of(st, _LOOSE)"),
         ("return mask_of(st, x)", "return mask_of(st, x)"),
@@ -173,7 +184,7 @@ def test_the_same_happens():
 
     class Station:
         model = Model()
-        profile = type("Profile", (), FACTS.profile)
+        profile = type("Profile", (), FACTS.tables["profile"])
 
     body = (
         "def f(st, x, y):\n    out = []\n    for n in range(x):\n        wait = st.model.get(_TIME)\n"
