@@ -335,10 +335,11 @@ def shortened(ready: dict, chosen, out: Path) -> dict:
     places = {block.name: stays(parts, block.name) for block in blocks}
     parts["tables/routes.py"] = routes_source(*given, places, parts)
     drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
-    decided = decide(merge(parts, drivers), facts(given[1], out))
-    pruned = prune(decided)
-    pruned[TABLES] = _used(pruned, TABLES)
-    joined = join_texts(inline(pruned))
+    known = facts(given[1], out)
+    joined = inline(prune(decide(merge(parts, drivers), known)))
+    joined = prune(decide(joined, known))  # a function in place knows what it was called with
+    joined[TABLES] = _used(joined, TABLES)
+    joined = join_texts(joined)
     short = Shortener(share(squeeze(joined)))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.

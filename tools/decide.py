@@ -160,7 +160,7 @@ class _Decider(ast.NodeTransformer):
 
     def visit(self, node):
         node = super().visit(node)
-        if not isinstance(node, ast.expr) or isinstance(node, (ast.Constant, ast.Name)):
+        if not isinstance(node, ast.expr) or isinstance(node, ast.Constant):
             return node
         if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
             return node
@@ -468,7 +468,12 @@ def _settle(function) -> bool:
             name = getattr(node.targets[0], "id", None)
             if name in own and len(stores[name]) == 1:
                 count, value = len(loads.get(name, ())), node.value.value
-                if not value or isinstance(value, int) and value in _SMALL or count < 2:
+                if (
+                    not value
+                    or isinstance(value, int)
+                    and (value in _SMALL or count == 2)
+                    or count < 2
+                ):
                     values[name] = node.value
 
     class Put(ast.NodeTransformer):

@@ -243,11 +243,62 @@ def _put(caller, callee, call, shared: set) -> None:
             body, lambda value: [ast.Assign([ast.Name(name, ast.Store())], value or _NONE())]
         )
         after.append(_Swap(unit, ast.Name(name, ast.Load())).visit(statement))
-    if isinstance(caller, ast.AsyncFunctionDef) and not isinstance(statement, ast.Return):
+    over = any(isinstance(node, ast.Return) for node in holder[at : at + 2])
+    if isinstance(caller, ast.AsyncFunctionDef) and not over:
         # A task lives long: what a function let go of at its end it lets go of, too.
-        for name in sorted(set(given.values()) & bound([*before, *after])):
+        for name in sorted(set(given.values()) & _held([*before, *after])):
             after.append(ast.Assign([ast.Name(name, ast.Store())], _NONE()))
     holder[at : at + 1] = [*before, *after] or [ast.Pass()]
+
+
+def _held(body: list) -> set:
+    """The locals that statements bind to what may be on the heap; a number hardly is."""
+    heavy = bound(body)
+    assigned = {}
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if isinstance(node, (ast.Assign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            value = node.value
+        elif isinstance(node, ast.For):
+            is_range = getattr(getattr(node.iter, "func", None), "id", "") == "range"
+            targets, value = [node.target], ast.Constant(0) if is_range else node.iter
+        else:
+            targets = [node] if isinstance(node, ast.ExceptHandler) else []
+            value = node
+        for target in targets:
+            known = isinstance(target, ast.Name)
+            for inner in [target] if known else ast.walk(target):
+                name = getattr(inner, "id", getattr(inner, "name", None))
+                assigned.setdefault(name, []).append(value if known else None)
+    while light := {
+        name
+        for name in heavy
+        if name in assigned and all(_is_number(v, heavy, assigned) for v in assigned[name])
+    }:
+        heavy -= light
+    return heavy
+
+
+def _is_number(value, heavy: set, assigned: dict) -> bool:
+    """Is it a number, a truth or a constant, for certain?"""
+
+    def every(*parts):
+        return all(_is_number(part, heavy, assigned) for part in parts)
+
+    if isinstance(value, ast.Name):
+        return value.id in assigned and value.id not in heavy
+    if isinstance(value, ast.BinOp):
+        plain = isinstance(value.op, (ast.Sub, ast.BitAnd, ast.RShift, ast.FloorDiv))
+        return plain or every(value.left, value.right)
+    if isinstance(value, ast.BoolOp):
+        return every(*value.values)
+    if isinstance(value, ast.IfExp):
+        return every(value.body, value.orelse)
+    if isinstance(value, ast.UnaryOp):
+        return isinstance(value.op, ast.Not) or every(value.operand)
+    if isinstance(value, ast.Call):
+        return getattr(value.func, "id", "") == "len"
+    return isinstance(value, (ast.Constant, ast.Compare))
 
 
 def _NONE():
