@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sys
 import time
 from datetime import datetime, timezone
@@ -58,8 +59,9 @@ class SimClock:
         """How many real seconds a simulated duration takes."""
         return seconds / self.speed
 
-    def hold(self, holder: object) -> None:
-        """Real time passes for `holder`, until its `release`: only virtual time wants to know."""
+    def hold(self, holder: object, link: "socket.socket | None" = None) -> None:
+        """Real time passes for `holder`, until its `release`: only virtual time wants to know. `link`: where a firmware
+        asks that it is for."""
 
     def release(self, holder: object) -> None:
         """See `hold`."""

@@ -87,7 +87,7 @@ class Link:
         self._socket, self.far_end = socket.socketpair()
         self._socket.setblocking(False)
         self._open = True
-        clock.hold(self)
+        clock.hold(self, self._socket)
         asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
     def close(self) -> None:

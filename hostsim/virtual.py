@@ -1,14 +1,17 @@
 """Virtual time: it stands still while anything has something to do, and jumps to the next moment when nothing has.
 
 A month of a station's life, with the real firmware, the real CSMS and real sockets between them, takes minutes and goes
-the same way each time. boards/sim/virtual.py is the firmware's half. One station at a time.
+the same way each time: while the firmware runs the host answers what it asks, and does nothing else.
+boards/sim/virtual.py is the firmware's half. One station at a time.
 """
 
 import asyncio
 import contextlib
 import functools
 import math
+import select
 import selectors
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,7 +19,7 @@ from hostsim.clock import SimClock
 
 _EPOCH = 1_772_323_200  # 2026-03-01: it always begins there
 _DAY = 86_400_000
-_ARRIVAL = 1.0  # real seconds that something needs at most to get from one socket to another
+_ARRIVAL = 0.3  # real seconds that something needs at most to get from one socket to another
 _STUCK = 120  # real seconds for which something may compute
 
 
@@ -67,8 +70,10 @@ class VirtualClock(SimClock):
         self._time.up, self._time.down = 0, 1  # the station has to see that
         self._time.gone = True
 
-    def hold(self, holder: Any) -> None:
+    def hold(self, holder: Any, link: "socket.socket | None" = None) -> None:
         self._time.holders.add(holder)
+        if link is not None:
+            self._time.link = link
 
     def release(self, holder: Any) -> None:
         self._time.holders.discard(holder)
@@ -84,6 +89,7 @@ class _Times(selectors.DefaultSelector):
         super().__init__()
         self.ms = 0
         self.holders: set[Any] = set()  # whom real time is passing for
+        self.link: socket.socket | None = None  # where the firmware asks
         self.parked: tuple[Any, Callable[[int, bool], None]] | None = None
         self.stirred = False  # something has happened since the firmware was parked
         self.up = self.down = 0  # bytes on their way, as far as is known
@@ -91,6 +97,23 @@ class _Times(selectors.DefaultSelector):
         self.gone = False  # a connection, and what the firmware writes until it knows
 
     def select(self, timeout: float | None = None) -> list:
+        running = self._running()
+        if running:
+            if timeout is not None and timeout <= 0:
+                return []
+            self.stirred = True
+            if not select.select([running.fd], [], [], _STUCK)[0]:
+                raise _stuck()
+            return [(running, selectors.EVENT_READ)]
+        return sorted(self._select(timeout), key=lambda event: event[0].fd)
+
+    def _running(self) -> "selectors.SelectorKey | None":
+        """The firmware's link while it neither waits nor has hung up."""
+        if self.parked or self.link is None or self.link.fileno() < 0:
+            return None
+        return self.get_map().get(self.link.fileno())
+
+    def _select(self, timeout: float | None) -> list:
         ready = super().select(0)
         if ready or timeout is not None and timeout <= 0:
             self.stirred = True
@@ -112,9 +135,13 @@ class _Times(selectors.DefaultSelector):
         else:
             ready = super().select(_STUCK)
             if not ready:
-                raise RuntimeError(f"nothing has happened for {_STUCK} real seconds")
+                raise _stuck()
             self.stirred = True
         return ready
+
+
+def _stuck() -> RuntimeError:
+    return RuntimeError(f"nothing has happened for {_STUCK} real seconds")
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -22,7 +22,7 @@ _LOOK = const(1)  # flag: the inputs have changed
 _DATA = const(2)  # flag: something is on its way to a socket
 
 _DAY = const(86400000)
-_ARRIVAL = const(1000)  # real ms that it takes at most
+_ARRIVAL = const(300)  # real ms that it takes at most
 _FEED = const(60000)  # ms between two feeds of the watchdog that the host hears of
 _WRAP = const(90000)  # ms after the start the ticks wrap around for the first time
 _NETWORK = const(1)  # of the flags of the inputs: the one that is no event
