@@ -123,34 +123,39 @@ class Link:
         return json.loads(await future)
 
     def _readable(self) -> None:
+        """Take in one request, as far as it is here. Only one: what it wakes up is to run before the next."""
+        buffer = self._buffer
         try:
-            data = self._socket.recv(65536)
+            if not self._receive(_HEAD.size):
+                return
+            op, a, n, v = _HEAD.unpack_from(buffer)
+            if not self._receive(_HEAD.size + (0 if op == READ else n)):
+                return
         except BlockingIOError:
             return
-        except ConnectionError:
-            data = b""
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._socket)
+        payload = bytes(buffer[_HEAD.size :])
+        buffer.clear()
+        try:
+            answer = self._handle(op, a, n, v, payload)
+            self._count(answer)
+        except PowerCut:
+            self.on_power_cut()
             return
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        while self._open and len(buffer) - at >= _HEAD.size:
-            op, a, n, v = _HEAD.unpack_from(buffer, at)
-            end = at + _HEAD.size + (0 if op == READ else n)
-            if end > len(buffer):
-                break
-            payload = bytes(buffer[at + _HEAD.size : end])
-            at = end
+        if answer and self._open:
+            self._send(answer)
+
+    def _receive(self, size: int) -> bool:
+        """Are so many bytes of a request here? BlockingIOError: not yet. False: and there will be no more."""
+        while len(self._buffer) < size:
             try:
-                answer = self._handle(op, a, n, v, payload)
-                self._count(answer)
-            except PowerCut:
-                self.on_power_cut()
-                return
-            if answer:
-                self._send(answer)
-        del buffer[:at]
+                data = self._socket.recv(size - len(self._buffer))
+            except ConnectionError:
+                data = b""
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._socket)
+                return False
+            self._buffer += data
+        return True
 
     def _count(self, answer: bytes) -> None:
         if answer and self.cut_in:

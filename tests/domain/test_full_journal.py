@@ -5,6 +5,7 @@ import pytest
 from tests.domain.bench import CARD, Bench
 from tests.storage.test_formats import other_format
 
+from milliamp.blocks.security import EVENTS  # isort: skip
 from milliamp.storage.kinds import _SECURITY, _TX_EVENT  # isort: skip
 
 
@@ -108,7 +109,7 @@ def test_a_journal_of_another_format_is_said_and_the_station_charges():
     other_format(b.flashes["journal"])
     b.power_cycle()
     assert any("another format" in line for line in b.errors())
-    assert security(b)[0] == b"\x14"
+    assert security(b)[0] == bytes((EVENTS.split().index("JournalSetAside"),))
     b.connect()
     sent = b.serve()
     while sent and sent[0] != "SecurityEventNotification":
