@@ -1,7 +1,7 @@
 # Milliamp. `make` lists what there is; each target sets up what it needs in .venv, once.
 .DEFAULT_GOAL := help
 .PHONY: help setup run sim test torture soak conformance image measure-frames measure-flash footprint trim lint clean
-.PHONY: firmware package flash provision console selftest
+.PHONY: baremetal firmware package flash provision console selftest
 
 BIN := .venv/bin
 BOARD ?=
@@ -72,6 +72,9 @@ measure-flash: .venv/stamp  ## what an event costs in flash, ours and others, in
 
 footprint: .venv/stamp  ## image, heap, instructions against their gates, into docs/footprint.md (BOARD=; ARGS='--search --tighten')
 	@$(BIN)/python -m tools.footprint $(BOARD) $(ARGS)
+
+baremetal: .venv/stamp  ## a whole device in QEMU, a Cortex-M3: flash and RAM with the interpreter (MICROPYTHON=folder of its sources, HEAP=48k)
+	@$(BIN)/python -m tools.baremetal $(if $(MICROPYTHON),--micropython $(MICROPYTHON)) $(if $(HEAP),--heap $(HEAP)) $(ARGS)
 
 trim: .venv/stamp  ## what each part of a profile costs, and what is lost without it (BOARD=; without, docs/trimming.md)
 	@$(BIN)/python -m tools.trim $(BOARD)

@@ -18,7 +18,7 @@ from tools.flashing import Trouble, command, say
 
 _OLDEST = (1, 28)
 _VERSION = re.compile(r"#define MICROPY_VERSION_(?:MAJOR|MINOR) +(\d+)")
-_FAULT = re.compile(r"\b[Ee]rror(: | at )|cannot find |undefined reference|\*\*\* ")
+_FAULT = re.compile(r"[Ee]rror(: | at )|cannot find |undefined reference|\*\*\* ")
 _PORTS = {"mpconfigboard.cmake": "esp32", "mpconfigboard.mk": "stm32"}
 _RESULTS = {
     "esp32": ("firmware.bin",),
@@ -48,12 +48,18 @@ def checked(place: "str | None") -> Path:
     header = folder / "py" / "mpconfig.h"
     if not header.is_file():
         raise Trouble(f"{place} holds no MicroPython sources: there is no py/mpconfig.h")
-    version = tuple(int(number) for number in _VERSION.findall(header.read_text()))
-    if version < _OLDEST:
+    found = version(folder)
+    if found < _OLDEST:
         raise Trouble(
-            f"{place} is MicroPython {'.'.join(map(str, version))}: 1.28 or later is needed"
+            f"{place} is MicroPython {'.'.join(map(str, found))}: 1.28 or later is needed"
         )
     return folder
+
+
+def version(sources: Path) -> tuple:
+    """(major, minor) of MicroPython's sources."""
+    text = (sources / "py" / "mpconfig.h").read_text()
+    return tuple(int(number) for number in _VERSION.findall(text))
 
 
 def port_of(chosen) -> str:
@@ -75,12 +81,17 @@ def complete(sources: Path, port: str, path: "str | None" = None) -> None:
     for needed, name in ((program, what), ("make", "make")):
         if shutil.which(needed, path=path) is None:
             raise Trouble(f"there is no {needed}: the {port} port is built with {name}")
-    for name in _SUBMODULES[port]:
-        folder = sources / "lib" / name
-        if folder.is_dir() and not any(folder.iterdir()):  # older sources have not all of them
-            raise Trouble(
-                f"lib/{name} is empty in {sources}: make -C {sources}/ports/{port} submodules"
-            )
+    filled(sources, _SUBMODULES[port])
+
+
+def filled(sources: Path, names) -> None:
+    """Trouble when submodules of those names are empty; older sources have not all of them."""
+    folders = [sources / "lib" / name for name in names]
+    empty = [f"lib/{one.name}" for one in folders if one.is_dir() and not any(one.iterdir())]
+    if empty:
+        raise Trouble(
+            f"{sources} lacks {', '.join(empty)}: git -C {sources} submodule update --init {' '.join(empty)}"
+        )
 
 
 def _manifest(out: Path, port: str) -> Path:

@@ -193,10 +193,10 @@ async def full_inventory(this: Rig) -> int:
     return sum(len(part["reportData"]) for part in parts)
 
 
-async def oversize(this: Rig) -> None:
-    """A message of 64 kB is refused, and the connection stays."""
+async def oversize(this: Rig, size: int = 65_536) -> None:
+    """A message that is longer than `size` bytes is refused, and the connection stays."""
     connections = this.csms.connections
-    long = [2, "too-long", "DataTransfer", {"vendorId": "x", "data": "y" * 65_536}]
+    long = [2, "too-long", "DataTransfer", {"vendorId": "x", "data": "y" * size}]
     await this.csms.peer.send_raw(json.dumps(long))
     await this.call("GetVariables", variables(1))
     refused = [m for m in this.traffic.messages if m.id == "too-long" and m.kind == 4]

@@ -1,0 +1,70 @@
+// MicroPython with what the station imports and no more: frozen modules, no compiler, no file system, no floats.
+#include <alloca.h>
+#include <stdint.h>
+
+#define MICROPY_CONFIG_ROM_LEVEL (MICROPY_CONFIG_ROM_LEVEL_CORE_FEATURES)
+
+#define MICROPY_ENABLE_COMPILER (0)
+#define MICROPY_ENABLE_GC (1)
+#undef MICROPY_MODULE_FROZEN_STR // set for whoever has a manifest
+#define MICROPY_STACK_CHECK (1)
+#define MICROPY_QSTR_BYTES_IN_HASH (1)
+#define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_NONE)
+#define MICROPY_LONGINT_IMPL (MICROPY_LONGINT_IMPL_MPZ)
+#define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_TERSE)
+#define MICROPY_ALLOC_PATH_MAX (64)
+#define MICROPY_KBD_EXCEPTION (0)
+#define MICROPY_ENABLE_SCHEDULER (1)
+
+// Of what this level has, what no module of the station uses.
+#define MICROPY_BUILTIN_METHOD_CHECK_SELF_ARG (0)
+#define MICROPY_MODULE___FILE__ (0)
+#define MICROPY_PY___FILE__ (0)
+#define MICROPY_PY_ATTRTUPLE (0)
+#define MICROPY_PY_BUILTINS_COMPLEX (0)
+#define MICROPY_PY_BUILTINS_DIR (0)
+#define MICROPY_PY_BUILTINS_FILTER (0)
+#define MICROPY_PY_BUILTINS_FROZENSET (0)
+#define MICROPY_PY_BUILTINS_HELP (0)
+#define MICROPY_PY_BUILTINS_INPUT (0)
+#define MICROPY_PY_BUILTINS_RANGE_ATTRS (0)
+#define MICROPY_PY_CMATH (0)
+#define MICROPY_PY_IO (0)
+#define MICROPY_PY_MATH (0)
+#define MICROPY_PY_SYS_EXC_INFO (0)
+#define MICROPY_VFS (0)
+
+// And what the station needs beyond it.
+#define MICROPY_CPYTHON_COMPAT (1)
+#define MICROPY_CAN_OVERRIDE_BUILTINS (0)
+#define MICROPY_GC_ALLOC_THRESHOLD (1)
+#define MICROPY_PY_ARRAY_SLICE_ASSIGN (1)
+#define MICROPY_PY_ASYNCIO (1)
+#define MICROPY_PY_BINASCII (1)
+#define MICROPY_PY_BINASCII_CRC32 (1)
+#define MICROPY_PY_DEFLATE (1) // crc32 hangs on it
+#define MICROPY_PY_BUILTINS_BYTES_HEX (1)
+#define MICROPY_PY_BUILTINS_INT_BIG_ENDIAN (1)
+#define MICROPY_PY_BUILTINS_MEMORYVIEW (1)
+#define MICROPY_PY_BUILTINS_STR_PARTITION (1)
+#define MICROPY_PY_BUILTINS_STR_SPLITLINES (1)
+#define MICROPY_PY_ERRNO (1)
+#define MICROPY_PY_HASHLIB (1)
+#define MICROPY_PY_HASHLIB_SHA1 (1)
+#define MICROPY_PY_HASHLIB_SHA256 (1)
+#define MICROPY_SSL_MBEDTLS (1)
+#define MICROPY_PY_SELECT (1)
+#define MICROPY_PY_SELECT_SELECT (0)
+#define MICROPY_PY_SYS_MODULES (1)
+#define MICROPY_PY_SYS_PATH (1)
+#define MICROPY_PY_TIME (1)
+#define MICROPY_STREAMS_NON_BLOCK (1)
+
+typedef long mp_off_t;
+
+#define MICROPY_HW_BOARD_NAME "mps2-an385"
+#define MICROPY_HW_MCU_NAME "Cortex-M3"
+#define MP_STATE_PORT MP_STATE_VM
+
+// Until the next millisecond there is nothing to do.
+#define MICROPY_INTERNAL_WFE(ms) __asm volatile ("wfi")
