@@ -10,7 +10,7 @@ from milliamp.storage.journal import Journal
 from milliamp.storage.kinds import _TX_UPDATE
 from milliamp.storage.settings import Settings
 
-_CORRECTIONS = 8  # boots whose times can be put right at once
+_CORRECTIONS = 8  # boots whose times can be put right at once: the first ones
 
 
 class Oracle:
@@ -81,6 +81,8 @@ class Oracle:
             assert 0 <= more <= len(doubtful), "the thinned are not counted"
             self.discarded = self.surely_discarded = discarded
         self.gone = self.sure = first
+        if not found:  # its next base begins without
+            self.moved.clear()
         self.coming = None
         self.leaving = 0
         self.boot += 1
@@ -117,9 +119,8 @@ class Oracle:
 
     def clock_moved(self, offset, certain):
         """The clock was set in this boot."""
+        certain = certain and len(self.moved.keys() - {self.boot}) < _CORRECTIONS
         self.moved[self.boot] = (offset,) if certain else (0, offset)
-        for boot in list(self.moved)[: 1 - _CORRECTIONS]:
-            self.moved[boot] = (0, self.moved[boot][-1])
 
     def _missed(self, places):
         updates = {n for n in places if self.events[n][0] == _TX_UPDATE}

@@ -205,9 +205,9 @@ class Journal:
         return connection, time, bytes(payload[_PREFIX_SIZE:])
 
     def _correct(self, boot, offset):
-        if len(self._corrections) == _CORRECTIONS:
-            self._corrections.pop(0)
-        self._corrections.append((boot, offset))
+        # The oldest stay: times that were told do not move, and what is not put right is still behind them.
+        if len(self._corrections) < _CORRECTIONS:
+            self._corrections.append((boot, offset))
 
     def _write_base(self):
         self._records.append(_BASE, self._base())
