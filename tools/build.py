@@ -371,7 +371,7 @@ def facts(entries: list, out: Path) -> Facts:
     known = {"profile": {}, "routes": {"RESIDENT": ()}}
     exec((out / "tables" / "profile.py").read_text(), known["profile"])
     fixed = {id: value for id, value in values.items() if id not in loose}
-    return Facts(fixed, set(values) | loose, known)
+    return Facts(fixed, known)
 
 
 def _used(ready: dict, path: str) -> str:

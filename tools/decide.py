@@ -67,21 +67,17 @@ def _is(one, other):
 
 
 class Facts:
-    """What is known of a station: `values` {id: value} of its hard-coded variables, `ids` of all that it has, `tables`
-    {"profile": {name: value}, ..} of the generated modules."""
+    """What is known of a station: `values` {id: value} of its hard-coded variables, and `tables` {"profile": {name: value}, ..}
+    of the generated modules."""
 
-    def __init__(self, values: dict, ids: set, tables: dict):
+    def __init__(self, values: dict, tables: dict):
         self.values = values
-        self.ids = ids
         self.tables = tables
 
     def get(self, id, *place):
         if id not in self.values:
             raise _Unknown
         return self.values[id]
-
-    def has(self, id):
-        return id in self.ids
 
 
 def decide(sources: dict, facts: Facts) -> dict:
@@ -233,13 +229,13 @@ class _Decider(ast.NodeTransformer):
     def _called(self, node):
         func = node.func
         if isinstance(func, ast.Attribute):
-            if _last(func.value) == "model" and func.attr in ("get", "has"):
+            if _last(func.value) == "model" and func.attr == "get":
                 if all(
                     isinstance(part, _QUIET + (ast.BinOp, ast.operator))
                     for arg in node.args
                     for part in ast.walk(arg)
                 ):
-                    return getattr(self._facts, func.attr)(self._known(node.args[0]))
+                    return self._facts.get(self._known(node.args[0]))
             elif getattr(func.value, "id", "") == "milliamp":
                 return self._run(func.attr, node.args)
             elif isinstance(func.value, ast.Constant):

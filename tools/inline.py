@@ -2,8 +2,8 @@
 
 Works on the joined modules, before `shorten`. A function goes where it is called if nothing else names it, the call is
 the first thing that its statement evaluates, and its returns can be written as branches: `if a: return b` makes an
-`else` of the rest. A method goes if it is `self` that calls it. What this cannot follow stays a function: it is never
-a fault.
+`else` of the rest. A method goes if it is `self` that calls it, or if no other class has one of its name. What this cannot
+follow stays a function: it is never a fault.
 
 It takes for granted that no local is read before it is assigned, and that the words of texts are all that the names
 given to `getattr` are made of.
@@ -47,6 +47,7 @@ class _Uses:
         self.names = {path: Counter() for path in trees}  # by module
         self.attributes = Counter()  # also what is imported, and the words of texts
         self.own = Counter()  # (class, attribute) of `self` in a class that has such a method
+        self.methods = Counter()  # in how many classes
         self.unsure = set()  # attributes that may be something else than a method
         self.values = set()  # what is more than called: a class has heirs, or another name
         for path, tree in trees.items():
@@ -85,6 +86,7 @@ class _Uses:
     def _see_class(self, node):
         methods = [item for item in node.body if isinstance(item, _FUNCTIONS)]
         names = {item.name for item in methods}
+        self.methods.update(names)
         for item in node.body:
             if item not in methods:  # what else the class's body names and binds
                 self.unsure |= _idents(item)
@@ -110,7 +112,14 @@ class _Uses:
             return 2
         # Only `self` says whose it is, and every use must be such a one: others may have it too.
         resolved = sum(count for (_, attribute), count in self.own.items() if attribute == name)
-        return self.own[owner.name, name] if resolved == self.attributes[name] else 2
+        if resolved == self.attributes[name]:
+            return self.own[owner.name, name]
+        return self.attributes[name] if self.methods[name] == 1 else 2  # else there is no other
+
+
+def _last(node) -> str:
+    """The last name of `a.b.c`."""
+    return getattr(node, "attr", getattr(node, "id", ""))
 
 
 def _is_own(node) -> bool:
@@ -157,6 +166,7 @@ class _Module:
                         self._body[node.name, item.name] = node.body, item
                         if uses.method(node, item.name) == 1:
                             self._once[node.name, item.name] = item
+        self._sole = {name: (owner, name) for owner, name in self._once if owner}
         self._done = set()
 
     def work(self):
@@ -203,6 +213,9 @@ class _Module:
             return None, func.id
         if owner and _is_own(func) and _has_self(caller):
             return owner, func.attr
+        if isinstance(func, ast.Attribute) and isinstance(func.value, (ast.Name, ast.Attribute)):
+            key = self._sole.get(func.attr)  # of an object, and not by the class's name
+            return key if key and _last(func.value) not in (key[0], "self") else None
         return None
 
 

@@ -17,7 +17,7 @@ class Board:
 def test_levels():
     board = Board()
     log = Log(board, level=1)
-    for write in (log.error, log.warn, log.info, log.debug):
+    for write in (log.error, log.warn, log.info):
         write("x")
     assert board.lines == ["E x", "W x"]
     assert log.tail() == "E x\nW x\n"

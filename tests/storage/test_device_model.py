@@ -95,9 +95,7 @@ def test_get_has_defaults_and_follows_settings(model):
 
 
 def test_get_of_what_this_board_lacks_is_a_key_error(model):
-    assert model.has(IDS["EVSE.Power"])
     for id in (0, 1000, 0xFFFF):
-        assert not model.has(id)
         with pytest.raises(KeyError):
             model.get(id)
     with pytest.raises(KeyError):

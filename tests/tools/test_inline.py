@@ -350,6 +350,19 @@ def test_who_calls_each_other_and_nobody_else():
     assert gone(source) == {"inner", "g"}
 
 
+def test_a_method_of_another_object_goes_if_no_other_class_has_one():
+    source = (
+        "class A:\n    def __init__(self):\n        self.n = 5\n    def only_here(self, a):\n        self.n += a\n"
+        "        return self.n\n{}"
+        "class C:\n    def __init__(self):\n        self.a = A()\n    def run(self):\n        x = self.a.only_here(2)\n"
+        "        return x, self.a.n\ndef main():\n    return C().run()\n"
+    )
+    assert "A.only_here" in gone(source.format(""))
+    assert "A.only_here" not in gone(
+        source.format("class B:\n    def only_here(self, a):\n        return a\n")
+    )
+
+
 def test_a_task_lets_go_of_what_the_function_let_go_of():
     source = (
         "import gc\nclass Large:\n    pass\nkept = []\nasync def inner():\n    large = Large()\n    kept.append(weak(large))\n    return 1\n"

@@ -51,7 +51,7 @@ def walk(r, at, said):
             walk(r, one, said)
             one = r.next(one)
     else:
-        said.append(f"{r.number(at)} {r.milli(at)} {r.boolean(at)}")
+        said.append(f"{r.number(at)} {r.fixed(at, 3)} {r.boolean(at)}")
 
 
 async def connect(port, table):

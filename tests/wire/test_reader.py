@@ -195,7 +195,7 @@ def test_fixed_point(n, places):
 def test_numbers(text, number, milli):
     r, good = reader(b" " + text.encode())
     assert good
-    assert (r.number(1), r.milli(1)) == (number, milli)
+    assert (r.number(1), r.fixed(1, 3)) == (number, milli)
 
 
 def test_absent_values_need_no_test():

@@ -95,7 +95,7 @@ def test_api():
     w.field("absent", None)
     w.field("yes", True)
     assert w.key("time").time(7) is None
-    w.key("energy").milli(-1500)
+    w.key("energy").fixed(-1500, 3)
     w.array("list")
     w.value(0)
     w.object()

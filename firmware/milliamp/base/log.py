@@ -1,13 +1,13 @@
 # The log: the last lines in a ring of fixed size, and each line to the board's console.
 
-_LEVELS = "EWID"
+_LEVELS = "EWI"
 
 
 class Log:
     """A ring of `size` bytes of text. What was named a secret never gets in."""
 
     def __init__(self, board, size: int = 512, level: int = 2):
-        self.level = level  # 0 errors, 1 warnings, 2 information, 3 debugging
+        self.level = level  # 0 errors, 1 warnings, 2 information
         self._board = board
         self._ring = bytearray(size)
         self._at = 0
@@ -27,9 +27,6 @@ class Log:
 
     def info(self, text: str) -> None:
         self._write(2, text)
-
-    def debug(self, text: str) -> None:
-        self._write(3, text)
 
     def _write(self, level, text):
         if level > self.level:

@@ -180,11 +180,6 @@ class Model:
                 return entry
         return _UNKNOWN_VARIABLE
 
-    def has(self, id: int) -> bool:
-        """Is the variable in this board's model?"""
-        at = _HEAD + 2 * id
-        return at < self._components and self._u16(at) != _NOTHING
-
     def entry(self, id: int, evse: int = 0, connector: int = 0) -> int:
         """The entry of a variable by its id. KeyError when this board has none."""
         at = _HEAD + 2 * id

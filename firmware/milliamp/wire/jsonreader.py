@@ -273,10 +273,6 @@ class Reader:
         18 digits."""
         return self.fixed(at, 0, True)
 
-    def milli(self, at: int):
-        """The number at `at` in thousandths, digits behind them cut; None as in `number`."""
-        return self.fixed(at, 3)
-
     def fixed(self, at: int, places: int, exact: bool = False):
         """The number at `at` times 10**`places`, what is left over cut (None instead, if `exact`)."""
         buf = self.buf

@@ -109,10 +109,6 @@ class Writer:
                 data = data[:-1]
         self.raw(data)
 
-    def milli(self, value: int) -> None:
-        """A number given in thousandths."""
-        self.fixed(value, 3)
-
     def time(self, seconds: int) -> None:
         """A dateTime, given in seconds since 2000."""
         self.text(self._time_text(seconds))
