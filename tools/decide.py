@@ -93,6 +93,7 @@ def decide(sources: dict, facts: Facts) -> dict:
     known = {name: _Something(table) for name, table in facts.tables.items()}
     station = _Something({"model": facts} | known)
     functions = _functions(trees[CORE]) if CORE in trees else {}
+    _settle_arguments(trees)
     for tree in trees.values():
         _Decider(_numbers(tree), facts, station, functions).visit(tree)
     for tree in trees.values():
@@ -365,6 +366,63 @@ class _Decider(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_FunctionDef
 
 
+def _settle_arguments(trees: dict) -> None:
+    """Put arguments in place that are the same constant wherever a function of the joined module is called."""
+    calls, named = {}, Counter()
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Call):
+            calls.setdefault(_last(node.func), []).append(node)
+        named[_last(node)] += isinstance(node, (ast.Name, ast.Attribute))
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+            named.update(str(node.value).replace("'", " ").split())
+    for function in trees[CORE].body if CORE in trees else ():
+        name = getattr(function, "name", "")
+        if not isinstance(function, _SCOPES[:2]) or function.decorator_list:
+            continue
+        if name not in calls or len(calls[name]) != named[name]:
+            continue  # it is more than called
+        names = [item.arg for item in function.args.args]
+        values = [_given(call, names, function.args.defaults) for call in calls[name]]
+        same = {}
+        for arg in names:
+            found = [value.get(arg) for value in values]
+            if all(isinstance(item, ast.Constant) for item in found):
+                if len({repr(item.value) for item in found}) == 1:
+                    same[arg] = found[0]
+        same = {arg: value for arg, value in same.items() if arg in private(function)}
+        stored = {
+            n.id
+            for n in ast.walk(function)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        _put(function, {arg: value for arg, value in same.items() if arg not in stored})
+
+
+def _given(call, names: list, defaults: list) -> dict:
+    """{argument: expression} of a call, as far as it can be told."""
+    if any(isinstance(arg, ast.Starred) for arg in call.args):
+        return {}
+    values = dict(zip(names[len(names) - len(defaults) :], defaults))
+    values |= dict(zip(names, call.args))
+    return values | {keyword.arg: keyword.value for keyword in call.keywords}
+
+
+def _put(function, values: dict) -> None:
+    """Put constants in the place of locals, in the body of a function."""
+
+    class Put(ast.NodeTransformer):
+        def visit_Name(self, node):
+            return ast.Constant(values[node.id].value) if node.id in values else node
+
+        def visit_Assign(self, node):
+            if node.value in values.values() and getattr(node.targets[0], "id", None) in values:
+                return ast.Pass()
+            return self.generic_visit(node)
+
+    if values:
+        function.body = [Put().visit(node) for node in function.body]
+
+
 class _Mover(ast.NodeTransformer):
     """Moves what is left of a table's values, and stands in one place only, to that place."""
 
@@ -472,15 +530,5 @@ def _settle(function) -> bool:
                 ):
                     values[name] = node.value
 
-    class Put(ast.NodeTransformer):
-        def visit_Name(self, node):
-            return ast.Constant(values[node.id].value) if node.id in values else node
-
-        def visit_Assign(self, node):
-            if node.value in values.values() and getattr(node.targets[0], "id", None) in values:
-                return ast.Pass()
-            return self.generic_visit(node)
-
-    if values:
-        function.body = [Put().visit(node) for node in function.body]
+    _put(function, values)
     return bool(values)

@@ -123,6 +123,26 @@ def test_functions_of_the_core_are_known_elsewhere():
     assert decided("return milliamp.learn(st, x)", other) == "return None"
 
 
+def test_arguments_that_are_always_the_same():
+    source = (
+        "def go(a, b=None, c=2):\n    if b:\n        return a\n    c += 1\n    return c\n"
+        "def f(x):\n    return go(x), go(a=1, c=2)\n"
+    )
+    for extra, is_known in (
+        ("", True),
+        ("def g():\n    return go(1, 2)\n", False),
+        ("X = [go]\n", False),
+    ):
+        text = decide({CORE: source + extra}, copy.deepcopy(FACTS))[CORE]
+        assert ("return a" not in text) is is_known
+        old, new = {}, {}
+        exec(source + extra, old)
+        exec(text, new)
+        assert old["f"](5) == new["f"](5)
+    other = {CORE: source, "board.py": "def g():\n    return milliamp.go(1, 2)\n"}
+    assert "return a" in decide(other, copy.deepcopy(FACTS))[CORE]
+
+
 def test_a_generator_stays_one():
     body = "if st.model.get(_OFF):\n    yield x\nreturn"
     assert "yield x" in decided(body)

@@ -41,12 +41,12 @@ async def connect(
 
 async def _connect(uri, subprotocols, receive, transmit, random, authorization, tls):
     host, port, path, secure = split(uri)
-    if secure and not tls:
-        raise HandshakeError("wss needs certificates to check the server by")
-    if secure:
-        stream, _ = await asyncio.open_connection(host, port, ssl=tls, server_hostname=host)
-    else:
+    if not secure:
         stream, _ = await asyncio.open_connection(host, port)
+    elif not tls:
+        raise HandshakeError("wss needs certificates to check the server by")
+    else:
+        stream, _ = await asyncio.open_connection(host, port, ssl=tls, server_hostname=host)
     try:
         _no_delay(stream)
         key = b2a_base64(random(16))[:-1]
