@@ -18,6 +18,7 @@ for _table in ({tables}):
             _name, _block, _function = _line.split(" ")
             _module = milliamp
             if _block:
+                _block = {modules}[int(_block)]
                 try:
                     _module = __import__(_block)
                 except ImportError:
@@ -49,7 +50,9 @@ def test_every_route_leads_to_a_function(board, tmp_path):
     owner = short(out, "routes")
     tables = ", ".join(f"tables.{owner}.{short(out, f'model.{name}')}" for name in TABLES)
     script = tmp_path / "look.py"
-    script.write_text(BOOT.read_text().replace("import main", "#") + LOOK.format(tables=tables))
+    modules = f"tables.{owner}.{short(out, 'model.MODULES')}"
+    look = LOOK.format(tables=tables, modules=modules)
+    script.write_text(BOOT.read_text().replace("import main", "#") + look)
     run = subprocess.run(
         [*lane64(), "-X", "heapsize=256k", str(script), str(out)], capture_output=True, text=True
     )
