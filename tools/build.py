@@ -3,8 +3,9 @@
 Firmware sources, the board's folder and its profile become, under `build/<board>/`:
 
     tables/      the generated package, as source: host programs import it
-    src/         the prepared sources, for freezing
-    manifest.py  freezes them into a MicroPython firmware
+    src/         the prepared sources
+    frozen/      the same joined, their names as they are
+    manifest.py  freezes those into a MicroPython firmware
     image/       the .mpy tree
     romfs.img    the same as one ROMFS image
     model.json   the device model's entries, for host programs
@@ -37,10 +38,10 @@ from tools import (
     profile,
     schemas,
 )
-from tools.decide import Facts, decide
+from tools.decide import TOLD, Facts, decide
 from tools.flatten import flatten
 from tools.inline import inline
-from tools.merge import TABLES, merge
+from tools.merge import BOARD, TABLES, merge
 from tools.prune import prune
 from tools.rank import rank
 from tools.shorten import Shortener
@@ -307,7 +308,7 @@ def sources(chosen, out: Path):
 
 
 def _write_image(chosen, out: Path) -> None:
-    for name in ("src", "image"):
+    for name in ("src", "frozen", "image"):
         shutil.rmtree(out / name, ignore_errors=True)
     ready = {}
     for path, file in sources(chosen, out):
@@ -320,45 +321,74 @@ def _write_image(chosen, out: Path) -> None:
         ready[path] = prepare.prepare(file, (FIRMWARE, out), is_block)
         target.write_text(ready[path], encoding="utf-8")
     ready["tables/profile.py"] = _used(ready, "tables/profile.py")
-    ready = flatten(rank(shortened(ready, chosen, out)))
+    parts, routes = _parts(ready, chosen)
+    known = facts(device_model.expand(device_model.load(), chosen), out)
+    ready = _joined(parts, chosen, known)
+    for path, text in _frozen(ready).items():
+        target = out / "frozen" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    ready = flatten(rank(shortened(ready, parts, routes, out)))
     compile_all(ready, out / "image", out / "src")
     _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(chosen, out))
 
 
-def shortened(ready: dict, chosen, out: Path) -> dict:
-    """The modules as they are compiled: split, joined and with short names, which `names.json` explains."""
+def _parts(ready: dict, chosen):
+    """The modules with the blocks split and the routes to what they became, and what writes those routes: a function of
+    {block: {function: (block, or nothing for the core; its name)}}, as `routes_source` has it."""
     variables = device_model.load()
     blocks = read_blocks(chosen)
-    given = (blocks, device_model.expand(variables, chosen), variables)
+    entries = device_model.expand(variables, chosen)
     parts = split(ready, blocks)
     places = {block.name: stays(parts, block.name) for block in blocks}
-    parts["tables/routes.py"] = routes_source(*given, places, parts)
+
+    def routes():
+        return routes_source(blocks, entries, variables, places, parts)
+
+    parts["tables/routes.py"] = routes()
+    return parts, (places, routes)
+
+
+def _joined(parts: dict, chosen, known: Facts) -> dict:
+    """The modules of an image, joined, and without what can be known or is not needed."""
     drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
-    known = facts(given[1], out)
     joined = inline(prune(decide(merge(parts, drivers), known)))
     joined = prune(decide(joined, known))  # a function in place knows what it was called with
     joined[TABLES] = _used(joined, TABLES)
-    joined = join_texts(joined)
-    short = Shortener(share(squeeze(joined)))
+    return joined
+
+
+def _frozen(joined: dict) -> dict:
+    """What is frozen: there, names and texts cost no RAM, so they stay as they are."""
+    ready = share(squeeze(joined))
+    tree = ast.parse(ready[BOARD])
+    make = [node.name for node in tree.body if getattr(node, "name", "").endswith("__make")]
+    ready[BOARD] += "".join(f"make = {name}\n" for name in make)  # what the tools call
+    return flatten(ready)
+
+
+def shortened(joined: dict, parts: dict, routes, out: Path) -> dict:
+    """The joined modules as they are compiled: with short names, which `names.json` explains."""
+    short = Shortener(share(squeeze(join_texts(joined))))
     _write(out / "names.json", json.dumps(short.legend, indent=1))
     # The routes name functions of blocks.
+    places, source = routes
     old, new = {}, {}
-    exec(parts["tables/routes.py"], old)
+    exec(source(), old)
     for block, place in places.items():
         for function, (home, name) in place.items():
             place[function] = (home, short.core.get(name, name))
         path = f"milliamp/blocks/{block}.py"
         for function, name in (short.module(path) if path in parts else {}).items():
             place.setdefault(function, (block, name))
-    exec(routes_source(*given, places, parts), new)
+    exec(source(), new)
     texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
-    path = TABLES
-    tree = ast.parse(short.sources[path])
+    tree = ast.parse(short.sources[TABLES])
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             node.value = texts.get(node.value, node.value)
-    return {**short.sources, path: ast.unparse(tree) + "\n"}
+    return {**short.sources, TABLES: ast.unparse(tree) + "\n"}
 
 
 def facts(entries: list, out: Path) -> Facts:
@@ -381,7 +411,7 @@ def _used(ready: dict, path: str) -> str:
         for text in ready.values()
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Attribute)
-    }
+    }.union(TOLD)
     tree = ast.parse(ready[path])
     for place in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
         values = [node for node in place.body if isinstance(node, ast.Assign)]
@@ -459,7 +489,7 @@ def romfs(tree: Path) -> bytes:
 
 
 def _manifest(chosen, out: Path) -> str:
-    """Freezes the prepared sources: what `FROZEN_MANIFEST` names when a MicroPython port is built.
+    """Freezes the joined sources: what `FROZEN_MANIFEST` names when a MicroPython port is built.
 
     What else is frozen, the board's own `manifest.py` says; without one, it is what the port freezes by itself.
     """
@@ -469,11 +499,11 @@ def _manifest(chosen, out: Path) -> str:
         "# Generated: freezes this station into a MicroPython firmware, beside what the port itself freezes.",
         f'include("{others}")',
     ]
-    for item in sorted((out / "src").iterdir()):
+    for item in sorted((out / "frozen").iterdir()):
         if item.is_dir():
-            lines.append(f'package("{item.name}", base_path="src", opt=3)')
+            lines.append(f'package("{item.name}", base_path="frozen", opt=3)')
         else:
-            lines.append(f'module("{item.name}", base_path="src", opt=3)')
+            lines.append(f'module("{item.name}", base_path="frozen", opt=3)')
     return "\n".join(lines) + "\n"
 
 

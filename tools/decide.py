@@ -28,6 +28,10 @@ _QUIET = (ast.Constant, ast.Name, ast.Attribute, ast.Compare, ast.BoolOp, ast.Un
 _QUIET += (ast.expr_context, ast.cmpop, ast.boolop, ast.unaryop)
 _SMALL = range(-16, 48)  # what bytecode says in one byte
 _UNKNOWN = object()
+TOLD = (
+    "EVSES",
+    "FLASH",
+)  # of the profile: what the tools ask a board for, `tools.flashing.selftest`
 
 
 class _Unknown(BaseException):
@@ -435,6 +439,8 @@ class _Mover(ast.NodeTransformer):
         self.generic_visit(node)
         value = self._tables.get(_table(node), {}).get(node.attr)
         if value is None or self._count[node.attr] > 1 or not isinstance(node.ctx, ast.Load):
+            return node
+        if node.attr in TOLD:
             return node
         return ast.parse(repr(value), mode="eval").body
 

@@ -120,7 +120,7 @@ def test_the_manifest_freezes_every_source(board):
     exec((out / "manifest.py").read_text(), names)
     own = BOARDS / board / "manifest.py"
     assert included == [str(own) if own.is_file() else "$(PORT_DIR)/boards/manifest.py"]
-    assert sorted(frozen) == sorted((out / "src").rglob("*.py"))
+    assert sorted(frozen) == sorted((out / "frozen").rglob("*.py"))
 
 
 @pytest.mark.parametrize("board", REAL)

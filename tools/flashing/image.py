@@ -123,7 +123,7 @@ class Station:
 
     def __init__(self, place: str, names: Names, folder: "Path | None" = None):
         self.names = names
-        tree = folder / ("src" if place == ".frozen" else "image") if folder else None
+        tree = folder / ("frozen" if place == ".frozen" else "image") if folder else None
         parts = (
             [file.relative_to(tree).with_suffix("").parts for file in tree.rglob("*.*py")]
             if tree
@@ -135,8 +135,6 @@ class Station:
         self.imports = (
             f"import sys\nsys.path.insert(0, {place!r})\nimport milliamp, board, tables\n"
         )
-        if place == ".frozen":  # not joined: a module of its own
-            self.imports += "import tables.profile\n"
 
 
 def station(board: Board, chosen: "str | None" = None) -> "Station | None":
