@@ -28,7 +28,7 @@ class BareBoard(hal.Board):
         if self._closed:
             self._ms += (now - self._at) & 0x3FFFFFFF
         self._at = now
-        command = mcu.command()
+        command = mcu.read()
         if command == 112:  # p: plug in, the EV wants energy
             self._cable = 1
             self._pilot = 67
@@ -40,7 +40,7 @@ class BareBoard(hal.Board):
         elif command == 113:  # q: figures, and off
             gc.collect()
             st = self._station
-            print("figures", gc.mem_alloc(), mcu.stack(), st.journal.pending, int(st.online))
+            print("figures", gc.mem_alloc(), mcu.stack_use(), st.journal.pending, int(st.online))
             mcu.exit(0)
 
     def cable(self, evse: int) -> int:
@@ -69,10 +69,10 @@ class BareBoard(hal.Board):
     def flash(self, region: str):
         if region not in self._profile.FLASH:
             raise OSError("no flash region " + region)
-        return flash.Slice(nor, *self._profile.FLASH[region])
+        return flash.Partition(nor, *self._profile.FLASH[region])
 
     def random(self, n: int) -> bytes:
-        return mcu.random(n)
+        return mcu.urandom(n)
 
     def reboot(self) -> None:
         mcu.exit(1)
