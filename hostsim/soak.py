@@ -295,12 +295,15 @@ class Soak:
 
 
 def lives(nights: list[Night]) -> list[tuple[Night, Night]]:
-    """The first and the last night of each process that lived for more than one."""
-    boots = {night.boot: night for night in reversed(nights)}
-    last = {night.boot: night for night in nights}
-    return [
-        (first, last[boot]) for boot, first in sorted(boots.items()) if first is not last[boot]
-    ]
+    """A first and the last night of each process that lived for more than one. On its first day a process meets most of
+    what there is for the first time, and keeps its names and the room of its tables: where there are three nights,
+    the second one is the first."""
+    found = []
+    for boot in sorted({night.boot for night in nights}):
+        mine = [night for night in nights if night.boot == boot]
+        if len(mine) > 1:
+            found.append((mine[1 if len(mine) > 2 else 0], mine[-1]))
+    return found
 
 
 async def soak(days: int, seed: int, **lane: Any) -> tuple[Soak, Accounts]:
