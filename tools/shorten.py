@@ -34,6 +34,7 @@ from tools.merge import BOARD, CORE, bound, is_error
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _CORE_NAME = CORE.split("/")[0]
+_READINGS = 5  # functions of one name in a traceback, more or less
 _OURS = re.compile(r"_\d+")
 
 # From py/makeqstrdata.py: part of the .mpy format, version 6. Names that only builtins have: no object is asked for
@@ -179,28 +180,30 @@ class Shortener:
         shorts = [name for name in (*_BUILTINS, *_MODULES) if name not in unused]
         shorts += self._numbered
         found = {}
-        # Where several names would do, functions get the one that fewest have: tracebacks name functions.
-        functions = [
+        # Of several names that would do one that is there anyway, and of those the one that is named most: bytecode names the
+        # most frequent in a byte less. But functions share theirs with few: tracebacks name them.
+        functions = Counter(
             self.globals[path].get(name, name)
             for path, names in self._functions.items()
             for name in names
-        ]
-        named = {short: functions.count(short) for short in shorts}
-        used = set(_BUILTINS).union(*(names.values() for names in self.globals.values()))
+        )
+        used = Counter({name: 0 for name in _BUILTINS})
+        for path, given in self.globals.items():
+            used.update({short: self._often[path][name] for name, short in given.items()})
         often = sum(self._often.values(), Counter())
         order = sorted(names, key=lambda name: (name not in classes.wild, -often[name], name))
         for name in order:
             numbers = places[name]
             free = [short for short in shorts if all(short not in taken[n] for n in numbers)]
             if name in classes.functions:
-                # One that is there anyway, if there is.
-                free = [short for short in free if short in used] or free[:1]
-                short = min(free, key=named.__getitem__)
-                named[short] += classes.functions[name]
-            else:
-                short = free[0]
+                few = [short for short in free if functions[short] < _READINGS]
+                free = few or free
+            short = max(
+                [short for short in free if short in used] or free[:1], key=used.__getitem__
+            )
+            functions[short] += classes.functions.get(name, 0)
             found[name] = short
-            used.add(short)
+            used[short] += often[name]
             for number in numbers:
                 taken[number].add(short)
         return found
