@@ -7,12 +7,14 @@ there. Works on the joined modules, before `shorten`.
 """
 
 import ast
+from collections import Counter
 
 from tools.merge import CORE
 from tools.shorten import foreign
 
 _SHORTEST = 4  # characters
 _NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
+_OFTEN = 3
 _RARE = ("milliamp/blocks/", "milliamp/wire/")
 _LOG = ("error", "warn", "info", "debug")
 _NAME = "text_at"
@@ -49,7 +51,7 @@ def join(sources: dict) -> dict:
 
 
 def _names(trees: dict) -> set:
-    """What is a name anyway: identifiers, and texts of the core."""
+    """What is a name anyway: identifiers, and texts of the core; and what that says so often that it had better be one."""
     found = set(foreign())
     for path, tree in trees.items():
         for node in ast.walk(tree):
@@ -59,7 +61,9 @@ def _names(trees: dict) -> set:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if node.value.isidentifier() and not path.startswith(_RARE):
                     found.add(node.value)
-    return found
+    core = [node.value for node in ast.walk(trees[CORE]) if isinstance(node, ast.Constant)]
+    said = Counter(text for text in core if isinstance(text, str) and len(text) <= _NAME_LENGTH)
+    return found | {text for text, count in said.items() if count >= _OFTEN}
 
 
 class _Pool(ast.NodeTransformer):

@@ -80,6 +80,13 @@ def test_what_the_log_is_told():
     assert "'it is broken, too'" in joined[CORE]
 
 
+def test_a_text_that_is_needed_often_stays():
+    source = "def fail(a):\n    return str(a, 'utf-8'){}\n"
+    for more, stays in (("", False), (" + str(a, 'utf-8')" * 2, True)):
+        text = same({CORE: source.format(more)}, "fail", b"x")[CORE]
+        assert ("str(a, 'utf-8')" in text) is stays
+
+
 def test_pieces_of_formatted_texts_stay():
     source = "def fail(a):\n    raise ValueError(f'there is no {a:>5} here', 'not at all')\n"
     joined = same({CORE: source}, "fail", 1)
