@@ -63,6 +63,8 @@ FORBIDDEN_MODULES = {
     "contextlib",
     "unittest",
 }
+# json.dumps; what comes in is never made objects of
+MAY_DUMP = {"firmware/milliamp/wire/jsonwriter.py"}
 FORBIDDEN_CALLS = {"setattr", "float", "eval", "exec"}
 
 
@@ -175,7 +177,9 @@ def test_house_rules(file):
         elif isinstance(node, ast.ExceptHandler) and node.type is None:
             faults.append(f"{line}: a bare except")
     faults += [
-        f"{line}: {module}" for line, module in imports(file) if module in FORBIDDEN_MODULES
+        f"{line}: {module}"
+        for line, module in imports(file)
+        if module in FORBIDDEN_MODULES and not (module == "json" and name(file) in MAY_DUMP)
     ]
     if file.relative_to(FIRMWARE).as_posix().removeprefix("milliamp/") not in MAY_IMPORT_TIME:
         faults += [

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.base.measurands import SLOTS, row
+from milliamp.base.measurands import SLOTS, row, slots
 from milliamp.base.packing import Bytes, put_number
-from milliamp.domain import meter, tokens, transaction
+from milliamp.domain import tokens, transaction
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
 
 numbers = st.integers(0, 2**31)
@@ -144,12 +144,12 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
 def test_sample_groups(groups):
     packed = b""
     expected = []
-    for context, age, slots, random in groups:
+    for context, age, places, random in groups:
         values = bytearray()
-        numbers = [random.randrange(1 << 28) for _ in slots]
+        numbers = [random.randrange(1 << 28) for _ in places]
         for number in numbers:
             put_number(values, number)
-        mask = sum(1 << slot for slot in slots)
+        mask = sum(1 << slot for slot in places)
         packed += transaction.group(context, mask, values, age)
         expected.append((context, age, mask, numbers))
     found = []
@@ -169,7 +169,7 @@ def test_sample_groups(groups):
     ],
 )
 def test_slots_of_measurands(names, count):
-    mask = meter.slots(names)
+    mask = slots(names)
     assert mask.bit_count() == count
     assert all(row(n)[0] in names.split(",") for n in range(SLOTS) if mask >> n & 1)
 

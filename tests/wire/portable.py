@@ -5,6 +5,7 @@ portable.py connect PORT    serve a connection until it ends, with three calls o
 """
 
 import asyncio
+import json
 import sys
 from binascii import unhexlify
 
@@ -39,8 +40,9 @@ def walk(r, at, said):
         out = bytearray(20)
         parts = []
         w = Writer(out, 3, lambda end: parts.append(bytes(out[3:end])))
-        w.text(r.text(at))
-        said.append(f"{r.length(at)} {b''.join(parts) + bytes(out[3 : w.at])}")
+        w.value(r.text(at))
+        text = json.loads(b"".join(parts) + bytes(out[3 : w.at]))  # each escapes in its own way
+        said.append(f"{r.length(at)} {text.encode()}")
     elif c in "[{":
         said.append(c)
         one = r.first(at)

@@ -195,7 +195,7 @@ def test_fragments_of_ours(text, room):
         ws = websocket(peer, transmit=HEAD + room)
         writer = Writer(ws._transmit, HEAD, lambda end: ws.send(end, False))
         async with ws.lock:
-            writer.text(text)
+            writer.value(text)
             ws.send(writer.at, True)
             await ws.drain()
         frames = peer.frames()
@@ -204,7 +204,7 @@ def test_fragments_of_ours(text, room):
         whole = b"".join(payload for _, _, payload in frames)
         assert len(frames) == (len(whole) - 1) // room + 1
         plain = Writer(bytearray(5000), 0, None)
-        plain.text(text)
+        plain.value(text)
         assert whole == bytes(plain._buf[: plain.at])
 
     text = text.encode("utf-8", "replace").decode()

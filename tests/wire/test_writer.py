@@ -12,7 +12,8 @@ HEAD = 8
 VALUES = st.recursive(
     st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("aZé09_ ", max_size=5), inner, max_size=4)
     ),
     max_leaves=15,
 )

@@ -15,6 +15,17 @@ _SLOTS = b"\x00\x01\x02\x03\x04\x05\x06\x12\x22\x32\x13\x23\x33\x07"
 SLOTS = 14
 
 
+def slots(names: str) -> int:
+    """The slot mask of a list of measurands, as SampledDataCtrlr and AlignedDataCtrlr hold it."""
+    wanted = names.split(",")
+    known = _NAMES.split(" ")
+    mask = 0
+    for slot in range(SLOTS):
+        if known[_SLOTS[slot] & 15] in wanted:
+            mask |= 1 << slot
+    return mask
+
+
 def row(slot: int):
     """(OCPP measurand, phase, unit, digits) of a slot."""
     n = _SLOTS[slot] & 15

@@ -41,4 +41,9 @@ class Bytes:
 
 def word(words: str, n: int) -> str:
     """The nth of the words of a text. A row of names costs one object so, not one for each name."""
-    return words.split(" ", n + 1)[n]
+    at = 0
+    while n:
+        at = words.find(" ", at) + 1
+        n -= 1
+    end = words.find(" ", at)
+    return words[at:end] if end >= 0 else words[at:]

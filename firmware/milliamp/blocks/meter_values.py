@@ -1,4 +1,5 @@
 # Meter values (functional block J): values taken by the clock, outside transactions in MeterValues.
+from milliamp.base.measurands import slots
 from milliamp.base.packing import Bytes
 from milliamp.domain import charging, meter, transaction
 from milliamp.domain.events import _METER_VALUE_CLOCK, _SAMPLE_CLOCK, _SAMPLE_TRIGGER
@@ -69,7 +70,7 @@ def _begins(before, slot):
 
 
 def _sample(st, e, context, age, most):
-    mask = meter.slots(st.model.get(_ALIGNED_DATA_MEASURANDS))
+    mask = slots(st.model.get(_ALIGNED_DATA_MEASURANDS))
     return meter.sample(st, e, mask, context, None, age, most)
 
 

@@ -3,6 +3,7 @@
 from micropython import const
 
 from milliamp.base.facts import _CLOCK, _VARIABLE
+from milliamp.base.packing import word
 from milliamp.storage import security_log
 from milliamp.storage.kinds import _SECURITY
 from milliamp.wire.gates import _FROM_JOURNAL
@@ -39,7 +40,7 @@ def init(st) -> None:
 
 def happened(st, event: int) -> None:
     """Make a security event durable; a critical one is sent when its turn comes."""
-    name = _name(event)
+    name = word(EVENTS, event)
     if not _NOT_CRITICAL >> event & 1:
         st.untold |= 1 << event
         _send(st)
@@ -71,10 +72,6 @@ def tick(st) -> None:
         _send(st)
 
 
-def _name(event):
-    return EVENTS.split(" ")[event]
-
-
 def _note(st, text):
     """Write into the security log, if the profile has a place for it."""
     if "logs" in st.profile.FLASH:
@@ -101,7 +98,7 @@ def _due(st):
 
 def _render(st, w, head):
     w.object()
-    w.field("type", _name(head[4][0]))
+    w.field("type", word(EVENTS, head[4][0]))
     w.key("timestamp").time(head[3])
     w.end()
 

@@ -1,5 +1,6 @@
 # Transactions (functional block E): TransactionEvent and GetTransactionStatus.
 from milliamp.base.facts import _TX
+from milliamp.base.measurands import slots
 from milliamp.base.packing import word
 from milliamp.domain import charging, drivers, meter, transaction
 from milliamp.domain.events import _SAMPLE_TRIGGER, _TRIGGER
@@ -100,7 +101,7 @@ def _queued(st):
 def trigger(st, evse, connector):
     """TriggerMessage TransactionEvent: an Updated event of each running transaction (F06.FR.07)."""
     done = False
-    mask = meter.slots(st.model.get(_SAMPLED_DATA_TX_UPDATED_MEASURANDS))
+    mask = slots(st.model.get(_SAMPLED_DATA_TX_UPDATED_MEASURANDS))
     for e in st.evses:
         if evse in (0, e.index) and e.tx is not None:
             values = meter.sample(st, e, mask, _SAMPLE_TRIGGER)

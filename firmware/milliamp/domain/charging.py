@@ -17,6 +17,7 @@ from milliamp.base.facts import (
     _TX,
     _WHO_IS_BUSY,
 )
+from milliamp.base.measurands import slots
 from milliamp.domain import evse, meter, transaction
 from milliamp.domain.events import (
     _ABNORMAL_CONDITION,
@@ -396,7 +397,7 @@ def _end(st, e, trigger, reason):
 
 
 def _mask(st, variable):
-    return meter.slots(st.model.get(variable))
+    return slots(st.model.get(variable))
 
 
 def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):

@@ -4,16 +4,6 @@ from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
 
 
-def slots(names: str) -> int:
-    """The slot mask of a list of measurands, as SampledDataCtrlr and AlignedDataCtrlr hold it."""
-    wanted = names.split(",")
-    mask = 0
-    for slot in range(SLOTS):
-        if row(slot)[0] in wanted:
-            mask |= 1 << slot
-    return mask
-
-
 def read(st, e, slot: int):
     """The present value of a slot (Wh, W, mA, mV, ...), None when the board does not measure it."""
     if slot == 0:

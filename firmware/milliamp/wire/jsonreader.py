@@ -37,6 +37,9 @@ class Reader:
         # White space behind the first value's begin is left out as `check` goes: nothing else must look for it.
         self.root = self._at = self._kept = self._from = self._gap(0)
         self._nest = 1  # a one, then a bit for each open container: 1 an object, 0 an array
+        self.commas = (
+            0  # between the elements of an array that is all of the text, as far as it was checked
+        )
         self._wants = _VALUE
         self._controls = end > 0 and min(self._view[:end]) < 32  # must strings be looked through?
 
@@ -62,6 +65,8 @@ class Reader:
                 if c != 44:
                     break
                 wants = _KEY if nest & 1 else _VALUE
+                if nest == 2:
+                    self.commas += 1
                 at += 1
                 continue
             elif wants == _KEY or wants == _FIRST_KEY:
@@ -192,7 +197,7 @@ class Reader:
         return str(self._view[at + 1 : stop], "utf-8")
 
     def _decoded(self, at, stop):
-        # By itself, and so is all that is rare: what has many locals takes them from the heap.
+        # By itself, as all is that is rare: who has many locals takes room for them from the heap, each time.
         buf = self.buf
         out = bytearray(stop - at)  # an escape is never shorter than what it stands for
         n = 0
@@ -235,7 +240,7 @@ class Reader:
             return False
         stop = self._behind(at) - 1
         if buf.find(b"\\", at, stop) >= 0:
-            return self.text(at) == text
+            return self._decoded(at + 1, stop) == text
         data = text.encode()
         return stop - at - 1 == len(data) and buf.startswith(data, at + 1)
 
@@ -271,7 +276,7 @@ class Reader:
     def number(self, at: int):
         """The integer at `at` (1.0 and 1e0 are integers too); None if it is absent, none, or beyond
         18 digits."""
-        return self.fixed(at, 0, True)
+        return self.fixed(at, 0, True) if at else None
 
     def fixed(self, at: int, places: int, exact: bool = False):
         """The number at `at` times 10**`places`, what is left over cut (None instead, if `exact`)."""
@@ -345,20 +350,21 @@ class Reader:
     def _behind(self, at):
         # The index behind the string at `at`, which was checked.
         stop = self.buf.find(b'"', at + 1, self.end) + 1
-        return stop if stop and self.buf[stop - 2] != 92 else self._string(at) or self.end
+        return stop if stop and self.buf[stop - 2] != 92 else self._odd_string(at + 1) or self.end
 
     def _string(self, at):
         # The index behind the string at `at`, 0 if it is none. Looks for quotes and backslashes in C.
         stop = self.buf.find(b'"', at + 1, self.end)
-        if stop >= 0 and not self._controls and self.buf.find(b"\\", at, stop) < 0:
+        if stop < 0 or not self._controls and self.buf.find(b"\\", at, stop) < 0:
             return stop + 1
-        return self._odd_string(at + 1, stop)
+        return self._odd_string(at + 1)
 
-    def _odd_string(self, at, stop):
-        # The same for one with escapes, or maybe with control characters.
+    def _odd_string(self, at):
+        # The same for one that begins before `at` and has escapes, or maybe control characters.
         buf = self.buf
         end = self.end
         start = at
+        stop = buf.find(b'"', at, end)
         while stop >= 0:
             at = buf.find(b"\\", at, stop)
             if at < 0:

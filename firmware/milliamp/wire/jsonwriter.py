@@ -1,4 +1,5 @@
 # JSON without objects: a writer that fills the transmit buffer, whatever the length of the text.
+from json import dumps
 
 
 class Writer:
@@ -49,9 +50,12 @@ class Writer:
             self.end()
 
     def key(self, key: str):
-        """Write a key; its value must follow. Returns the writer: `w.key("t").time(now)`."""
-        self.text(key)
-        self._byte(58)
+        """Write a key, which needs no escapes; its value must follow. Returns the writer: `w.key("t").time(now)`."""
+        if self._comma:
+            self._byte(44)
+        self._byte(34)
+        self._put(key.encode())
+        self._put(b'":')
         self._comma = False
         return self
 
@@ -72,32 +76,8 @@ class Writer:
 
     # --- values ---------------------------------------------------------------------------------------
     def value(self, value) -> None:
-        """A str, bool or int."""
-        if isinstance(value, str):
-            self.text(value)
-        elif value is True or value is False:
-            self.raw(b"true" if value else b"false")
-        else:
-            self.raw(b"%d" % value)
-
-    def text(self, value: str) -> None:
-        """A string; what must be escaped is."""
-        data = value.encode()
-        if self._comma:
-            self._byte(44)
-        self._byte(34)
-        if data and (min(data) < 32 or data.find(b'"') >= 0 or data.find(b"\\") >= 0):
-            for c in data:
-                if c < 32:
-                    self._put(b"\\u%04x" % c)
-                else:
-                    if c == 34 or c == 92:
-                        self._byte(92)
-                    self._byte(c)
-        else:
-            self._put(data)
-        self._byte(34)
-        self._comma = True
+        """A str, bool or int. What must be escaped is."""
+        self.raw(dumps(value).encode())
 
     def fixed(self, value: int, places: int) -> None:
         """The decimal `value` / 10**`places`, without trailing zeros: `fixed(16500, 3)` gives 16.5."""
@@ -111,7 +91,7 @@ class Writer:
 
     def time(self, seconds: int) -> None:
         """A dateTime, given in seconds since 2000."""
-        self.text(self._time_text(seconds))
+        self.value(self._time_text(seconds))
 
     def echo(self, reader, at: int) -> None:
         """A value as it stands in a reader's buffer."""

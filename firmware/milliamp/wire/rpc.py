@@ -37,7 +37,7 @@ _CALL = const(2)
 _RESULT = const(3)
 _ERROR = const(4)
 
-_TOKENS = const(100)  # of JSON that are scanned between two yields
+_TOKENS = const(50)  # of JSON that are scanned between two yields
 _MAX_ID = const(130)  # bytes of a message id, quotes included; OCPP says 36, some send more
 _MAX_ACTION = const(50)
 
@@ -93,8 +93,9 @@ class Rpc:
         """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
 
         `render(st, writer, cursor)` writes the payload. When it is answered with a CALLRESULT,
-        `answered(st, cursor, reader, at)` is called before this returns OK; reader is None and at 0 if
-        the answer breaks the schema, for the call was answered all the same. Only OK calls it.
+        `answered(st, cursor, reader, at)` is called before this returns OK, and awaited if it is async;
+        reader is None and at 0 if the answer breaks the schema, for the call was answered all the same.
+        Only OK calls it.
         """
         ws = self._ws
         self._outcome = _PENDING
@@ -133,8 +134,8 @@ class Rpc:
         w.start()
         w.array()
         w.value(_CALL)
-        w.text(self._id)
-        w.text(self._action)
+        w.value(self._id)
+        w.value(self._action)
         try:
             render(self._st, w, self._cursor)
         except ConnectionClosed:
@@ -144,6 +145,7 @@ class Rpc:
             self._finish(ERROR)
             return
         w.finish()
+        await asyncio.sleep_ms(0)
         ws.send(w.at, True)
         await ws.drain()
 
@@ -214,14 +216,14 @@ class Rpc:
     async def _on_message(self, ws, size):
         st = self._st
         r = self.reader
+        await asyncio.sleep_ms(0)  # all of it was looked through for UTF-8
         r.load(size, ws.diverted)
         if ws.diverted:
             st.counters[_DIVERTED] += len(ws.diverted)
-        while True:
-            good = r.check(_TOKENS)
-            if good is not None:
-                break
+        good = None
+        while good is None:
             await asyncio.sleep_ms(0)
+            good = r.check(_TOKENS)
         # The elements of the frame, as far as they can be read: [kind, ident, third, fourth].
         kind = None
         ident = third = fourth = 0
@@ -285,9 +287,14 @@ class Rpc:
             counters[_MALFORMED_ANSWERS] += 1
             r = None
             at = 0
+        await asyncio.sleep_ms(0)
         if count == self._count and self._answered:  # nothing has happened meanwhile
             try:
-                self._answered(self._st, self._cursor, r, at)
+                more = self._answered(self._st, self._cursor, r, at)
+                if more:
+                    await more
+            except ConnectionClosed:
+                raise
             except Exception as e:
                 self._fault(e, self._action)
             self._finish(OK)
@@ -299,13 +306,14 @@ class Rpc:
             raise CallError(schema.UNKNOWN, self._too_long())
         if not good:
             raise CallError(schema.UNKNOWN, "not JSON")
-        if not at or r.buf[action_at] != 34 or r.next(at):
+        if not at or r.buf[action_at] != 34 or r.commas != 3:
             raise CallError("RpcFrameworkError", "not [2, id, action, payload]")
         action = r.text(action_at) if r.skip(action_at) - action_at < _MAX_ACTION else ""
+        await asyncio.sleep_ms(0)  # loading its block is a long step by itself
         handler = st.handler(action) if action.isalpha() else None
         if not handler:
             raise CallError("NotImplemented" if handler is None else "NotSupported")
-        await asyncio.sleep_ms(0)  # its block may have been loaded just now, which is a long step
+        await asyncio.sleep_ms(0)
         code = st.refuse(action)
         if code:
             raise CallError(code)
@@ -345,8 +353,8 @@ class Rpc:
         async with ws.lock:
             self._begin(_ERROR, ident)
             w = self.writer
-            w.text(self.spelling.get(code, code))
-            w.text(text)
+            w.value(self.spelling.get(code, code))
+            w.value(text)
             w.object()
             w.finish()
             ws.send(w.at, True)
@@ -360,7 +368,7 @@ class Rpc:
         if ident:
             w.echo(self.reader, ident)
         else:
-            w.text("-1")
+            w.value("-1")
 
     def _fragment(self, end):
         self._ws.send(end, False)
