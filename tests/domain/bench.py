@@ -338,7 +338,12 @@ class Bench:
         reader.load(len(text))
         while reader.check(1000) is None:
             pass
-        answered(st, cursor, reader, reader.first(0))
+        more = answered(st, cursor, reader, reader.first(0))
+        while more:
+            try:
+                more.send(None)
+            except StopIteration:
+                more = None
 
     def deliver(self):
         """Send all there is."""

@@ -1,4 +1,6 @@
 # Authorization (functional block C): asks the CSMS about a token, clears the cache.
+import asyncio
+
 from milliamp.base.facts import _ASK_TOKEN, _LINK
 from milliamp.domain import tokens
 from milliamp.wire import types
@@ -31,16 +33,19 @@ def _render(st, w, cursor):
     w.end()
 
 
-def _answered(st, cursor, r, at):
+async def _answered(st, cursor, r, at):
     """An answer counts for the question it was asked for: meanwhile there may be another."""
     e, question = cursor
-    if e.asking is not question:
-        return
     info = r.get(at, "idTokenInfo") if r is not None else 0
-    if info:
-        tokens.answered(st, e, types.read_info(st, r, info))
-    else:
-        tokens.unanswered(st, e)
+    if info and e.asking is question:
+        info = types.read_info(st, r, info)
+        tokens.learn(st, question.token, info)
+        await asyncio.sleep_ms(0)  # to start is a long step by itself
+    if e.asking is question:
+        if info:
+            tokens.answered(st, e, info)
+        else:
+            tokens.unanswered(st, e)
 
 
 def clear_cache(st, r, at, w):

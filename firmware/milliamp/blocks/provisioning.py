@@ -1,4 +1,6 @@
 # Provisioning (functional block B): boot, variables, reports and reset.
+import asyncio
+
 from micropython import const
 
 from milliamp.base import rare
@@ -80,7 +82,7 @@ def _boot_render(st, w, cursor):
     w.end()
 
 
-def _boot_answered(st, cursor, r, at):
+async def _boot_answered(st, cursor, r, at):
     own = st.provisioning
     own.since, own.wait = st.clock.ticks(), _BOOT_RETRY * 1000
     if r is None:
@@ -88,10 +90,12 @@ def _boot_answered(st, cursor, r, at):
     st.set_clock(r.text(r.get(at, "currentTime")))
     interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
     status = r.get(at, "status")
+    await asyncio.sleep_ms(0)
     if r.same(status, "Accepted"):
         if interval > 0:
             _put(st, _OCPP_COMM_HEARTBEAT_INTERVAL, interval)
         st.settings.put((_BOOT_REASON, None))
+        await asyncio.sleep_ms(0)
         st.outbox.register(_ACCEPTED_BY_CSMS)
         st.log.info("accepted")
     else:

@@ -87,10 +87,9 @@ def _locally(st, e, token, then, online):
 
 
 def answered(st, e, info) -> None:
-    """The CSMS has answered the open question of an EVSE with `info`, as `learn` takes it."""
+    """The CSMS has answered the open question of an EVSE with `info`, which `learn` has taken."""
     question, e.asking = e.asking, None
     if question is not None:
-        learn(st, question.token, info)
         verdict = ACCEPTED if accepts(e, info) else REFUSED
         question.then(st, e, question.token, verdict, group_hash(info[1]))
 

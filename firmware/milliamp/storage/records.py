@@ -347,11 +347,13 @@ class Records:
         return fields if fields[0] == _MAGIC and fields[10] == crc32(header[:28]) else None
 
     def _is_erased(self, at):
+        # Behind the last record, as far as one may reach whose append was cut short.
+        end = min(self._sector, at + self.room - self.opening)
         try:
-            while at < self._sector:
-                part = bytearray(min(64, self._sector - at))
+            while at < end:
+                part = bytearray(min(64, end - at))
                 self._fill(self._place * self._sector + at, part)
-                if min(part) != 0xFF:
+                if part.count(b"\xff") < len(part):
                     return False
                 at += len(part)
             return True
@@ -377,7 +379,7 @@ class Records:
 
     def _is_sound(self, address, end, generation):
         # The CRC, piece by piece: a length that a torn write left must not take heap.
-        piece = memoryview(bytearray(_PIECE))
+        piece = memoryview(bytearray(min(_PIECE, end + 3)))
         for at in range(0, end, _PIECE):
             part = piece[: min(_PIECE, end - at)]
             self._fill(address + at, part)

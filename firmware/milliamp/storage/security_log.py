@@ -9,7 +9,8 @@ from milliamp.storage.records import Records
 
 _EVENT = const(8)  # seconds since 2000, then text
 _GUESSED = const(9)  # the same while the clock was not set
-_LONGEST = const(200)  # bytes: a record fits half a sector, whatever the sector
+_LONGEST = const(200)  # bytes of an event
+_ROOM = const(256)  # and of its record, whatever the program unit
 
 
 def append(flash, clock, text: str) -> None:
@@ -33,7 +34,7 @@ def read(flash):
 
 
 def _mount(flash):
-    return Records(flash, _nothing, None, flash.sector // 2)
+    return Records(flash, _nothing, None, _ROOM)
 
 
 def _nothing(write):

@@ -3,7 +3,7 @@
 # A row of a block's SENDS is (priority, gate, action, due, render, answered):
 #   due(st) -> None, or a cursor that says what to send
 #   render(st, w, cursor) writes the payload
-#   answered(st, cursor, r, at): the answer's payload; r is None when it failed or could not be understood
+#   answered(st, cursor, r, at): the answer's payload; r is None when it failed or could not be understood. It may be async
 import asyncio
 
 from micropython import const
@@ -125,12 +125,15 @@ class Outbox:
                 continue
             row, cursor = first
             self._asked.discard(row[2])
+            await asyncio.sleep_ms(0)
             self.last_sent = st.clock.ticks()
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
             if outcome == rpc.DOWN:
                 await asyncio.sleep_ms(100)  # until the link knows it too
             if outcome in (rpc.ERROR, rpc.TIMEOUT):
-                row[5](st, cursor, None, 0)
+                more = row[5](st, cursor, None, 0)
+                if more:
+                    await more
             if row[1] == _FROM_JOURNAL:
                 self._overtaken = 0
                 self._journal(outcome)
