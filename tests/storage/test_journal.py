@@ -380,6 +380,16 @@ def test_transaction_ids_are_unique_over_restarts():
     assert all(text.startswith("000102") for text in ids)
 
 
+def test_transaction_ids_stay_unique_when_a_base_is_damaged():
+    nor = Nor(16384)
+    journal_on(nor).next_transaction()
+    given = {journal_on(nor).next_transaction() for _ in range(3)}
+    last = max(at for at, byte in enumerate(nor.image) if byte != 0xFF)
+    nor.image[last - 4] ^= 1  # of the last base
+    nor.power_on()
+    assert journal_on(nor).next_transaction() not in given
+
+
 def test_nothing_is_appended_before_the_open_transactions_are_known():
     journal = Journal(Nor(16384), Clock(), bytes)
     with pytest.raises(ValueError, match="checkpoint"):

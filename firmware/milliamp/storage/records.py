@@ -64,7 +64,8 @@ class Records:
         self._mark = None  # the record that was last the oldest pending one
         self.wear = 0  # erase count of the youngest sector
         self.aside = 0  # sectors that were found in another format or for another program unit
-        self.damaged = 0  # pending records that could not be read back and were passed over
+        # Records of the newest sector that could not be read at the start; then pending ones that were passed over.
+        self.damaged = 0
         self.thinned = 0  # numbered records that were dropped for room
         self.gaps = 0  # those of them whose numbers are still to be passed over
         self._leapt = False  # numbers were passed over that no acknowledgement tells yet
@@ -317,6 +318,8 @@ class Records:
             if payload is not None or not generation:  # what is damaged may be the end
                 end = at
                 next_number = number
+            else:
+                self.damaged += 1
             if payload is not None:
                 if kind == _ACK:
                     if len(payload) < 8:
