@@ -30,6 +30,7 @@ def init(st) -> None:
     """A start is an event of its own (A04)."""
     st.untold = 0  # a bit for each critical event of the row that waits for room in the journal
     st.short = False  # MemoryExhaustion was told
+    st.moved = None  # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do
     st.bus.subscribe(_CLOCK | _VARIABLE, _hear)
     if st.journal.aside:
         st.log.error("the journal has another format, it begins anew")
@@ -70,6 +71,9 @@ def tick(st) -> None:
             happened(st, _MEMORY)
     if st.untold:
         _send(st)
+    if st.moved is not None:
+        moved, st.moved = st.moved, None
+        _note(st, "the clock was set, it moved by %d s" % moved)
 
 
 def _note(st, text):
@@ -86,7 +90,7 @@ def _hear(st, fact, evse, arg):
         if arg in (_SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE):
             happened(st, _RECONFIGURED)
     elif not st.clock_was_set:
-        _note(st, "the clock was set, it moved by %d s" % arg)
+        st.moved = arg
     elif abs(arg) > _TIME_MOVED:
         happened(st, _TIME_SET)
 
