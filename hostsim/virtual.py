@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import functools
 import math
+import os
 import select
 import selectors
 import socket
+import stat
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -92,6 +94,7 @@ class _Times(selectors.DefaultSelector):
         self.link: socket.socket | None = None  # where the firmware asks
         self.parked: tuple[Any, Callable[[int, bool], None]] | None = None
         self.stirred = False  # something has happened since the firmware was parked
+        self.talk = False  # and the last of it was only that it printed something
         self.up = self.down = 0  # bytes on their way, as far as is known
         self.waited = False  # the firmware was told to wait for some
         self.gone = False  # a connection, and what the firmware writes until it knows
@@ -115,9 +118,12 @@ class _Times(selectors.DefaultSelector):
 
     def _select(self, timeout: float | None) -> list:
         ready = super().select(0)
+        if ready:
+            self.talk = all(_is_pipe(key.fd) for key, _ in ready)
         if ready or timeout is not None and timeout <= 0:
-            self.stirred = True
+            self.stirred = self.stirred or not self.talk
             return ready
+        self.talk = False
         ms = _DAY if timeout is None else math.ceil(timeout * 1000 - 1e-6)
         if not self.holders and self.parked:
             if self.up > 0:
@@ -138,6 +144,10 @@ class _Times(selectors.DefaultSelector):
                 raise _stuck()
             self.stirred = True
         return ready
+
+
+def _is_pipe(number: int) -> bool:
+    return stat.S_ISFIFO(os.fstat(number).st_mode)
 
 
 def _stuck() -> RuntimeError:
