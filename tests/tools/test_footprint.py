@@ -195,6 +195,16 @@ def test_the_idle_heap_repeats_and_files_take_more():
     assert memory.idle_from_files("sim") > first + 30_000  # bytecode and texts
 
 
+@needs_lane
+def test_the_most_is_looked_for_at_every_step_without_holding_time():
+    """The station prints its heap each time: that is nothing that virtual time would have to wait for."""
+    found = memory.peaks("sim")
+    rest = memory.idle("sim")
+    assert len(found["peaks"]) == 6
+    assert all(rest - 512 < peak < 64_000 for peak in found["peaks"].values())
+    assert found["largest_allocation_bytes"] >= 2560  # the receive buffer
+
+
 def test_dumps_belong_to_what_was_reached(tmp_path):
     file = tmp_path / "callgrind"
     file.write_text("part: 1\ntotals: 5\nfn=(1) x\n1 5\npart: 2\ntotals: 7\n")
