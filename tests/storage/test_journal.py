@@ -380,14 +380,41 @@ def test_transaction_ids_are_unique_over_restarts():
     assert all(text.startswith("000102") for text in ids)
 
 
-def test_transaction_ids_stay_unique_when_a_base_is_damaged():
-    nor = Nor(16384)
-    journal_on(nor).next_transaction()
-    given = {journal_on(nor).next_transaction() for _ in range(3)}
-    last = max(at for at, byte in enumerate(nor.image) if byte != 0xFF)
-    nor.image[last - 4] ^= 1  # of the last base
+def test_transaction_ids_stay_unique_whatever_bit_flips():
+    nor = Nor(1536, 512, 8)
+    given = set()
+    for boot in range(20):  # into the second sector
+        journal = journal_on(nor)
+        given |= {journal.next_transaction() for _ in range(boot % 3 + 1)}
+    salt = journal._salt
+    for at in range(8 * 1024):
+        twin = Nor(1536, 512, 8)
+        twin.image[:] = nor.image
+        twin.image[at // 8] ^= 1 << at % 8
+        twin.power_on()
+        journal = journal_on(twin)
+        number = journal.next_transaction()
+        assert journal._salt != salt or number not in given, at
+
+
+@pytest.mark.parametrize("bit", range(3, 7))
+def test_a_damaged_length_does_not_hide_what_comes_next(bit):
+    nor = Nor(16384, unit=8)
+    journal = journal_on(nor)
+    for number in range(40):
+        journal.append(_TX_EVENT, b"event %03d" % number)
+        journal.ack()
+    nor.image[nor.image.index(b"event 020") - 8] ^= 1 << bit  # its head
     nor.power_on()
-    assert journal_on(nor).next_transaction() not in given
+    journal = journal_on(nor)
+    journal.append(_TX_EVENT, b"new")
+    for _ in range(2):
+        assert list(journal.each_pending())[-1] == (_TX_EVENT, b"new")
+        journal = journal_on(nor)
+    while journal.pending:
+        last = journal.head()[4]
+        journal.ack()
+    assert last == b"new"
 
 
 def test_nothing_is_appended_before_the_open_transactions_are_known():

@@ -51,8 +51,8 @@ class Journal:
         self._head = None
         self._damaged = 0  # as the newest sector says
         self._records = Records(flash, self._on_open, self._on_mount, flash.sector * 5 // 8)
-        # Each may have been a base, whose transaction numbers are given out.
-        self._reserved += _RESERVE * self._records.damaged
+        # There may have been bases, whose transaction numbers are given out: less than two for each byte.
+        self._reserved += 2 * self._records.damaged
         self._records.damaged = self._damaged
         self._records.make_room = self._make_room
         self.aside = self._records.aside  # sectors of another format, which are left alone

@@ -64,7 +64,7 @@ class Records:
         self._mark = None  # the record that was last the oldest pending one
         self.wear = 0  # erase count of the youngest sector
         self.aside = 0  # sectors that were found in another format or for another program unit
-        # Records of the newest sector that could not be read at the start; then pending ones that were passed over.
+        # At the start bytes that could not be read and may have been state; then pending records that were passed over.
         self.damaged = 0
         self.thinned = 0  # numbered records that were dropped for room
         self.gaps = 0  # those of them whose numbers are still to be passed over
@@ -281,6 +281,8 @@ class Records:
         for place in range(len(self.generations)):
             header = self._header(place)
             if not header:
+                if header is not None:  # it may have been the newest
+                    self.damaged += self._sector
                 continue
             _, version, unit, generation, first, acked, wear, span, count, thinned, _ = header
             if version != _VERSION or unit != self._flash.unit:
@@ -319,7 +321,7 @@ class Records:
                 end = at
                 next_number = number
             else:
-                self.damaged += 1
+                self.damaged += size
             if payload is not None:
                 if kind == _ACK:
                     if len(payload) < 8:
@@ -332,22 +334,27 @@ class Records:
         self.next = max(next_number, self.acked)
         # A sector is erased only when all of it is acknowledged: what is older than the oldest is.
         self.acked = max(self.acked, self.firsts[self.after(0)])
-        # A merged sector is the newest only if a younger one was lost: it stays as it is.
-        if self.span(self._place)[1] == _UNCOUNTED and self._is_erased(end):
+        # A merged sector is the newest only if a younger one was lost: it stays as it is. So does one that
+        # lost count, where a damaged length hid records: what came next would count as acknowledged.
+        if not self._is_erased(end):
+            self.damaged += self._sector - end
+        elif next_number == self.next and self.span(self._place)[1] == _UNCOUNTED:
             self._at = end
         self.free()
         if merged:
             self.gaps = self._dropped(self.acked, self.next)
 
     def _header(self, place):
-        # The fields of _HEADER, None when the sector has no valid header: it is free.
+        # The fields of _HEADER; when it is not valid the sector is free: () if there was one, else None.
         header = bytearray(_HEADER_SIZE)
         try:
             self._fill(place * self._sector, header)
         except OSError:
-            return None
+            return ()
         fields = struct.unpack(_HEADER, header)
-        return fields if fields[0] == _MAGIC and fields[10] == crc32(header[:28]) else None
+        if fields[0] == _MAGIC and fields[10] == crc32(header[:28]):
+            return fields
+        return () if header[0] == _MAGIC[0] or header[1] == _MAGIC[1] else None
 
     def _is_erased(self, at):
         # Behind the last record, as far as one may reach whose append was cut short.
