@@ -38,7 +38,9 @@ class Life:
     def start(self):
         """As after a reboot: what the flash says is all that is known."""
         self.clock = Clock(False, 0)
-        self.journal = Tapped(self.chip, self.clock, Random(self.truth).randbytes)
+        # Another salt where damage took the first.
+        dice = Random(self.truth + self.chip.oracle.tolerant)
+        self.journal = Tapped(self.chip, self.clock, dice.randbytes)
         self.clock.time = self.journal.last
         self.open = {}  # transaction -> seqNo of its next event
         for kind, _, payload in self.journal.replay():

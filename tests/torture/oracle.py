@@ -28,9 +28,9 @@ class Oracle:
         self.thinned = set()  # places of what was dropped for want of room
         self.lost = set()  # places of what damage took
         self.tolerant = False
-        self.salts = {}  # place -> the first half of the transactionId that its event was delivered with
+        self.salts = {}  # place -> first halves of transactionIds that its event was delivered with: with damage several
         self.numbers = set()  # transactionIds
-        self.reused = 0  # those that were given out twice: only with damage
+        self.reused = 0  # those that were given out twice: only where a whole sector vanished
         self.boot = 0
         self.moved = {}  # boot -> what its guesses may be off by
         self.refused = 0  # appends to a full log
@@ -178,7 +178,7 @@ class Tapped(Journal):
             return leave()
         place = oracle.delivering((head[1], head[4]))
         oracle.leaving = place + 1
-        oracle.salts[place] = self.transaction_id(0)[:6]
+        oracle.salts[place] = oracle.salts.get(place, frozenset()) | {self.transaction_id(0)[:6]}
         landed = self._chip.landed
         leave()
         oracle.leaving = 0

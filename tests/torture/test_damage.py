@@ -82,6 +82,7 @@ def test_flipped_bits_in_a_journal(geometry, seed, whole, figures):
             twin.power_on()
             missing, counted = lost(Life, twin, seed)
             assert all(event in hit for event in missing), what
+            assert not twin.oracle.reused, what
             losses += len(missing)
             uncounted += max(len(missing) - counted, 0)
             if what in ("record", "padding", "header"):
@@ -119,6 +120,7 @@ def test_units_that_can_not_be_read(geometry, seed, whole, figures):
         hit = [(kind, payload[6:]) for _, _, kind, payload in here]
         missing, _ = lost(Life, twin, seed)
         assert all(event in hit for event in missing)
+        assert not twin.oracle.reused
         cells += 1
         losses += len(missing)
     figures(units=cells, lost_events=losses)
@@ -202,6 +204,7 @@ def spoil(world, name, change):
     again = World(chips, world)
     again.recover()
     again.go_on()
+    return again
 
 
 @pytest.mark.seeds(10)
@@ -232,6 +235,7 @@ def test_flipped_bits_in_a_station(seed, whole, figures):
     for name, chip in world.flashes.items():
         written = [part for part in parts(chip) if part[0] < part[1]]
         for part in random.sample(written, min(len(written), 60 if whole else 6)):
-            spoil(world, name, flip(*part))
+            again = spoil(world, name, flip(*part))
+            assert not again.flashes["journal"].oracle.reused
             flips += 1
     figures(flips=flips)
