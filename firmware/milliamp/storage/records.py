@@ -459,13 +459,21 @@ class Records:
         self._free -= 1
 
     def _erase(self):
-        # Erase the next free place: one that was replaced before any other (should the merged sector go
-        # first, it would count again), one in another format after all others.
+        # Erase a free place: one that was replaced before any other (should the merged sector go first, it would
+        # count again), one in another format after all others. Of these the oldest, so that a cut before the next
+        # header leaves nothing older: that all below the oldest is acknowledged is how a mount knows it.
         places = len(self.generations)
         for free in (_REPLACED, 0, _ASIDE):
-            for step in range(1, places + 1):
-                place = (self._erased + step) % places
-                if self.generations[place] == free and self._erase_at(place):
+            while True:
+                oldest = -1
+                for step in range(1, places + 1):
+                    place = (self._erased + step) % places
+                    if self.generations[place] == free:
+                        if oldest < 0 or self.firsts[place] < self.firsts[oldest]:
+                            oldest = place
+                if oldest < 0:
+                    break
+                if self._erase_at(oldest):
                     return
         raise OSError(_ENOSPC)
 
