@@ -196,7 +196,8 @@ class Shortener:
             numbers = places[name]
             free = [short for short in shorts if all(short not in taken[n] for n in numbers)]
             if name in classes.functions:
-                few = [short for short in free if functions[short] < _READINGS]
+                more = classes.functions[name]
+                few = [short for short in free if functions[short] + more <= _READINGS]
                 free = few or free
             short = max(
                 [short for short in free if short in used] or free[:1], key=used.__getitem__
