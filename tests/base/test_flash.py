@@ -162,7 +162,9 @@ def live(journal, ledger, random, events):
     for _ in range(events):
         number = ledger.events[-1] + 1 if ledger.events else 1
         ledger.coming = number
-        journal.append(8 + number % 2, struct.pack("<I", number) + bytes(random.randrange(40)))
+        journal.append(
+            (8, 11)[number % 2], struct.pack("<I", number) + bytes(random.randrange(40))
+        )
         ledger.events.append(number)
         ledger.coming = None
         while len(ledger.events) - ledger.acked > 12:

@@ -27,6 +27,7 @@ class Oracle:
         self.discarded = self.surely_discarded = 0
         self.thinned = set()  # places of what was dropped for want of room
         self.lost = set()  # places of what damage took
+        self.again = 0  # so many were gone, and damage brought them back
         self.tolerant = False
         self.salts = {}  # place -> first halves of transactionIds that its event was delivered with: with damage several
         self.numbers = set()  # transactionIds
@@ -80,6 +81,7 @@ class Oracle:
             more = thinned - len(self.thinned)
             assert 0 <= more <= len(doubtful), "the thinned are not counted"
             self.discarded = self.surely_discarded = discarded
+        self.again += max(0, self.gone - first)
         self.gone = self.sure = first
         if not found:  # its next base begins without
             self.moved.clear()

@@ -4,6 +4,8 @@ import struct
 from binascii import crc32
 
 HEADER = 32
+ACK = 7  # the kind of an acknowledgement
+NUMBERED = 8  # and above
 
 
 def headers(image, sector):

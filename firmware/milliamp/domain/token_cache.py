@@ -21,8 +21,9 @@ class Cache:
 
     def __init__(self, flash, entries: int):
         self._rows = bytearray(entries * _ROW)
-        self._records = Records(flash, self._snapshot, self._load, flash.sector // 8)
-        self.prepare = self._records.prepare
+        records = self._records = Records(flash, self._snapshot, self._load, flash.sector // 8)
+        records.acked = records.next  # nothing has a number, but what is damaged may look so
+        self.prepare = records.prepare
 
     def row(self, hashed: bytes):
         """(token hash, group hash, status, 0, EVSEs, expiry, last use) of a token, None when it has none."""

@@ -48,7 +48,10 @@ class Blobs:
         for _ in range(len(self._entries)):
             if self._records.free() * 2 >= len(self._records.firsts):
                 break
-            self._move(self._entries[0])
+            try:
+                self._move(self._entries[0])
+            except OSError:
+                break  # it is damaged: it stays where it is until its owner replaces it
         largest = max([entry[3] for entry in self._entries] or (0,))
         self._reserve = 2 * largest // self._records.room + 2
         self._first = self._records.next

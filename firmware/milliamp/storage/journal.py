@@ -97,8 +97,9 @@ class Journal:
 
     def discard(self) -> None:
         """The head is given up. Counted."""
-        self._done(_DISCARDED)
-        self.discarded += 1
+        if self.head():
+            self._done(_DISCARDED)
+            self.discarded += 1
 
     @property
     def pending(self) -> int:
@@ -236,8 +237,6 @@ class Journal:
             self.last = max(self.last, self._split(payload)[1])
 
     def _on_open(self, write):
-        if self.checkpoint is None:
-            raise ValueError("replay, then set checkpoint")
         write(_BASE, self._base())
         self.checkpoint(lambda payload: write(_OPEN_TX, payload))
         self._started = True

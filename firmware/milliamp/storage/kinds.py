@@ -1,17 +1,18 @@
-# What a journal record is: 4 bits in its head. Numbers are for ever: old logs hold them.
+# What a journal record is: 4 bits in its head. Numbers are for ever: old logs hold them. Three bits of them are
+# set, or one: a single flipped bit makes no other kind.
 # A file of nothing but constants: the build folds them into whoever imports them.
 from micropython import const
 
 # State: it counts only in the newest sector, whose opening records say all that is still true.
-_ACK = const(0)  # everything below a record number is delivered or discarded
+_ACK = const(7)  # everything below a record number is delivered or discarded
 _BASE = const(1)  # first in each sector: what its records need to be read alone
 _OPEN_TX = const(2)  # checkpoint of an open transaction, behind each _BASE
-_CLOCK_SET = const(3)  # what the clock was off by, for the records of this boot
+_CLOCK_SET = const(4)  # what the clock was off by, for the records of this boot
 
 # Delivered, in order. From here on a record is numbered, is kept until it is acknowledged, and
 # carries its connection and its time.
 _TX_EVENT = const(8)
-_TX_UPDATE = const(9)  # a transaction event that thinning may drop
-_SECURITY = const(10)
-_FIRMWARE = const(11)
+_TX_UPDATE = const(11)  # a transaction event that thinning may drop
+_SECURITY = const(13)
+_FIRMWARE = const(14)
 _FIRST_DELIVERED = const(8)

@@ -16,17 +16,16 @@ from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED
 _HEADER = "<2sBBIIIIHHII"
 _HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the unit is
 _MAGIC = b"mA"
-_VERSION = const(2)
+_VERSION = const(3)
 _UNCOUNTED = const(0xFFFF)  # as the count of a sector that nothing was dropped from
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
 _PIECE = const(96)  # bytes of a record that are read at once
 _FAR = const(0x3FFFFFF0)  # above all generations and numbers
-# What stands in place of a generation, when it is not 0 for free:
-_FAILED = const(0x3FFFFFF0)  # did not take an erase or a program since the start
-_REPLACED = const(
-    0x3FFFFFF1
-)  # free, and the first to be erased: what it held lies in a merged sector
-_ASIDE = const(0x3FFFFFF2)  # free, and the last to be erased: another firmware may read it
+_KINDS = const(0x6996)  # bit n: there may be a kind n
+_UNKNOWN = const(15)  # the kind of what is so damaged that it has none; it counts as numbered
+_FAILED = const(
+    0x3FFFFFF0
+)  # in place of a generation: did not take an erase or a program since the start
 _ENOSPC = const(28)
 _EFBIG = const(27)
 _EIO = const(5)
@@ -37,12 +36,11 @@ class Records:
 
     `on_open(write)` is called whenever a sector is opened, to `write(kind, payload)` the state that
     must not depend on older sectors; `on_mount(kind, payload)` is told, here and now, all that the
-    newest sector holds. None: nobody asks and nothing is ever acknowledged, so the lengths are enough,
-    which is twice as fast. `limit` is the largest record in bytes; what it leaves of a sector is
+    newest sector holds. `limit` is the largest record in bytes; what it leaves of a sector is
     there for the opening records.
 
-    Kinds below 8 are state: they are worth something only in the newest sector. Kinds from 8 on are
-    numbered one by one, and a sector stays until all of its numbered records are acknowledged.
+    Kinds 1, 2, 4 and 7 are state: they are worth something only in the newest sector. Kinds 8, 11, 13 and 14 are
+    numbered one by one, and a sector stays until all of its numbered records are acknowledged. There are no others.
 
     `make_room`, where the owner sets it, is called when no sector but the last is free: it may `merge`.
     """
@@ -57,7 +55,10 @@ class Records:
         self.make_room = None
         places = flash.size // flash.sector
         self.generations = array("I", bytes(places * 4))  # by place; 0: free
-        self.firsts = array("I", bytes(places * 4))  # by place: the first number
+        # By place: the first number; of a free one when its turn to be erased is, lowest first. Those without a header
+        # and those that a merged sector replaces come before all (should that go first, they would count again); then
+        # it goes by the generation in the header, and what has another format is last.
+        self.firsts = array("I", bytes(places * 4))
         self._spare = -1  # the place that is erased and waits, -1 for none
         self._erased = -1  # the place that was erased last: they take turns
         self._free = 0  # free places when they were last counted
@@ -165,13 +166,13 @@ class Records:
         self._open()
         self.free()
         for place in range(len(self.generations)):
-            if not 0 < self.generations[place] <= _FAILED:
+            if not self.generations[place]:
                 self._erase_at(place)
 
     def size(self, length: int) -> int:
         """Bytes that a record takes whose payload has `length` bytes."""
         unit = self._flash.unit
-        return (length + _OVERHEAD + unit - 1) // unit * unit
+        return -(length + _OVERHEAD) // unit * -unit
 
     def walk(self, place, at, number):
         """Yield (mark, kind, payload) of all readable records from a mark on. A mark is the place (sector
@@ -180,7 +181,7 @@ class Records:
             generation = self.generations[place]
             following = self.after(generation)
             # Behind the last record a closed sector may hold one whose append failed.
-            limit = self.next if following < 0 else self.firsts[following]
+            limit = self.end(place, following)
             while True:
                 size, kind, payload = self.read(place, at, generation)
                 numbered = kind >= _FIRST_DELIVERED
@@ -189,7 +190,10 @@ class Records:
                 if payload is not None:
                     yield (place, at, number), kind, payload
                 at += size
-                if numbered:
+                if kind == _UNKNOWN:
+                    # Was it numbered? So that the last one comes out right.
+                    number = max(number, limit - self._numbered(place, at))
+                elif numbered:
                     number += 1
             if following >= 0:
                 at = _HEADER_SIZE
@@ -199,52 +203,45 @@ class Records:
     def after(self, generation):
         """The place of the sector that comes after a generation, -1 when there is none."""
         # No enumerate: its tuples are garbage, and this runs for every record that is read.
+        generations = self.generations
         found = -1
         lowest = _FAR
-        for place in range(len(self.generations)):
-            if generation < self.generations[place] < lowest:
+        for place in range(len(generations)):
+            if generation < generations[place] < lowest:
                 found = place
-                lowest = self.generations[place]
+                lowest = generations[place]
         return found
 
     def read(self, place, at, generation):
-        """(size, kind, payload): no size where the records end, no payload when it is damaged, or when it is
-        not wanted: no generation."""
-        size = kind = 0
-        payload = None
-        if at + _OVERHEAD <= self._sector:
-            address = place * self._sector + at
-            record = bytearray(2)
-            try:
-                self._fill(address, record)
-                end = (record[0] | (record[1] & 0x0F) << 8) + 2
-                if record != b"\xff\xff" and at + self.size(end - 2) <= self._sector:
-                    size = self.size(end - 2)
-                    kind = record[1] >> 4
-                    if generation:
-                        payload = self._payload(address, end, generation)
-            except OSError:
-                pass
-        return size, kind, payload
+        """(size, kind, payload) of what is there up to the next record. No size: the records end; no payload: it
+        is damaged. With no generation no payload is wanted, and only the lengths tell where the records are."""
+        record = self._record(place, at, generation)
+        if generation and record[0] and record[2] is None:
+            return self._damage(place, at, generation), record[1], None
+        return record
+
+    def end(self, place, following):
+        """The number behind the last record of a sector; `following` is the place of the next one."""
+        if following < 0:
+            return self.next
+        count = self.span(place)[1]
+        return self.firsts[following] if count == _UNCOUNTED else self.firsts[place] + count
 
     def span(self, place):
         """(span, count) as a sector's header has them."""
-        fields = bytearray(4)
-        try:
-            self._fill(place * self._sector + 20, fields)
-        except OSError:
-            return 1, _UNCOUNTED
-        return struct.unpack("<HH", fields)
+        header = self._header(place)
+        return header[7:9] if header else (1, _UNCOUNTED)
 
     def merge(self, older, younger, kept) -> bool:
         """Put what `kept` yields, (kind, payload) of the pending records of two neighbours that stay, into a free
         sector that takes the place of both: all of it, or nothing. False: too much for one sector."""
+        generations = self.generations
         was = self._place, self._at, self._generation, self.next
-        generation = self.generations[younger]
+        generation = generations[younger]
         first = max(self.firsts[older], self.acked)
         end = self.firsts[self.after(generation)]
         before = self._dropped(first, end)
-        span = generation - self.generations[older] + self.span(older)[0]
+        span = generation - generations[older] + self.span(older)[0]
         if self._spare < 0:
             self._erase()
         place = self._place = self._spare
@@ -252,6 +249,7 @@ class Records:
         self._at = _HEADER_SIZE
         self._generation = generation
         self.next = first
+        dropped = 0
         try:
             for kind, payload in kept:
                 if self._at + self.size(len(payload)) > self._sector:
@@ -259,26 +257,74 @@ class Records:
                 self._write(kind, payload)
             dropped = end - self.next - before
             self.thinned += dropped
-            try:
-                self._commit(first, span, self.next - first)
-            except OSError:
-                self.thinned -= dropped
-                raise
+            self._commit(first, span, self.next - first)
         except OSError:
-            self.generations[place] = _FAILED
+            generations[place] = _FAILED
+            self.thinned -= dropped
             raise
         finally:
             self._place, self._at, self._generation, self.next = was
         self.gaps += dropped
-        self.generations[older] = self.generations[younger] = _REPLACED
+        for place in (older, younger):
+            generations[place] = self.firsts[place] = 0
         self._mark = None
         self.free()
         return True
 
+    def _record(self, place, at, generation):
+        # As `read`, but the size is what the head says, -1 when that can not be.
+        size = 0
+        kind = _UNKNOWN
+        payload = None
+        if at + _OVERHEAD <= self._sector:
+            address = place * self._sector + at
+            head = bytearray(2)
+            try:
+                size = -1
+                self._fill(address, head)
+                if _KINDS >> (head[1] >> 4) & 1:
+                    kind = head[1] >> 4
+                end = (head[0] | (head[1] & 0x0F) << 8) + 2
+                if head == b"\xff\xff":
+                    size = 0
+                elif at + self.size(end - 2) <= self._sector:
+                    size = self.size(end - 2)
+                    if generation and kind < _UNKNOWN:
+                        payload = self._payload(address, end, generation)
+            except OSError:
+                pass
+        return size, kind, payload
+
+    def _damage(self, place, at, generation):
+        # How far it goes, maybe the length is wrong, too: to the next sound record, 0 when there is none. What follows
+        # that one must be sound as well, or erased: where erased flash reads as noise there are many to try, and a CRC
+        # of 24 bits alone would make one up some day.
+        size = 0
+        torn = self._torn(place, at)
+        while size < torn:
+            size += self._flash.unit
+            found = self._record(place, at + size, generation)
+            if found[2] is not None:
+                found = self._record(place, at + size + found[0], generation)
+                if not found[0] or found[2] is not None:
+                    return size
+        return 0
+
+    def _numbered(self, place, at):
+        # How many numbered records a sector has from `at` on.
+        count = 0
+        size = 1
+        while size:
+            size, kind, _ = self.read(place, at, self.generations[place])
+            at += size
+            count += size and kind >= _FIRST_DELIVERED
+        return count
+
     def _mount(self, on_mount):
+        generations = self.generations
         merged = []
         newest_span = 0
-        for place in range(len(self.generations)):
+        for place in range(len(generations)):
             header = self._header(place)
             if not header:
                 if header is not None:  # it may have been the newest
@@ -286,10 +332,10 @@ class Records:
                 continue
             _, version, unit, generation, first, acked, wear, span, count, thinned, _ = header
             if version != _VERSION or unit != self._flash.unit:
-                self.generations[place] = _ASIDE
+                self.firsts[place] = _FAR
                 self.aside += 1
                 continue
-            self.generations[place] = generation
+            generations[place] = generation
             self.firsts[place] = first
             self.wear = max(self.wear, wear)
             self.thinned = max(self.thinned, thinned)
@@ -302,27 +348,25 @@ class Records:
         # What a merged sector replaces may not have been erased yet.
         merged.sort(reverse=True)
         for span, place in merged:
-            generation = self.generations[place]
-            for other in range(len(self.generations)):
-                if other != place and generation - span < self.generations[other] <= generation:
-                    self.generations[other] = _REPLACED
+            generation = generations[place]
+            for other in range(len(generations)):
+                if other != place and generation - span < generations[other] <= generation:
+                    generations[other] = self.firsts[other] = 0
         self._erased = self._place
         if self._place < 0:
             return
         # No `walk`: its generator and its marks are heap, and there may be little.
-        at = end = _HEADER_SIZE
-        number = next_number = self.next
-        generation = self._generation if on_mount else 0
-        size, kind, payload = self.read(self._place, at, generation)
-        while size:
+        at = _HEADER_SIZE
+        number = self.next
+        while True:
+            size, kind, payload = self.read(self._place, at, self._generation)
+            if not size:
+                break
             at += size
             number += kind >= _FIRST_DELIVERED
-            if payload is not None or not generation:  # what is damaged may be the end
-                end = at
-                next_number = number
-            else:
+            if payload is None:
                 self.damaged += size
-            if payload is not None:
+            else:
                 if kind == _ACK:
                     if len(payload) < 8:
                         self.acked += (struct.unpack_from("<H", payload)[0] - self.acked) & 0xFFFF
@@ -330,45 +374,53 @@ class Records:
                         self.acked = struct.unpack_from("<I", payload)[0]
                 on_mount(kind, payload)
             payload = None
-            size, kind, payload = self.read(self._place, at, generation)
-        self.next = max(next_number, self.acked)
+        self.next = max(number, self.acked)
         # A sector is erased only when all of it is acknowledged: what is older than the oldest is.
         self.acked = max(self.acked, self.firsts[self.after(0)])
         # A merged sector is the newest only if a younger one was lost: it stays as it is. So does one that
-        # lost count, where a damaged length hid records: what came next would count as acknowledged.
-        if not self._is_erased(end):
-            self.damaged += self._sector - end
-        elif next_number == self.next and self.span(self._place)[1] == _UNCOUNTED:
-            self._at = end
+        # lost count: what came next would count as acknowledged.
+        torn = self._torn(self._place, at)
+        self.damaged += torn
+        if not torn and number == self.next and self.span(self._place)[1] == _UNCOUNTED:
+            self._at = at
         self.free()
         if merged:
             self.gaps = self._dropped(self.acked, self.next)
 
     def _header(self, place):
         # The fields of _HEADER; when it is not valid the sector is free: () if there was one, else None.
+        # One flipped bit is put right, since a whole sector hangs on it: 256 ways, after one that changes nothing.
         header = bytearray(_HEADER_SIZE)
         try:
             self._fill(place * self._sector, header)
         except OSError:
             return ()
-        fields = struct.unpack(_HEADER, header)
-        if fields[0] == _MAGIC and fields[10] == crc32(header[:28]):
-            return fields
-        return () if header[0] == _MAGIC[0] or header[1] == _MAGIC[1] else None
+        if header[0] != 0x6D and header[1] != 0x41:  # half of _MAGIC
+            return None
+        header.append(0)
+        for bit in range(256, -1, -1):
+            header[bit >> 3] ^= 1 << (bit & 7)
+            fields = struct.unpack_from(_HEADER, header)
+            if fields[10] == crc32(header[:28]):
+                return fields
+            header[bit >> 3] ^= 1 << (bit & 7)
+        return ()
 
-    def _is_erased(self, at):
-        # Behind the last record, as far as one may reach whose append was cut short.
+    def _torn(self, place, at):
+        # Bytes from `at` on that are not erased, as far as a record may reach whose append was cut short.
+        start = at
+        torn = 0
         end = min(self._sector, at + self.room - self.opening)
         try:
             while at < end:
                 part = bytearray(min(64, end - at))
-                self._fill(self._place * self._sector + at, part)
-                if part.count(b"\xff") < len(part):
-                    return False
+                self._fill(place * self._sector + at, part)
                 at += len(part)
-            return True
+                if part.count(b"\xff") < len(part):
+                    torn = at - start
         except OSError:
-            return False
+            torn = self._sector - start
+        return torn
 
     def _fill(self, address, buf):
         # Once more when it fails: a moment's fault must not pass for the end of a log.
@@ -459,23 +511,21 @@ class Records:
         self._free -= 1
 
     def _erase(self):
-        # Erase a free place: one that was replaced before any other (should the merged sector go first, it would
-        # count again), one in another format after all others. Of these the oldest, so that a cut before the next
-        # header leaves nothing older: that all below the oldest is acknowledged is how a mount knows it.
+        # Erase a free place. Not one that is newer than others, so that a cut before the next header leaves the newest
+        # there were: a mount takes all below the oldest sector for acknowledged, and the highest count of dropped
+        # records for the last.
         places = len(self.generations)
-        for free in (_REPLACED, 0, _ASIDE):
-            while True:
-                oldest = -1
-                for step in range(1, places + 1):
-                    place = (self._erased + step) % places
-                    if self.generations[place] == free:
-                        if oldest < 0 or self.firsts[place] < self.firsts[oldest]:
-                            oldest = place
-                if oldest < 0:
-                    break
-                if self._erase_at(oldest):
-                    return
-        raise OSError(_ENOSPC)
+        while True:
+            oldest = -1
+            for step in range(1, places + 1):
+                place = (self._erased + step) % places
+                if not self.generations[place]:
+                    if oldest < 0 or self.firsts[place] < self.firsts[oldest]:
+                        oldest = place
+            if oldest < 0:
+                raise OSError(_ENOSPC)
+            if self._erase_at(oldest):
+                return
 
     def _erase_at(self, place):
         # Even one that looks erased: a power cut during an erase leaves cells that read as erased today
@@ -486,25 +536,27 @@ class Records:
         except OSError:
             self.generations[place] = _FAILED
             return False
-        self.generations[place] = 0
+        self.generations[place] = self.firsts[place] = 0
         self.wear = header[6] + 1 if header else max(self.wear, 1)
         self._spare = self._erased = place
         return True
 
     def free(self) -> int:
         """Free the sectors that are done with. How many are free?"""
+        generations = self.generations
         while True:
             oldest = self.after(0)
             if oldest < 0 or oldest == self._place:
                 break
-            if self.firsts[self.after(self.generations[oldest])] > self.acked:
+            if self.firsts[self.after(generations[oldest])] > self.acked:
                 break
-            self.generations[oldest] = 0
+            self.firsts[oldest] = generations[oldest]
+            generations[oldest] = 0
             if self._mark and self._mark[0] == oldest:
                 self._mark = None
         self._free = 0
-        for generation in self.generations:
-            if not 0 < generation <= _FAILED:
+        for generation in generations:
+            if not generation:
                 self._free += 1
         return self._free
 
@@ -514,10 +566,8 @@ class Records:
         place = self.after(0)
         following = self.after(self.generations[place])
         while following >= 0:
-            count = self.span(place)[1]
-            if count != _UNCOUNTED:
-                start = max(low, self.firsts[place] + count)
-                dropped += max(0, min(high, self.firsts[following]) - start)
+            end = self.end(place, following)
+            dropped += max(0, min(high, self.firsts[following]) - max(low, end))
             place = following
             following = self.after(self.generations[place])
         return dropped

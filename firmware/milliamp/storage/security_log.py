@@ -8,7 +8,7 @@ from micropython import const
 from milliamp.storage.records import Records
 
 _EVENT = const(8)  # seconds since 2000, then text
-_GUESSED = const(9)  # the same while the clock was not set
+_GUESSED = const(11)  # the same while the clock was not set
 _LONGEST = const(200)  # bytes of an event
 _ROOM = const(256)  # and of its record, whatever the program unit
 
@@ -34,8 +34,8 @@ def read(flash):
 
 
 def _mount(flash):
-    return Records(flash, _nothing, None, _ROOM)
+    return Records(flash, _nothing, _nothing, _ROOM)
 
 
-def _nothing(write):
+def _nothing(*_):
     pass

@@ -21,9 +21,10 @@ class Settings:
 
     def __init__(self, flash):
         self.values = {}
-        self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
+        records = self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
+        records.acked = records.next  # nothing has a number, but what is damaged may look so
         self.empty = not self.values  # as on the first boot and after `clear`
-        self.aside = self._records.aside  # sectors of another format
+        self.aside = records.aside  # sectors of another format
 
     def get(self, key: int, default=None):
         """The value of `key`."""

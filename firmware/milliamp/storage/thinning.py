@@ -13,7 +13,6 @@ _HEADER_SIZE = const(32)
 _STEPS = b"\x01\x02\x04\x08\x10\x20\x40\x00"  # of so many one stays; 0: none
 _STREAMS = const(16)  # that are told apart at once
 _MOST_SPAN = const(0xFFFF)
-_UNCOUNTED = const(0xFFFF)  # of a sector that nothing was dropped from
 
 
 def make_room(records, stream) -> bool:
@@ -50,15 +49,15 @@ def _weigh(records, place):
     """Bytes of a sector's records that stay in any case, and of those that may be dropped."""
     kept = loose = 0
     at = _HEADER_SIZE
-    size, kind, _ = records.read(place, at, 0)
-    while size:
+    while True:
+        size, kind, _ = records.read(place, at, 0)
+        if size <= 0:
+            return kept, loose
         if kind == _TX_UPDATE:
             loose += size
         elif kind >= _FIRST_DELIVERED or _is_last(records, place):
             kept += size
         at += size
-        size, kind, _ = records.read(place, at, 0)
-    return kept, loose
 
 
 def _is_last(records, place):
@@ -73,7 +72,7 @@ def _keep(records, older, younger, step, stream):
     seen = {}  # stream: (how many of it, the time of the last one, did that stay?)
     place = older
     expected = max(records.firsts[older], records.acked)
-    end = _end(records, older)
+    end = records.end(older, younger)
     keeps_state = _is_last(records, younger)
     for mark, kind, payload in records.walk(older, _HEADER_SIZE, records.firsts[older]):
         if mark[0] != place:
@@ -81,7 +80,7 @@ def _keep(records, older, younger, step, stream):
                 break
             place = younger
             expected = max(records.firsts[younger], records.acked)
-            end = _end(records, younger)
+            end = records.end(younger, records.after(records.generations[younger]))
         if kind < _FIRST_DELIVERED:
             if keeps_state and place == younger:
                 yield kind, payload
@@ -105,11 +104,3 @@ def _keep(records, older, younger, step, stream):
             yield kind, payload
     if expected != end or place == older:
         raise ValueError
-
-
-def _end(records, place):
-    """The number behind a sector's last record."""
-    count = records.span(place)[1]
-    if count != _UNCOUNTED:
-        return records.firsts[place] + count
-    return records.firsts[records.after(records.generations[place])]
