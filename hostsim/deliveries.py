@@ -35,6 +35,7 @@ class Deliveries:
         self.faults: list[str] = []
         self.new = self.repeated = self.unclear = 0
         self._network = network
+        self._device = device
         self._last: _Attempt | None = None
         self._shocks: list[
             float
@@ -62,7 +63,7 @@ class Deliveries:
             and message.time < last.message.time + _TIMEOUT + _ABOUT
         ):
             last.answered = message.time
-            if self._network.mode != "on":
+            if self._network.mode != "on" or not self._device.powered:
                 self._shocked()  # it may never get there
 
     def _attempt(self, message: MessageSeen) -> None:
