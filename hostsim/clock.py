@@ -26,17 +26,18 @@ EPOCH_2000 = 946_684_800  # 2000-01-01 in Unix time, the epoch of the firmware
 
 
 class SimClock:
-    """One clock for a rig. `now()` counts simulated seconds from its creation, when it was the real UTC.
+    """One clock for a rig. `now()` counts simulated seconds from its creation, when it was `epoch` in Unix time, or the real
+    UTC.
 
     `patience`: for how long a busy machine may keep the firmware from its duties, in simulated seconds."""
 
     virtual = False  # hostsim/virtual.py has the other kind
 
-    def __init__(self, speed: int = 1):
+    def __init__(self, speed: int = 1, epoch: "float | None" = None):
         self.speed = speed
         self.patience = 20.0 * speed
         self._origin = time.monotonic()
-        self._epoch = time.time()
+        self._epoch = time.time() if epoch is None else epoch
 
     def now(self) -> float:
         """Simulated seconds since this clock was made."""
@@ -85,6 +86,12 @@ class SimClock:
         Never less than two real seconds: a busy machine is not a failing station.
         """
         return time_limit(max(2.0, self.wall(seconds)))
+
+
+def off_the_quarter() -> float:
+    """A minute behind the next quarter of an hour, in Unix time: from there it is long until a station does something by the
+    clock, which else would come into a test by the minute at which it runs."""
+    return time.time() // 900 * 900 + 960
 
 
 def unix_time(text: str) -> float:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, off_the_quarter
 from hostsim.csms import Csms
 from hostsim.station import Options, Station
 from hostsim.traffic import Traffic
@@ -92,7 +92,7 @@ async def rig(
 
     The CSMS asks for `password` when one is given, and the station has the same. `clock`: instead of `speed`.
     """
-    clock = clock or SimClock(speed)
+    clock = clock or SimClock(speed, off_the_quarter())
     csms = Csms(clock, password=password)
     csms.knows(CARD)
     await csms.start()
