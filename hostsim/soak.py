@@ -298,8 +298,8 @@ class Soak:
 
 def lives(nights: list[Night]) -> list[tuple[Night, Night, int]]:
     """A first and the last night of each process that lived for more than one, and how far their heaps may differ. On its
-    first day a process meets most of what there is for the first time, and keeps its names and the room of its
-    tables: where there are three nights, the second one is the first."""
+    first day a process meets most of what there is for the first time, and some of that stays: where there are three
+    nights, the second one is the first."""
     found = []
     for boot in sorted({night.boot for night in nights}):
         mine = [night for night in nights if night.boot == boot]

@@ -23,9 +23,8 @@ _PIECE = const(96)  # bytes of a record that are read at once
 _FAR = const(0x3FFFFFF0)  # above all generations and numbers
 _KINDS = const(0x6996)  # bit n: there may be a kind n
 _UNKNOWN = const(15)  # the kind of what is so damaged that it has none; it counts as numbered
-_FAILED = const(
-    0x3FFFFFF0
-)  # in place of a generation: did not take an erase or a program since the start
+# In place of a generation: it did not take an erase or a program since the start.
+_FAILED = const(0x3FFFFFF0)
 _ENOSPC = const(28)
 _EFBIG = const(27)
 _EIO = const(5)
