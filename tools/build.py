@@ -49,6 +49,7 @@ from tools.slots import share
 from tools.split import split, stays
 from tools.squeeze import squeeze
 from tools.texts import join as join_texts
+from tools.trees import walk
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
 ACTIONS = (
@@ -385,7 +386,7 @@ def shortened(joined: dict, parts: dict, routes, out: Path) -> dict:
     exec(source(), new)
     texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
     tree = ast.parse(short.sources[TABLES])
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             node.value = texts.get(node.value, node.value)
     return {**short.sources, TABLES: ast.unparse(tree) + "\n"}
@@ -409,7 +410,7 @@ def _used(ready: dict, path: str) -> str:
     wanted = {
         node.attr
         for text in ready.values()
-        for node in ast.walk(ast.parse(text))
+        for node in walk(ast.parse(text))
         if isinstance(node, ast.Attribute)
     }.union(TOLD)
     tree = ast.parse(ready[path])

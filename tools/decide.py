@@ -16,6 +16,7 @@ from collections import Counter
 
 from tools.merge import CORE
 from tools.squeeze import private
+from tools.trees import walk
 
 _PLAIN = (int, bool, str, bytes, type(None))
 _PURE = (
@@ -87,9 +88,7 @@ class Facts:
 def decide(sources: dict, facts: Facts) -> dict:
     """{path: source} with what is known put in place, for {path: source} of an image."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
-    attributes = [
-        node for tree in trees.values() for node in ast.walk(tree) if _is_attribute(node)
-    ]
+    attributes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
     stored = {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
     for table in facts.tables.values():
         for name in stored & table.keys():
@@ -127,7 +126,7 @@ def _functions(core) -> dict:
     names = set()
     for node in core.body:
         if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            if any(isinstance(inner, _STATE) for inner in ast.walk(node)):
+            if any(isinstance(inner, _STATE) for inner in walk(node)):
                 continue
             node = _Identity().visit(ast.parse(ast.unparse(node)).body[0])
             names.add(node.name)
@@ -191,7 +190,7 @@ class _Decider(ast.NodeTransformer):
             if isinstance(owner, tuple) and owner and owner.count(owner[0]) == len(owner):
                 if all(
                     isinstance(part, (*_QUIET, ast.BinOp, ast.operator))
-                    for part in ast.walk(node.slice)
+                    for part in walk(node.slice)
                 ):
                     return owner[0]
         elif isinstance(node, (ast.Compare, ast.UnaryOp)):
@@ -238,7 +237,7 @@ class _Decider(ast.NodeTransformer):
                 if all(
                     isinstance(part, _QUIET + (ast.BinOp, ast.operator))
                     for arg in node.args
-                    for part in ast.walk(arg)
+                    for part in walk(arg)
                 ):
                     return self._facts.get(self._known(node.args[0]))
             elif getattr(func.value, "id", "") == "milliamp":
@@ -257,9 +256,7 @@ class _Decider(ast.NodeTransformer):
         for arg in args:
             value = self._value(arg)
             if value is _UNKNOWN:
-                if not all(
-                    isinstance(p, (ast.Name, ast.Attribute, ast.Load)) for p in ast.walk(arg)
-                ):
+                if not all(isinstance(p, (ast.Name, ast.Attribute, ast.Load)) for p in walk(arg)):
                     raise _Unknown
                 value = self._station
             given.append(value)
@@ -373,7 +370,7 @@ class _Decider(ast.NodeTransformer):
 def _settle_arguments(trees: dict) -> None:
     """Put arguments in place that are the same constant wherever a function of the joined module is called."""
     calls, named = {}, Counter()
-    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+    for node in (node for tree in trees.values() for node in walk(tree)):
         if isinstance(node, ast.Call):
             calls.setdefault(_last(node.func), []).append(node)
         named[_last(node)] += isinstance(node, (ast.Name, ast.Attribute))
@@ -396,7 +393,7 @@ def _settle_arguments(trees: dict) -> None:
         same = {arg: value for arg, value in same.items() if arg in private(function)}
         stored = {
             n.id
-            for n in ast.walk(function)
+            for n in walk(function)
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
         _put(function, {arg: value for arg, value in same.items() if arg not in stored})
@@ -431,7 +428,7 @@ class _Mover(ast.NodeTransformer):
     """Moves what is left of a table's values, and stands in one place only, to that place."""
 
     def __init__(self, trees: dict, tables: dict):
-        nodes = [node for tree in trees.values() for node in ast.walk(tree) if _is_attribute(node)]
+        nodes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
         self._count = Counter(node.attr for node in nodes)
         self._tables = tables
 
@@ -479,7 +476,7 @@ def _is_idle(body: list) -> bool:
 
 def _is_quiet(node) -> bool:
     """Does nothing happen but that it is computed?"""
-    return all(isinstance(part, _QUIET) for part in ast.walk(node))
+    return all(isinstance(part, _QUIET) for part in walk(node))
 
 
 def _is_bool(node) -> bool:
@@ -492,7 +489,7 @@ def _is_bool(node) -> bool:
 
 
 def _yields(function) -> bool:
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in walk(function))
 
 
 def _last(node) -> str:
@@ -503,10 +500,10 @@ def _last(node) -> str:
 def _settle(function) -> bool:
     """Put locals that are only ever one constant in place. Was there one?"""
     own = private(function) - {
-        node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)
+        node.arg for node in walk(function.args) if isinstance(node, ast.arg)
     }
     stores, loads = {}, {}
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Name):
             kind = loads if isinstance(node.ctx, ast.Load) else stores
             kind.setdefault(node.id, []).append(node)
@@ -519,7 +516,7 @@ def _settle(function) -> bool:
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             own.discard(node.target.id)
     values = {}
-    for node in ast.walk(function):
+    for node in walk(function):
         if (
             isinstance(node, ast.Assign)
             and len(node.targets) == 1

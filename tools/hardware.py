@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import BOARDS, ROOT, BuildError, prepare
+from tools.trees import walk
 
 DRIVERS = BOARDS / "drivers"  # shared: a board ships what its own files import of them
 
@@ -25,7 +26,7 @@ def drivers(folder: Path) -> dict:
     own = {file.stem: file for file in sorted(folder.glob("*.py"))}
     found, open_ = {}, list(own.values())
     while open_:
-        for node in ast.walk(prepare.parse(open_.pop())):
+        for node in walk(prepare.parse(open_.pop())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module]

@@ -16,6 +16,7 @@ from collections import Counter
 
 from tools.merge import bound
 from tools.shorten import foreign
+from tools.trees import walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
@@ -52,16 +53,16 @@ class _Uses:
         self.values = set()  # what is more than called: a class has heirs, or another name
         for path, tree in trees.items():
             plain = set()  # ids of nodes that are only called, caught or asked for something
-            for node in ast.walk(tree):
+            for node in walk(tree):
                 if isinstance(node, ast.Call):
                     plain.add(id(node.func))
                     if getattr(node.func, "id", "") == "isinstance":
-                        plain.update(map(id, ast.walk(node)))
+                        plain.update(map(id, walk(node)))
                 elif isinstance(node, ast.Attribute):
                     plain.add(id(node.value))
                 elif isinstance(node, ast.ExceptHandler) and node.type:
-                    plain.update(map(id, ast.walk(node.type)))
-            for node in ast.walk(tree):
+                    plain.update(map(id, walk(node.type)))
+            for node in walk(tree):
                 self._see(path, node)
                 if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in plain:
                     self.values.add(node.id if isinstance(node, ast.Name) else node.attr)
@@ -96,7 +97,7 @@ class _Uses:
         self.unsure.update(name for name in names if [m.name for m in methods].count(name) > 1)
         for method in methods:
             if _has_self(method):
-                for inner in ast.walk(method):
+                for inner in walk(method):
                     if _is_own(inner) and inner.attr in names:
                         self.own[node.name, inner.attr] += 1
 
@@ -132,11 +133,11 @@ def _is_own(node) -> bool:
 
 def _has_self(method) -> bool:
     """Is `self` the object everywhere in a method?"""
-    listed = [node.arg for node in ast.walk(method) if isinstance(node, ast.arg)]
+    listed = [node.arg for node in walk(method) if isinstance(node, ast.arg)]
     first = _parameters(method)[:1] == ["self"] and listed.count("self") == 1
     stored = (
         isinstance(node, ast.Name) and node.id == "self" and not isinstance(node.ctx, ast.Load)
-        for node in ast.walk(method)
+        for node in walk(method)
     )
     return first and not method.decorator_list and not any(stored)
 
@@ -148,7 +149,7 @@ class _Module:
         # What may change while another function runs.
         self._shared = {
             name
-            for node in ast.walk(tree)
+            for node in walk(tree)
             if isinstance(node, (ast.Global, ast.Nonlocal))
             for name in node.names
         }
@@ -201,7 +202,7 @@ class _Module:
     def _call_in(self, caller, owner, tried):
         """(key, call) of a call of what is named once, None when there is none left."""
         taken = _locals(caller)
-        for node in ast.walk(caller):
+        for node in walk(caller):
             if isinstance(node, ast.Call):
                 key = self._key(node.func, caller, owner, taken)
                 if key and key in self._once and key not in tried:
@@ -224,7 +225,7 @@ def _put(caller, callee, call, shared: set) -> None:
     if callee.decorator_list or _is_special(callee.name):
         raise _Stays
     body = [node for node in copy.deepcopy(callee.body) if not _is_text(node)]
-    inner = [node for statement in body for node in ast.walk(statement)]
+    inner = [node for statement in body for node in walk(statement)]
     if any(isinstance(node, _BARRED) for node in inner) or _escapes(inner):
         raise _Stays
     taken = _locals(caller)
@@ -268,7 +269,7 @@ def _held(body: list) -> set:
     """The locals that statements bind to what may be on the heap; a number hardly is."""
     heavy = bound(body)
     assigned = {}
-    for node in (inner for statement in body for inner in ast.walk(statement)):
+    for node in (inner for statement in body for inner in walk(statement)):
         if isinstance(node, (ast.Assign, ast.AugAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             value = node.value
@@ -280,7 +281,7 @@ def _held(body: list) -> set:
             value = node
         for target in targets:
             known = isinstance(target, ast.Name)
-            for inner in [target] if known else ast.walk(target):
+            for inner in [target] if known else walk(target):
                 name = getattr(inner, "id", getattr(inner, "name", None))
                 assigned.setdefault(name, []).append(value if known else None)
     while light := {
@@ -334,7 +335,7 @@ def _is_text(node) -> bool:
 
 def _is_plain(statement, inner: list) -> bool:
     """May an assignment stand where a function returns: several times, and in its `try`?"""
-    targets = [node for target in statement.targets for node in ast.walk(target)]
+    targets = [node for target in statement.targets for node in walk(target)]
     if any(isinstance(node, ast.Try) for node in inner):
         return all(isinstance(target, ast.Name) for target in statement.targets)
     return not any(isinstance(node, (ast.Call, ast.Await)) for node in targets)
@@ -365,7 +366,7 @@ def _locals(function) -> set:
 def _idents(node) -> set:
     """All names in a piece of source."""
     found = set()
-    for inner in ast.walk(node):
+    for inner in walk(node):
         for field in ("id", "arg", "name", "asname", "names"):
             value = getattr(inner, field, None)
             found.update([value] if isinstance(value, str) else [])
@@ -381,7 +382,7 @@ def _bind(callee, call, steady: set):
     a = callee.args
     if a.vararg or a.kwarg:
         raise _Stays
-    if any(isinstance(node, (ast.Starred, ast.NamedExpr)) for node in ast.walk(call)):
+    if any(isinstance(node, (ast.Starred, ast.NamedExpr)) for node in walk(call)):
         raise _Stays
     names = [argument.arg for argument in (*a.posonlyargs, *a.args)]
     defaults = dict(zip(names[len(names) - len(a.defaults) :], a.defaults))
@@ -463,7 +464,7 @@ def _renamed(body, own: set, given: dict, used: set):
             return node
 
     # Imports first: their names cannot change.
-    for node in (inner for statement in body for inner in ast.walk(statement)):
+    for node in (inner for statement in body for inner in walk(statement)):
         if isinstance(node, ast.alias):
             Rename().visit_alias(node)
     return [Rename().visit(statement) for statement in body]
@@ -561,7 +562,7 @@ def _ends(body) -> bool:
 
 
 def _returns(node) -> bool:
-    return any(isinstance(inner, ast.Return) for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Return) for inner in walk(node))
 
 
 def _tail(body, emit) -> list:

@@ -16,6 +16,7 @@ The generated tables become one module of as few classes as their names allow: `
 import ast
 
 from tools import BuildError
+from tools.trees import children, walk
 
 CORE = "milliamp/__init__.py"
 BOARD = "board.py"
@@ -81,7 +82,7 @@ def _joined_tables(sources: dict) -> dict:
     names = {_TABLES.replace("/", ".") + name for name in tables}
     for path, text in rest.items():
         tree = ast.parse(text)
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Import) and any(alias.name in names for alias in node.names):
                 if len(node.names) > 1 or node.names[0].asname:
                     raise BuildError(
@@ -142,7 +143,7 @@ class _Image:
     def _reach_board(self, path: str, drivers, above: tuple) -> None:
         self._once(path, above)
         top = self.trees[path].body
-        for node in ast.walk(self.trees[path]):
+        for node in walk(self.trees[path]):
             for target, _ in self._targets(node).values():
                 ours = target in drivers or "/" not in target and node in top
                 if ours and target not in (path, *self.homes):
@@ -414,7 +415,7 @@ class _Rewriter(ast.NodeTransformer):
         imports = {}
         if not is_lambda:
             names |= bound(node.body)
-            for inner in ast.walk(node):
+            for inner in walk(node):
                 if isinstance(inner, (ast.Import, ast.ImportFrom)):
                     imports.update(self._image.bindings(self._path, inner))
         self._scopes.append((False, names, imports))
@@ -428,7 +429,7 @@ class _Rewriter(ast.NodeTransformer):
         names = {
             item.id
             for part in node.generators
-            for item in ast.walk(part.target)
+            for item in walk(part.target)
             if isinstance(item, ast.Name)
         }
         self._scopes.append((False, names, {}))
@@ -455,19 +456,19 @@ def bound(body: list) -> set:
     """The names that statements bind in their own scope: not those of functions and classes inside."""
     names, outside = set(), set()
 
-    def walk(node):
+    def look(node):
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             names.add(node.name)
             inner = [*node.decorator_list, *getattr(node, "bases", ())]
             if isinstance(node, _FUNCTIONS):
                 inner += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
             for item in inner:
-                walk(item)
+                look(item)
             return
         if isinstance(node, ast.Lambda):
             return
         if isinstance(node, _COMPREHENSIONS):
-            for item in ast.walk(node):
+            for item in walk(node):
                 if isinstance(item, ast.NamedExpr):
                     names.add(item.target.id)
             return
@@ -479,28 +480,26 @@ def bound(body: list) -> set:
             names.add(node.name)
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
             outside.update(node.names)
-        for item in ast.iter_child_nodes(node):
-            walk(item)
+        for item in children(node):
+            look(item)
 
     for item in body:
-        walk(item)
+        look(item)
     return names - outside
 
 
 def _rebound(tree) -> set:
     """The globals that functions of a module assign."""
-    return {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    return {name for node in walk(tree) if isinstance(node, ast.Global) for name in node.names}
 
 
 def _assignments(tree, name: str) -> int:
     """How often a module binds a global, more or less: locals of the same name count too."""
     count = sum(
         isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
-        for node in ast.walk(tree)
+        for node in walk(tree)
     )
-    return count + sum(
-        name in node.names for node in ast.walk(tree) if isinstance(node, ast.Global)
-    )
+    return count + sum(name in node.names for node in walk(tree) if isinstance(node, ast.Global))
 
 
 def is_error(node) -> bool:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tools import FIRMWARE, ROOT, BuildError
+from tools.trees import walk
 
 TABLES = ("CALLS", "TRIGGERS", "LIVE")
 
@@ -88,7 +89,7 @@ def calls_const(tree) -> bool:
     """Is `const` called anywhere but in `NAME = const(..)`, where the compiler puts the value in place?"""
     plain = {
         id(node.value.func)
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
@@ -96,7 +97,7 @@ def calls_const(tree) -> bool:
     }
     return any(
         isinstance(node, ast.Name) and node.id == "const" and id(node) not in plain
-        for node in ast.walk(tree)
+        for node in walk(tree)
     )
 
 
@@ -120,7 +121,7 @@ def prepare(file: Path, roots=(FIRMWARE,), block: bool = False) -> str:
     top = set(map(id, tree.body))
     keeps_const = calls_const(tree)
     edits = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
             text = None
             if _is_const_import(node):

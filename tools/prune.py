@@ -12,6 +12,7 @@ import re
 from collections import Counter
 
 from tools.shorten import foreign
+from tools.trees import walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PACKAGE, _BLOCKS = "milliamp/", "milliamp/blocks/"
@@ -39,7 +40,7 @@ class _Bare(ast.NodeTransformer):
 def _imports(tree, module: str) -> bool:
     """Does it import a module, by a statement or by its dotted name?"""
     package, _, stem = module.rpartition(".")
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
             if node.module == module or (
                 node.module == package and any(alias.name == stem for alias in node.names)
@@ -117,7 +118,7 @@ class _Image:
     def drop_overridden(self) -> bool:
         """Drop methods of classes that are only inherited from, where each heir has its own."""
         named = self._named()
-        nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
+        nodes = [node for tree in self.trees.values() for node in walk(tree)]
         classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
         plain = Counter(name for node in classes for name in map(_last, node.bases))
         for node in nodes:
@@ -143,7 +144,7 @@ class _Image:
 def _words(node) -> Counter:
     """How often a piece of source has each name, texts included."""
     found = Counter()
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Name):
             found[inner.id] += 1
         elif isinstance(inner, ast.Attribute):
@@ -166,7 +167,7 @@ def _asked(heir) -> set:
     """What a class asks `super()` for; all that it names where that cannot be told."""
     plain = [
         node.attr
-        for node in ast.walk(heir)
+        for node in walk(heir)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "super()"
     ]
     words = _words(heir)

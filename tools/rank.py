@@ -9,6 +9,8 @@ import ast
 from collections import Counter
 from keyword import iskeyword
 
+from tools.trees import children, walk
+
 _FIRST = 126  # rows: two are taken by what the module itself is called
 _FEW = 160  # names: what they gain is less than what the line costs
 _KEPT_AS_NAME = 10  # characters, of a text
@@ -52,17 +54,17 @@ def _mention(name: str) -> str:
 
 def _count(node, own: set, counted: Counter) -> None:
     """Count the names that bytecode mentions. `own`: the locals of the function around, which are numbers there."""
-    for inner in ast.iter_child_nodes(node):
+    for inner in children(node):
         known = own
         if isinstance(inner, _FUNCTIONS):
-            known = {part.arg for part in ast.walk(inner) if isinstance(part, ast.arg)}
+            known = {part.arg for part in walk(inner) if isinstance(part, ast.arg)}
             counted.update(known)
             known |= {
                 part.id
-                for part in ast.walk(inner)
+                for part in walk(inner)
                 if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
             }
-            known |= {part.name for part in ast.walk(inner) if isinstance(part, ast.ExceptHandler)}
+            known |= {part.name for part in walk(inner) if isinstance(part, ast.ExceptHandler)}
         if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
             counted[inner.name] += 2  # stored, and its own
         elif isinstance(inner, ast.ClassDef):

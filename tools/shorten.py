@@ -31,6 +31,7 @@ from pathlib import Path
 
 from tools import BuildError
 from tools.merge import BOARD, CORE, bound, is_error
+from tools.trees import children, walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _CORE_NAME = CORE.split("/")[0]
@@ -225,7 +226,7 @@ def _mentions(tree) -> Counter:
     """How often a module names what."""
     return Counter(
         getattr(node, "attr", getattr(node, "id", ""))
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, (ast.Name, ast.Attribute))
     )
 
@@ -258,7 +259,7 @@ def _constants(tree) -> set:
 def _defined(tree) -> set:
     """The globals of a module, what its imports bind left out."""
     names = bound(tree.body)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Global):
             names |= set(node.names)
     return names
@@ -267,7 +268,7 @@ def _defined(tree) -> set:
 def _texts(tree) -> set:
     return {
         node.value
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
@@ -275,7 +276,7 @@ def _texts(tree) -> set:
 def _named(tree) -> set:
     """All names that a module has, of whatever scope."""
     found = _keywords({"": tree})
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.arg):
@@ -292,7 +293,7 @@ def _named(tree) -> set:
 def _shown(tree) -> set:
     """Names that show: whole texts, keywords, what imports name and bind."""
     names = _keywords({"": tree}) | _texts(tree)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.alias):
             names |= {node.name, *node.name.split("."), node.asname or ""}
         elif isinstance(node, ast.ImportFrom):
@@ -304,7 +305,7 @@ def _keywords(trees: dict) -> set:
     return {
         node.arg
         for tree in trees.values()
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.keyword) and node.arg
     }
 
@@ -312,11 +313,11 @@ def _keywords(trees: dict) -> set:
 def _check_core_import(path: str, tree) -> None:
     """The joined module is only ever asked for its globals."""
     plain = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if isinstance(node.ctx, ast.Load):
                 plain.add(id(node.value))
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and node.id == _CORE_NAME and id(node) not in plain:
             raise BuildError(f"{path}:{node.lineno}: {_CORE_NAME!r} is used as a value")
         if isinstance(node, (ast.arg, ast.alias)) and _CORE_NAME in (
@@ -333,16 +334,14 @@ def is_core(node) -> bool:
 
 def _asked(tree) -> set:
     return {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and not is_core(node)
+        node.attr for node in walk(tree) if isinstance(node, ast.Attribute) and not is_core(node)
     }
 
 
 def _identifiers(tree) -> set:
     """The names of ours that a source has already."""
     found = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         for name in (
             getattr(node, "id", None),
             getattr(node, "attr", None),
@@ -376,7 +375,7 @@ class _Classes:
         self._methods = {}  # (path, name): those that are methods
         self._loads = {}  # (path, name): globals that the bodies load
         for path, tree in trees.items():
-            for node in ast.walk(tree):
+            for node in walk(tree):
                 if isinstance(node, ast.ClassDef):
                     self._found.append((path, node))
                     self._group[path, node.name] = (path, node.name)
@@ -446,7 +445,7 @@ class _Classes:
     def _read_imports(self, path: str) -> dict:
         """{name: what `_imported` says of it} of a module."""
         found: dict = {}
-        for node in ast.walk(self._trees[path]):
+        for node in walk(self._trees[path]):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     inner = self._modules.get(f"{node.module}.{alias.name}")
@@ -485,7 +484,7 @@ class _Classes:
         if not listed or decorated:
             return set()
         me = listed[0].arg
-        for inner in ast.walk(function):
+        for inner in walk(function):
             if (
                 isinstance(inner, ast.Name)
                 and inner.id == me
@@ -497,7 +496,7 @@ class _Classes:
             if isinstance(inner, ast.ClassDef):
                 return set()
         found = set()
-        for inner in ast.walk(function):
+        for inner in walk(function):
             if isinstance(inner, ast.Attribute) and not isinstance(inner.ctx, ast.Load):
                 if isinstance(inner.value, ast.Name) and inner.value.id == me:
                     found.add(inner.attr)
@@ -506,7 +505,7 @@ class _Classes:
 
     def _read_module(self, path: str, tree, stores: set) -> None:
         classes = {name for place, name in self._group if place == path}
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Attribute):
                 if not isinstance(node.ctx, ast.Load) and id(node) not in stores:
                     self.wild.add(node.attr)
@@ -532,32 +531,30 @@ class _Classes:
                 caught = {
                     getattr(name, "id", "")
                     for handler in node.handlers
-                    for name in ast.walk(handler.type or ast.Name("AttributeError"))
+                    for name in walk(handler.type or ast.Name("AttributeError"))
                 }
                 if "AttributeError" in caught:
                     for item in node.body:
                         self.probed |= {
-                            inner.attr
-                            for inner in ast.walk(item)
-                            if isinstance(inner, ast.Attribute)
+                            inner.attr for inner in walk(item) if isinstance(inner, ast.Attribute)
                         }
 
     def _read_values(self, path: str, tree) -> None:
         """A class that is more than called, inherited from or asked for something may be called anything: then the
         `self` of its methods may be any object."""
         plain = set()
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Call):
                 plain.add(id(node.func))
                 if getattr(node.func, "id", "") in ("isinstance", "issubclass"):
-                    plain |= {id(inner) for inner in ast.walk(node)}
+                    plain |= {id(inner) for inner in walk(node)}
             elif isinstance(node, ast.ClassDef):
                 plain |= {id(base) for base in node.bases}
             elif isinstance(node, ast.Attribute):
                 plain.add(id(node.value))
             elif isinstance(node, ast.ExceptHandler) and node.type:
-                plain |= {id(inner) for inner in ast.walk(node.type)}
-        for node in ast.walk(tree):
+                plain |= {id(inner) for inner in walk(node.type)}
+        for node in walk(tree):
             name = getattr(node, "attr", getattr(node, "id", None))
             if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in plain:
                 if isinstance(node.ctx, ast.Load):
@@ -579,18 +576,18 @@ def _loaded(node) -> set:
     """The names that a statement of a class's body loads when it runs; the bodies of its functions run later."""
     found = set()
 
-    def walk(item):
+    def look(item):
         if isinstance(item, _FUNCTIONS):
             inner = [*item.args.defaults, *(value for value in item.args.kw_defaults if value)]
             for value in [*inner, *getattr(item, "decorator_list", ())]:
-                walk(value)
+                look(value)
             return
         if isinstance(item, ast.Name):
             found.add(item.id)
-        for inner in ast.iter_child_nodes(item):
-            walk(inner)
+        for inner in children(item):
+            look(inner)
 
-    walk(node)
+    look(node)
     return found
 
 
@@ -665,7 +662,7 @@ class _Names(ast.NodeTransformer):
         names = {
             item.id: item.id
             for part in node.generators
-            for item in ast.walk(part.target)
+            for item in walk(part.target)
             if isinstance(item, ast.Name)
         }
         self._scopes.append((False, names))
@@ -691,7 +688,7 @@ class _Names(ast.NodeTransformer):
         for item in listed:
             item.annotation = None
         # A class inside would make attributes of the names that it sees.
-        plain = not any(isinstance(inner, ast.ClassDef) for inner in ast.walk(node))
+        plain = not any(isinstance(inner, ast.ClassDef) for inner in walk(node))
         taken = {short for _, names in self._scopes for short in names.values()}
         others = _named(node) - {item.arg for item in listed}
         taken |= others.union(map(self._short, others))

@@ -9,6 +9,7 @@ modules, before `shorten`.
 import ast
 
 from tools.squeeze import private
+from tools.trees import walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LISTS = ("body", "orelse", "handlers", "finalbody")
@@ -20,7 +21,7 @@ def share(sources: dict) -> dict:
     out = {}
     for path, text in sources.items():
         tree = ast.parse(text)
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, _FUNCTIONS):
                 _share(node)
         out[path] = ast.unparse(tree) + "\n"
@@ -40,7 +41,7 @@ def _share(function) -> None:
         else:
             ends.append([name, end])
     for node in function.body:  # what the arguments have as defaults belongs to others
-        for inner in ast.walk(node):
+        for inner in walk(node):
             if isinstance(inner, ast.Name):
                 inner.id = given.get(inner.id, inner.id)
 
@@ -48,7 +49,7 @@ def _share(function) -> None:
 def _stretches(function) -> dict:
     """{local: (first, end)} of those that may share, by the numbers of statements; an argument begins at 0."""
     own = private(function)
-    for node in ast.walk(function):
+    for node in walk(function):
         # What is bound by other means than a name in an assignment or a loop.
         if isinstance(node, ast.ExceptHandler):
             own.discard(node.name)
@@ -59,14 +60,12 @@ def _stretches(function) -> dict:
         elif isinstance(node, ast.NamedExpr):
             own.discard(node.target.id)
         elif isinstance(node, ast.Delete):
-            own.difference_update(
-                inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)
-            )
+            own.difference_update(inner.id for inner in walk(node) if isinstance(inner, ast.Name))
         elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             own.discard(node.name)
     spans = {}  # id of a statement: its number and the number behind it
     _number(function.body, spans, 1)
-    arguments = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+    arguments = {node.arg for node in walk(function.args) if isinstance(node, ast.arg)}
     found = {}
     for name in own:
         if name in arguments:
@@ -97,7 +96,7 @@ def _inner(node) -> list:
 
 
 def _mentions(node, name: str) -> bool:
-    return any(isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Name) and inner.id == name for inner in walk(node))
 
 
 def _innermost(statements: list, name: str) -> list:
@@ -109,13 +108,11 @@ def _innermost(statements: list, name: str) -> list:
             return stretch
         lists = _inner(stretch[0])
         inside = [inner for inner in lists if any(_mentions(node, name) for node in inner)]
-        mentions = sum(
-            isinstance(node, ast.Name) and node.id == name for node in ast.walk(stretch[0])
-        )
+        mentions = sum(isinstance(node, ast.Name) and node.id == name for node in walk(stretch[0]))
         if len(inside) != 1 or mentions != sum(
             isinstance(node, ast.Name) and node.id == name
             for item in inside[0]
-            for node in ast.walk(item)
+            for node in walk(item)
         ):
             return stretch
         statements = inside[0]
@@ -152,5 +149,5 @@ def _is_loop(statements: list, name: str) -> bool:
 def _reads(node, name: str) -> bool:
     return any(
         isinstance(inner, ast.Name) and inner.id == name and isinstance(inner.ctx, ast.Load)
-        for inner in ast.walk(node)
+        for inner in walk(node)
     )

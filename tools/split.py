@@ -11,6 +11,7 @@ import copy
 
 from tools import BuildError
 from tools.merge import bound
+from tools.trees import walk
 
 RESIDENT = "milliamp/resident.py"
 _BLOCKS = "milliamp/blocks/"
@@ -63,7 +64,7 @@ def _parts(path: str, tree, block: str):
     for node in body:
         if not isinstance(node, _DEFINITIONS):
             raise BuildError(f"{path}:{node.lineno}: a block has only definitions at its top")
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Global):
             names = ", ".join(node.names)
             raise BuildError(f"{path}:{node.lineno}: state belongs on the station, not in {names}")
@@ -122,10 +123,8 @@ def _is_const(value) -> bool:
 
 def _is_fixed(value) -> bool:
     """Something that cannot change?"""
-    return (
-        value is None or _is_const(value) or all(isinstance(v, _VALUES) for v in ast.walk(value))
-    )
+    return value is None or _is_const(value) or all(isinstance(v, _VALUES) for v in walk(value))
 
 
 def _used(node) -> set:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return {inner.id for inner in walk(node) if isinstance(inner, ast.Name)}

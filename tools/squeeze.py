@@ -14,6 +14,7 @@ import ast
 import copy
 
 from tools.merge import bound
+from tools.trees import walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
@@ -33,7 +34,7 @@ def squeeze(sources: dict) -> dict:
 
 def _locks(trees: list) -> set:
     """The attributes that are an `asyncio.Lock()` somewhere: whatever else is called so, nobody enters it."""
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in trees for node in walk(tree)]
     if any(getattr(node, "name", "") == "__aenter__" for node in nodes):
         return set()
     return {
@@ -118,7 +119,7 @@ class _Squeezer(ast.NodeTransformer):
             return False
         if not plain and self._tries:
             return False
-        inner = [name for value in values for name in ast.walk(value)]
+        inner = [name for value in values for name in walk(value)]
         if any(isinstance(name, (ast.Starred, ast.NamedExpr)) for name in inner):
             return False
         return all(getattr(name, "id", None) != target.id for name in inner)
@@ -163,7 +164,7 @@ def _ends(body: list) -> bool:
 def _named(function) -> set:
     return {
         name
-        for node in ast.walk(function)
+        for node in walk(function)
         for name in (
             getattr(node, "id", None),
             getattr(node, "arg", None),
@@ -176,9 +177,9 @@ def _named(function) -> set:
 def private(function) -> set:
     """The locals of a function that no scope inside of it has."""
     own = bound(function.body) | {
-        node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)
+        node.arg for node in walk(function.args) if isinstance(node, ast.arg)
     }
-    for node in ast.walk(function):
+    for node in walk(function):
         if node is not function and isinstance(node, (*_SCOPES, *_COMPREHENSIONS)):
-            own -= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+            own -= {inner.id for inner in walk(node) if isinstance(inner, ast.Name)}
     return own

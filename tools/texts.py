@@ -11,6 +11,7 @@ from collections import Counter
 
 from tools.merge import CORE
 from tools.shorten import foreign
+from tools.trees import walk
 
 _SHORTEST = 4  # characters
 _NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
@@ -54,14 +55,14 @@ def _names(trees: dict) -> set:
     """What is a name anyway: identifiers, and texts of the core; and what that says so often that it had better be one."""
     found = set(foreign())
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             for field in ("id", "attr", "name", "arg"):
                 if isinstance(name := getattr(node, field, None), str):
                     found.update(name.split("."))
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if node.value.isidentifier() and not path.startswith(_RARE):
                     found.add(node.value)
-    core = [node.value for node in ast.walk(trees[CORE]) if isinstance(node, ast.Constant)]
+    core = [node.value for node in walk(trees[CORE]) if isinstance(node, ast.Constant)]
     said = Counter(text for text in core if isinstance(text, str) and len(text) <= _NAME_LENGTH)
     return found | {text for text, count in said.items() if count >= _OFTEN}
 

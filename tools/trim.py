@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import BOARDS, BUILD, ROOT, BuildError, build, device_model, footprint, prepare, profile
+from tools.trees import walk
 
 DOCUMENT = ROOT / "docs" / "trimming.md"
 RESULTS = BUILD / "trim.json"
@@ -295,7 +296,7 @@ def needs() -> dict:
 
 def _texts(node, home: dict, seen: set) -> set:
     found = set()
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
             found.update(inner.value.split())
         elif isinstance(inner, ast.Name) and inner.id in home and inner.id not in seen:
