@@ -68,7 +68,7 @@ def spoil(wrong: Wrong, answer: str) -> list[str]:
     if wrong.how == "duplicate":
         return [answer, answer]
     if wrong.how == "malformed":
-        return [json.dumps([kind, unique_id, {"status": 17, "unheardOf": None}])]
+        return [json.dumps([kind, unique_id, {"status": 17, "customData": 17, "unheardOf": None}])]
     if wrong.how == "answer":
         return [json.dumps([kind, unique_id, wrong.payload], ensure_ascii=False)]
     if wrong.how == "garbage":

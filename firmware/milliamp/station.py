@@ -80,7 +80,7 @@ class Station:
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, *buffers)
         self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
-        self.firmware_asked = False  # blocks.firmware_management has something to say
+        self.firmware_asked = 0  # blocks.firmware_management has something to say; 2: says it
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
         self._deaths = 0
         self._reboot = None  # the reason of a reboot that is due

@@ -87,6 +87,153 @@ async def test_an_error_costs_an_attempt_and_no_event(code):
         assert this.problems(all_ended=True) == []
 
 
+OWN = {"ownField": {"status": "Blocked"}, "customData": None}
+INFO = {
+    "status": "Accepted",
+    "cacheExpiryDateTime": None,
+    "groupIdToken": None,
+    "ownField": [None],
+    "personalMessage": {"format": "UTF8", "content": None},
+}
+
+
+@simulate
+async def test_answers_with_null_and_with_fields_of_their_own():
+    """As serializers of real CSMSs make them: the station is accepted, the driver charges, the event is taken."""
+    async with rig(power=False, settings=FAST) as this:
+        time = this.clock.text()
+        boot = {"currentTime": time, "interval": 77, "status": "Accepted", "statusInfo": None}
+        this.csms.wrong("answer", "BootNotification", payload=boot | OWN)
+        this.csms.wrong("answer", "StatusNotification", payload={"statusInfo": None})
+        this.csms.wrong("answer", "Authorize", payload={"idTokenInfo": INFO} | OWN)
+        event = {"totalCost": None, "chargingPriority": "high", "idTokenInfo": INFO}
+        this.csms.wrong("answer", "TransactionEvent", payload=event, times=3)
+        await this.device.power_on()
+        await this.booted()
+        assert await this.station.get("OCPPCommCtrlr", "HeartbeatInterval") == "77"
+        await trigger(this, "Heartbeat")  # the time of that answer was from before the start
+        await this.csms.seen("Heartbeat")
+        await this.charging()
+        await this.stopped()
+        await this.drained()
+        assert not this.csms.wrongs
+        log = "\n".join(this.device.log)
+        for text in (
+            "Authorize: missing content: idTokenInfo.personalMessage: answered all the same",
+            "TransactionEvent: wrong type: chargingPriority: answered all the same",
+        ):
+            assert text in log
+        assert "StatusNotification: " not in log and "BootNotification: " not in log
+        assert (await this.station.state())["counters"]["malformed_answers"] == 4
+        assert this.csms.ledger.lost() == 0
+        assert this.problems(all_ended=True) == []
+
+
+@simulate
+async def test_an_event_whose_answer_refuses_the_token_and_is_wrong_besides():
+    async with rig(settings=FAST | {"TxCtrlr.StopTxOnInvalidId": "true"}) as this:
+        await this.drained()
+        refused = {"idTokenInfo": {"status": "Blocked", "language1": 5}, "totalCost": "0"}
+        this.csms.wrong("answer", "TransactionEvent", payload=refused)
+        mark = this.csms.mark()
+        this.hardware.plug()
+        await this.station.wait("plugged")
+        this.hardware.card(CARD)
+        await this.csms.seen(
+            "TransactionEvent", lambda p: p["triggerReason"] == "Deauthorized", since=mark
+        )
+        assert this.problems() == []
+
+
+@pytest.mark.parametrize(
+    "boot, fault",
+    [
+        ({"status": "OK", "interval": 40}, "bad value: status"),
+        ({"interval": 40}, "missing status"),
+        ([], "wrong type"),
+    ],
+)
+@simulate
+async def test_a_boot_whose_answer_has_no_status_is_repeated(boot, fault):
+    async with rig(power=False) as this:
+        if boot:
+            boot["currentTime"] = this.clock.text()
+        this.csms.wrong("answer", "BootNotification", payload=boot)
+        await this.device.power_on()
+        await this.booted()
+        first, second = (r.time for r in this.csms.received if r.action == "BootNotification")
+        assert 39 < second - first < 90
+        assert any(f"BootNotification: {fault}" in line for line in this.device.log)
+        assert this.problems() == []
+
+
+async def trigger(this, action):
+    answer = await this.call("TriggerMessage", {"requestedMessage": action})
+    assert answer["status"] == "Accepted"
+
+
+async def sent(this, action, since, count):
+    """Wait until so many messages of this action have come since then."""
+    await this.csms.until(
+        lambda: len([r for r in this.csms.received[since:] if r.action == action]) >= count, action
+    )
+
+
+@pytest.mark.parametrize(
+    "action", ["BootNotification", "LogStatusNotification", "FirmwareStatusNotification"]
+)
+@simulate
+async def test_what_is_triggered_while_the_same_waits_for_its_answer_is_sent_again(action):
+    """F06.FR.10: each TriggerMessage that was accepted has its message."""
+    async with rig(power=False) as this:
+        this.csms.boots = [("Pending", 900), ("Pending", 900), ("Accepted", 300)]
+        await this.device.power_on()
+        await this.station.wait("pending", 60)
+        mark = this.csms.mark()
+        this.csms.wrong("late", action, delay=4, times=2)
+        for count in (1, 2, 3):  # the second and the third while the one before is not answered
+            await trigger(this, action)
+            await sent(this, action, mark, count)
+        if action == "BootNotification":
+            boots = [r.payload["reason"] for r in this.csms.received[mark:]]
+            assert boots[:3] == ["Triggered"] * 3
+        assert this.problems() == []
+
+
+@simulate
+async def test_what_was_triggered_is_sent_again_over_the_next_connection():
+    async with rig(settings=FAST) as this:
+        for action in ("LogStatusNotification", "FirmwareStatusNotification"):
+            await this.drained()
+            this.csms.wrong("close", action)
+            mark = this.csms.mark()
+            await trigger(this, action)
+            await sent(this, action, mark, 2)
+        assert this.problems() == []
+
+
+ESCAPED = (
+    r'[2,"escaped","GetVariables",{"g\u0065tVariableData":[{"\u0063omponent":{"n\u0061me":"OCPPCommCtrlr"},'
+    r'"v\u0061riable":{"name":"Heartbeat\u0049nterval"},"attributeType":"Act\u0075al"}]}]'
+)
+
+
+@simulate
+async def test_escapes_in_keys_and_enumerations():
+    """Some encoders escape what they need not."""
+    async with rig() as this:
+        await this.booted()
+        await this.csms.peer.send_raw(ESCAPED)
+        mark = this.csms.mark()
+        this.hardware.plug()  # what the CSMS sees next
+        await this.csms.seen("StatusNotification", since=mark)
+        (answer,) = [m for m in this.traffic.messages if m.direction == UP and m.id == "escaped"]
+        (result,) = answer.payload["getVariableResult"]
+        assert result["attributeStatus"] == "Accepted" and result["attributeValue"].isdigit()
+        assert result["component"] == {"name": "OCPPCommCtrlr"}
+        assert this.problems() == []
+
+
 @simulate
 async def test_a_report_is_asked_for_as_soon_as_the_boot_is_accepted():
     """It comes although no status has been answered yet."""

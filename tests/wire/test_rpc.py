@@ -216,6 +216,40 @@ def test_a_malformed_answer_acknowledges(answer):
         assert await call == rpc.OK
         assert b.st.calls == [("cursor", None)]
         assert b.count(counts._MALFORMED_ANSWERS) == 1
+        assert b.st.log.lines[-1].startswith("W Heartbeat: ")
+
+    bench(test)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"currentTime":"now","customData":null}',
+        '{"currentTime":"now","interval":5,"own":{"currentTime":1}}',
+        r'{"curr\u0065ntTime":"n\u006fw"}',
+    ],
+)
+def test_null_and_what_is_unknown_are_no_fault_of_an_answer(payload):
+    async def test(b):
+        call = b.call()
+        _, ident, *_ = await b.peer.hear()
+        b.peer.say(f'[3,"{ident}",{payload}]')
+        assert await call == rpc.OK
+        assert b.st.calls == [("cursor", "now")]
+        assert b.count(counts._MALFORMED_ANSWERS) == 0
+
+    bench(test)
+
+
+def test_what_is_wrong_in_an_answer_is_logged_with_its_place():
+    async def test(b):
+        call = b.call()
+        _, ident, *_ = await b.peer.hear()
+        b.peer.say(f'[3,"{ident}",{{"currentTime":"now","customData":{{"own":"secret"}}}}]')
+        assert await call == rpc.OK
+        assert b.st.calls == [("cursor", "now")]
+        text = "W Heartbeat: missing vendorId: customData: answered all the same"
+        assert b.st.log.lines == [text]
 
     bench(test)
 

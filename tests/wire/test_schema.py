@@ -26,14 +26,18 @@ def official(action: str, response: bool):
     return found, jsonschema.Draft6Validator(found)
 
 
-def check(action: str, response: bool, text: str):
+def reader(text: str) -> Reader:
     data = text.encode()
     r = Reader(bytearray(data))
     r.load(len(data))
     assert r.check(10**6) is True
+    return r
+
+
+def check(action: str, response: bool, text: str):
     kind = schema.find(TABLE, action, response)
     assert kind
-    return asyncio.run(schema.check(r, 0, TABLE, kind))
+    return asyncio.run(schema.check(reader(text), 0, TABLE, kind))
 
 
 def resolve(node: dict, root: dict) -> dict:
@@ -185,8 +189,13 @@ def test_agrees_on_anything(kind, seed, data):
         ('{"type":"Immediate","type":"Immediate"}', (UNKNOWN, "field twice: type")),
         ('{"type":"Immediate","evseId":2147483648}', (VALUE, "bad value: evseId")),
         ('{"type":"Immediate","evseId":1e300}', (VALUE, "bad value: evseId")),
-        (r'{"typ\u0065":"Immediate"}', (UNKNOWN, "unknown field")),
-        (r'{"type":"Immediat\u0065"}', (VALUE, "bad value: type")),
+        (r'{"type":"Immediate","typ\u0065":"Immediate"}', (UNKNOWN, "field twice: type")),
+        (r'{"type":"Immediate\u0022"}', (VALUE, "bad value: type")),
+        (r'{"type\u0022\u0000":"Immediate"}', (UNKNOWN, "unknown field")),
+        (r'{"typ\u0065":"Immediate\n"}', (VALUE, "bad value: type")),
+        # Escapes mean the same text.
+        (r'{"typ\u0065":"Immediat\u0065"}', None),
+        (r'{"\u0074\u0079\u0070\u0065":"\u0049mmediate"}', None),
         # Integers that are written as decimals are integers.
         ('{"type":"Immediate","evseId":1.0}', None),
         ('{"type":"Immediate","evseId":1e0}', None),
@@ -197,6 +206,107 @@ def test_agrees_on_anything(kind, seed, data):
 )
 def test_texts(text, fault):
     assert check("Reset", False, text) == fault
+
+
+def lenient(action: str, text: str):
+    """(the fault, what a block can read of this answer)."""
+    r = reader("[" + text + "]")
+    kind = schema.find(TABLE, action, True)
+    fault = asyncio.run(schema.check(r, 1, TABLE, kind, True))
+    return fault and fault[1], read(r, 1)
+
+
+def read(r: Reader, at: int):
+    """A value as blocks see it: what is null, or crossed out, is absent."""
+    c = chr(r.buf[at])
+    if c == "{":
+        keys, key = [], r.first(at)
+        while key:
+            keys.append(r.text(key))
+            key = r.next(r.value(key))
+        return {key: read(r, r.get(at, key)) for key in keys if r.get(at, key)}
+    if c == "[":
+        return [read(r, one) for one in r.each(at)]
+    return None if c == "n" else json.loads(r.buf[slice(*r.span(at))])
+
+
+INFO = {"status": "Accepted", "cacheExpiryDateTime": "2030-01-01T00:00:00Z", "evseId": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "more, fault",
+    [
+        ({"personalMessage": None, "evseId": [1, 2], "groupIdToken": None}, None),
+        ({"own": {"status": "Blocked"}, "": [{}], "x" * 100: None}, None),
+        (
+            {"personalMessage": {"format": "UTF8", "content": "x" * 513}},
+            "bad value: idTokenInfo.personalMessage.content",
+        ),
+        ({"personalMessage": {"format": "UTF8"}}, "missing content: idTokenInfo.personalMessage"),
+        ({"personalMessage": 'Hello, "you"]},'}, "wrong type: idTokenInfo.personalMessage"),
+        (
+            {"groupIdToken": {"idToken": "A", "type": "Central", "additionalInfo": []}},
+            "too few elements: idTokenInfo.groupIdToken.additionalInfo",
+        ),
+        ({"groupIdToken": {"idToken": "A"}}, "missing type: idTokenInfo.groupIdToken"),
+        ({"chargingPriority": 1.5}, "wrong type: idTokenInfo.chargingPriority"),
+        ({"language1": 5, "language2": None}, "wrong type: idTokenInfo.language1"),
+    ],
+)
+def test_what_is_wrong_in_an_answer_hides_nothing_that_is_right(more, fault):
+    own = {"idTokenInfo": INFO | more, "certificateStatus": "Accepted", "more": [None]}
+    found, left = lenient("Authorize", json.dumps(own))
+    assert found == fault
+    assert left["certificateStatus"] == "Accepted"
+    info = left["idTokenInfo"]
+    assert {key: info[key] for key in INFO} == INFO
+    if "groupIdToken" in info:
+        assert info["groupIdToken"] == {"idToken": "A", "type": "Central"}
+    assert not {"personalMessage", "chargingPriority", "language1", "language2"} & set(info)
+
+
+@pytest.mark.parametrize(
+    "answer, fault, left",
+    [
+        ({"idTokenInfo": {"status": "Maybe"}}, "bad value: idTokenInfo.status", {}),
+        ({"idTokenInfo": {"status": None}}, "missing status: idTokenInfo", {}),
+        ({"idTokenInfo": {}}, "missing status: idTokenInfo", {}),
+        ({"idTokenInfo": None}, "missing idTokenInfo", {}),
+        ({"idTokenInfo": [1, "]}"]}, "wrong type: idTokenInfo", {}),
+        ({}, "missing idTokenInfo", {}),
+    ],
+)
+def test_an_answer_without_what_it_must_have(answer, fault, left):
+    assert lenient("Authorize", json.dumps(answer)) == (fault, left)
+
+
+def test_an_answer_that_is_no_object():
+    for text in ("[]", "null", "1", '"x"', "true"):
+        assert lenient("Authorize", text)[0] == "wrong type"
+
+
+@pytest.mark.parametrize("action", schemas.CORE_RESPONSES)
+def test_what_is_left_of_an_answer_fits_the_schema(action):
+    """Whatever is wrong with it: what blocks see is right, but that something required may be absent from
+    the answer itself."""
+    root, validator = official(action, True)
+    rng = random.Random(action)
+    for _ in range(6):
+        payload = example(root, root, rng)
+        assert lenient(action, json.dumps(payload))[0] is None
+        here = list(places(payload, root, root))
+        for index in rng.sample(range(len(here)), min(len(here), 8)):
+            for n in range(len(list(breakages(*here[index])))):
+                broken = copy.deepcopy(payload)
+                breakage, code = list(breakages(*list(places(broken, root, root))[index]))[n]
+                breakage()
+                fault, left = lenient(action, json.dumps(broken))
+                assert fault or code in (None, UNKNOWN, TYPE)
+                assert len(fault or "") <= 200
+                for error in validator.iter_errors(left):
+                    harmless = error.validator in ("additionalProperties", "maxItems")
+                    missing = error.validator == "required" and not error.absolute_path
+                    assert harmless or missing or error.instance is None, (broken, left)
 
 
 def test_the_path_names_the_place():

@@ -28,7 +28,7 @@ _CANCELED = const(7)
 # of it, so that it hears everything in order; the last status that it hears of ends it.
 _ID = const(0)  # requestId
 _STATUS = const(1)
-_TOLD = const(2)  # the CSMS knows the status
+_TOLD = const(2)  # the CSMS knows the status: 0 no, 1 it is on its way, 2 yes
 _BEFORE = const(3)  # (requestId, status): the last word on what this one replaced, None when said
 _WHAT = const(4)  # (URL, is it the security log?, oldest and latest time or None)
 _RETRIES = const(5)  # attempts that are left after this one
@@ -72,7 +72,7 @@ def get_log(st, r, at, w):
     own = [
         r.number(r.get(at, "requestId")),
         _UPLOADING,
-        False,
+        0,
         None,
         what,
         retries,
@@ -94,7 +94,7 @@ def _replaces(old, own):
     if old[_TASK] is not None:
         old[_TASK].cancel()
     ongoing = old[_STATUS] == _UPLOADING or old[_RETRIES] > 0
-    if ongoing or not old[_TOLD]:
+    if ongoing or old[_TOLD] < 2:
         own[_BEFORE] = old[_ID], _CANCELED if ongoing else old[_STATUS]
     return ongoing
 
@@ -105,17 +105,19 @@ def _status_due(st):
         return None
     if own[_BEFORE] is not None:
         return own, own[_BEFORE]
-    if own[_TOLD]:
+    if own[_TOLD] == 2:
         if own[_TASK] is not None or st.clock.since(own[_SINCE]) < own[_PAUSE]:
             return None
         own[_RETRIES] -= 1
         own[_STATUS] = _UPLOADING
-        own[_TOLD] = False
     return own, (own[_ID], own[_STATUS])
 
 
 def _status_render(st, w, cursor):
-    request_id, status = cursor[1]
+    own, told = cursor
+    request_id, status = told
+    if told is not own[_BEFORE]:
+        own[_TOLD] = 1
     w.object()
     w.field("status", word(_STATUSES, status))
     w.field("requestId", request_id)
@@ -129,12 +131,12 @@ def _status_answered(st, cursor, r, at):
     if told is own[_BEFORE]:
         own[_BEFORE] = None
     elif told[1] == own[_STATUS]:
-        own[_TOLD] = True
+        own[_TOLD] *= 2  # unless it was asked for again meanwhile (F06.FR.10)
         if told[1] == _UPLOADING:
             if own[_TASK] is None:
                 own[_SINCE] = st.clock.ticks()
                 own[_TASK] = asyncio.create_task(_attempt(st, own))
-        elif not own[_RETRIES]:
+        elif own[_TOLD] and not own[_RETRIES]:
             st.upload = None
 
 
@@ -148,7 +150,7 @@ async def _attempt(st, own):
     if status == _UPLOADED:
         own[_RETRIES] = 0
     own[_STATUS] = status
-    own[_TOLD] = False
+    own[_TOLD] = 0
     own[_TASK] = None
     st.outbox.wake()
 
@@ -201,8 +203,8 @@ def _security(st, title, oldest, latest):
 def trigger_status(st, index, connector):
     """TriggerMessage LogStatusNotification: Idle when nothing is uploaded (F06.FR.15)."""
     if st.upload is None:
-        st.upload = [None, _IDLE, False, None, None, 0, 0, 0, None]
-    st.upload[_TOLD] = False
+        st.upload = [None, _IDLE, 0, None, None, 0, 0, 0, None]
+    st.upload[_TOLD] = 0
     return True
 
 

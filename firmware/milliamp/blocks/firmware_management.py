@@ -4,7 +4,7 @@ from milliamp.wire.gates import _WHEN_ACCEPTED
 
 def trigger_status(st, index, connector):
     """TriggerMessage FirmwareStatusNotification, whatever EVSE it names (F06.FR.16)."""
-    st.firmware_asked = True
+    st.firmware_asked = 1
     return True
 
 
@@ -13,16 +13,18 @@ def _due(st):
 
 
 def _render(st, w, cursor):
+    st.firmware_asked = 2  # on its way: who asks now wants another (F06.FR.10)
     w.status("Idle")
 
 
 def _answered(st, cursor, r, at):
-    st.firmware_asked = False
+    if st.firmware_asked == 2:
+        st.firmware_asked = 0
 
 
 def busy(st) -> bool:
     """Is there anything that this block must still send?"""
-    return st.firmware_asked
+    return st.firmware_asked > 0
 
 
 TRIGGERS = {"FirmwareStatusNotification": trigger_status}

@@ -38,7 +38,7 @@ class Provisioning:
     """Where the boot stands, and the report that is being sent."""
 
     def __init__(self):
-        self.wait = 0  # ms until BootNotification is due; None: it was triggered
+        self.wait = 0  # ms until BootNotification is due, or on its way; None: it was triggered
         self.since = 0  # ticks from which it counts; the first is due at once
         self.report = None  # (requestId, base) while one is sent
         self.entry = 0  # the entry whose turn it is
@@ -63,15 +63,16 @@ def _link(st, fact, evse, up):
 
 def _boot_due(st):
     own = st.provisioning
-    if st.outbox.registration == _ACCEPTED_BY_CSMS:
+    if st.outbox.registration == _ACCEPTED_BY_CSMS and own.wait is not None:
         return None
     return 1 if not own.wait or st.clock.since(own.since) >= own.wait else None
 
 
 def _boot_render(st, w, cursor):
-    profile = st.profile
+    profile, own = st.profile, st.provisioning
     w.object()
-    w.field("reason", "Triggered" if st.provisioning.wait is None else st.boot_reason)
+    w.field("reason", "Triggered" if own.wait is None else st.boot_reason)
+    own.wait = 0  # what is triggered from now on is another one (F06.FR.10)
     w.object("chargingStation")
     w.field("model", profile.MODEL)
     w.field("vendorName", profile.VENDOR)
@@ -84,13 +85,17 @@ def _boot_render(st, w, cursor):
 
 async def _boot_answered(st, cursor, r, at):
     own = st.provisioning
-    own.since, own.wait = st.clock.ticks(), _BOOT_RETRY * 1000
-    if r is None:
-        return
-    st.set_clock(r.text(r.get(at, "currentTime")))
-    interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
-    status = r.get(at, "status")
+    own.since = st.clock.ticks()
+    interval = status = 0
+    if r is not None:
+        st.set_clock(r.text(r.get(at, "currentTime")))
+        interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
+        status = r.get(at, "status")
     await asyncio.sleep_ms(0)
+    if own.wait is not None:
+        own.wait = (interval if interval > 0 else _BOOT_RETRY) * 1000
+    if not status:  # nothing was decided
+        return
     if r.same(status, "Accepted"):
         if interval > 0:
             _put(st, _OCPP_COMM_HEARTBEAT_INTERVAL, interval)
@@ -99,7 +104,6 @@ async def _boot_answered(st, cursor, r, at):
         st.outbox.register(_ACCEPTED_BY_CSMS)
         st.log.info("accepted")
     else:
-        own.wait = (interval if interval > 0 else _BOOT_RETRY) * 1000
         st.outbox.register(_PENDING if r.same(status, "Pending") else _REJECTED)
 
 

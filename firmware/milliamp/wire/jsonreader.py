@@ -34,6 +34,7 @@ class Reader:
         strings that were taken out of it on arrival, see `wire.sift`."""
         self.end = end
         self.diverted = diverted
+        self.escapes = self.buf.find(b"\\", 0, end) >= 0  # is there one at all?
         # White space behind the first value's begin is left out as `check` goes: nothing else must look for it.
         self.root = self._at = self._kept = self._from = self._gap(0)
         self._nest = 1  # a one, then a bit for each open container: 1 an object, 0 an array
@@ -154,16 +155,21 @@ class Reader:
         return end
 
     def get(self, at: int, key: str) -> int:
-        """The value of `key` in the object at `at`, 0 when it has none."""
+        """The value of `key` in the object at `at`, 0 when it has none, or null."""
         if not at or self.buf[at] != 123:
             return 0
-        key = key.encode()
-        size = len(key) + 2
+        name = key.encode()
+        size = len(name) + 2
         at = self.first(at)
         while at:
             stop = self.skip(at)
-            if stop - at == size and self.buf.startswith(key, at + 1):
-                return stop + 1
+            if (
+                stop - at == size
+                and self.buf.startswith(name, at + 1)
+                or self.escapes
+                and self.same(at, key)
+            ):
+                return stop + 1 if self.buf[stop + 1] != 110 else 0
             at = self.next(stop + 1)
         return 0
 

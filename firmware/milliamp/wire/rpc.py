@@ -93,9 +93,9 @@ class Rpc:
         """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
 
         `render(st, writer, cursor)` writes the payload. When it is answered with a CALLRESULT,
-        `answered(st, cursor, reader, at)` is called before this returns OK, and awaited if it is async;
-        reader is None and at 0 if the answer breaks the schema, for the call was answered all the same.
-        Only OK calls it.
+        `answered(st, cursor, reader, at)` is called before this returns OK, and awaited if it is async.
+        What of the answer breaks the schema is absent, also what is required; reader is None and at 0 if it
+        is no JSON, for the call was answered all the same. Only OK calls it.
         """
         ws = self._ws
         self._outcome = _PENDING
@@ -282,11 +282,17 @@ class Rpc:
             self._finish(ERROR)
             return
         count = self._count
-        type_ = schema.find(self._schemas, self._action, True)
-        if not (good and at and type_) or await schema.check(r, at, self._schemas, type_):
-            counters[_MALFORMED_ANSWERS] += 1
+        action = self._action
+        type_ = schema.find(self._schemas, action, True)
+        wrong = "", "no payload"
+        if good and at and type_:
+            wrong = await schema.check(r, at, self._schemas, type_, True)
+        else:
             r = None
             at = 0
+        if wrong:
+            counters[_MALFORMED_ANSWERS] += 1
+            self._st.log.warn("%s: %s: answered all the same" % (action, wrong[1]))
         await asyncio.sleep_ms(0)
         if count == self._count and self._answered:  # nothing has happened meanwhile
             try:

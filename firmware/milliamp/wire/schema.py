@@ -17,6 +17,7 @@ from micropython import const
 
 _YIELD_EVERY = const(12)  # fields and elements
 _COMMON = const(12)  # bytes of "customData" with its quotes
+_NULL = const(110)  # null begins so, and nothing else does
 _LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/schemas.py
 
 _ARRAY = const(97)
@@ -42,37 +43,49 @@ def find(table: bytes, action: str, response: bool = False) -> int:
     return _offset(table, at + len(key) + (2 if response else 0)) if at >= 0 else 0
 
 
-async def check(r, at: int, table: bytes, kind: int):
+async def check(r, at: int, table: bytes, kind: int, lenient=False):
     """Check the value at `at` of Reader `r` against the type `kind` that `find` gave.
 
     Returns None, or (error code of OCPP 2.0.1, "what is wrong: where"), which repeats no value and no
     unknown name. Yields to other tasks every few fields; needs no stack for nested payloads.
+
+    `lenient`, for answers: null is absent and unknown fields are passed over. What is wrong, and an object
+    that lacks what it must have, is crossed out where it lies, so that it reads as absent and hides nothing
+    that is right; the first fault is returned.
     """
-    around = []  # the containers around the innermost one, each as the three names below
+    around = []  # the containers around the innermost one, each as the four names below
     place = 0  # the key or element that is being looked at
     outer = 0  # the type of its container
     seen = 0  # which fields were seen (a bit each), or how many elements
+    bit = 0  # of the field that is being looked at
+    fault = None
     steps = 0
     while True:
         steps += 1
         if steps % _YIELD_EVERY == 0:
             await asyncio.sleep_ms(0)
         t = table[kind]
-        if t == _ARRAY or t == _OBJECT or t == _OPEN:
-            if r.buf[at] != (91 if t == _ARRAY else 123):
-                return _say(r, table, around, place, outer, seen, TYPE, "wrong type")
+        c = r.buf[at]
+        opens = 91 if t == _ARRAY else 123 if t == _OBJECT or t == _OPEN else 0
+        if c == opens:
             if outer:
-                around.append((place, outer, seen))
+                around.append((place, outer, seen, bit))
             outer = kind
-            seen = 0
+            seen = bit = 0
             place = r.first(at)
             at += 1
         else:
             behind = r.skip(at)
-            code = _scalar(r, at, behind, table, kind)
+            code = TYPE if opens else _scalar(r, at, behind, table, kind)
             if code:
-                what = "wrong type" if code is TYPE else "bad value"
-                return _say(r, table, around, place, outer, seen, code, what)
+                if not (lenient and outer and c == _NULL):
+                    what = "wrong type" if code is TYPE else "bad value"
+                    fault = fault or _say(r, table, around, place, outer, seen, code, what)
+                if not (lenient and outer):
+                    return fault
+                seen -= bit
+                for i in range(at, behind):
+                    r.buf[i] = _NULL
             if not outer:
                 return None
             at = behind
@@ -84,44 +97,54 @@ async def check(r, at: int, table: bytes, kind: int):
                 seen += 1
                 most = _u16(table, outer + 2)
                 if most and seen > most:
-                    return _say(r, table, around, 0, outer, 0, MISSING, "too many elements")
+                    what = "too many elements"
+                    fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
+                    if not lenient:
+                        return fault
                 at = place
                 kind = _offset(table, outer + 4)
                 break
             if place:
                 at = r.skip(place)
                 start = outer + 4
-                n = -1  # what is longer than any name is not copied out of the buffer
-                if at - place <= _LONGEST:
-                    name = r.buf[place:at]
-                    n = table.find(name, start, start + _u16(table, outer + 2))
-                    if n < 0 and t == _OBJECT:
-                        start = 2 + _u16(table, 0)
-                        n = table.find(name, start, start + _COMMON)
+                name = _name(r, place, at)
+                n = table.find(name, start, start + _u16(table, outer + 2))
+                if n < 0 and t == _OBJECT:
+                    start = 2 + _u16(table, 0)
+                    n = table.find(name, start, start + _COMMON)
                 if n >= 0:
-                    n += at - place
+                    n += len(name)
                     bit = 1 << table[n]
-                    if seen & bit:
+                    if not seen & bit:
+                        seen |= bit
+                        at = r.value(place)
+                        kind = _offset(table, n + 1)
+                        break
+                    if not lenient:
                         return _say(r, table, around, place, outer, 0, UNKNOWN, "field twice")
-                    seen |= bit
-                    at = r.value(place)
-                    kind = _offset(table, n + 1)
-                    break
-                if t == _OBJECT:
+                elif t == _OBJECT and not lenient:
                     return _say(r, table, around, 0, outer, 0, UNKNOWN, "unknown field")
                 at = r.skip(r.value(place))
                 place = r.more(at)
                 continue
-            if t == _ARRAY and seen < table[outer + 1]:
-                return _say(r, table, around, 0, outer, 0, MISSING, "too few elements")
-            required = 0 if t == _ARRAY else (1 << table[outer + 1]) - 1
-            if seen & required != required:
+            what = ""
+            if t == _ARRAY:
+                if seen < table[outer + 1]:
+                    what = "too few elements"
+            elif ~seen & (1 << table[outer + 1]) - 1:
                 what = "missing " + _missing(table, outer, seen)
-                return _say(r, table, around, 0, outer, 0, MISSING, what)
+            if what:
+                fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
+                if not lenient:
+                    return fault
             if not around:
-                return None
+                return fault
             at += 1
-            place, outer, seen = around.pop()
+            place, outer, seen, bit = around.pop()
+            if what:
+                seen -= bit
+                for i in range(place if table[outer] == _ARRAY else r.value(place), at):
+                    r.buf[i] = _NULL
             place = r.more(at)
 
 
@@ -134,10 +157,8 @@ def _scalar(r, at, behind, table, kind):
             return TYPE
         size = _u16(table, kind + 1)
         if t == _ENUM:
-            if behind - at > _LONGEST:
-                return VALUE
             start = kind + 3
-            return None if table.find(r.buf[at:behind], start, start + size) >= 0 else VALUE
+            return None if table.find(_name(r, at, behind), start, start + size) >= 0 else VALUE
         if size and (behind - at - 2 > size or r.diverted) and r.length(at) > size:
             return VALUE
         return None
@@ -160,11 +181,19 @@ def _scalar(r, at, behind, table, kind):
     return None if least <= n <= most else VALUE
 
 
+def _name(r, at, stop):
+    # A name or an enumeration value with its quotes, as the table has it: escapes decoded. What is longer
+    # than any there is not copied out of the buffer.
+    if r.escapes and stop - at <= 6 * _LONGEST and r.buf.find(b"\\", at, stop) >= 0:
+        name = r.text(at).encode()
+        return b'""' if b'"' in name else b'"%s"' % name
+    return r.buf[at:stop] if stop - at <= _LONGEST else b'""'
+
+
 def _say(r, table, around, place, outer, seen, code, what):
     # (code, "what: where"). The path holds only names that are in the table.
     path = ""
-    around.append((place, outer, seen))
-    for place, outer, seen in around:
+    for place, outer, seen, _ in around + [(place, outer, seen, 0)]:
         if place:
             path += "[%d]" % (seen - 1) if table[outer] == _ARRAY else "." + r.text(place)
     return code, (what + ": " + path[1:] if path else what)[:200]

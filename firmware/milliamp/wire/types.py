@@ -43,7 +43,7 @@ def read_info(st, r, at: int) -> tuple:
     where = r.get(at, "evseId")
     if where:
         for n in r.each(where):
-            n = r.number(n)
+            n = r.number(n) or 0
             evses |= 1 << n if 0 < n < 16 else 1  # the bit of an EVSE that there is not
     expiry = r.get(at, "cacheExpiryDateTime")
     return (
