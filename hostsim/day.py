@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hostsim.clock import SimClock, off_the_quarter
 from hostsim.harness import rig
 from hostsim.traffic import UP
 
@@ -50,7 +51,13 @@ async def live(lane: int, heap: str | None, transmit: int):
     sizes: list[int] = []
     longest: Counter = Counter()
     faults: list[str] = []
-    async with rig(speed=SPEED, lane=lane, heap=heap, settings=SETTINGS, power=False) as r:
+    async with rig(
+        clock=SimClock(SPEED, off_the_quarter()),
+        lane=lane,
+        heap=heap,
+        settings=SETTINGS,
+        power=False,
+    ) as r:
         r.csms.boots[:] = [("Accepted", 5 * MINUTE)]
 
         def frame(seen):

@@ -200,7 +200,7 @@ class Device:
             os.environ | self._environment | {"MILLIAMP_LINK": str(link.far_end.fileno())}
         )
         if self.clock.virtual:
-            environment["MILLIAMP_VIRTUAL"] = str(self.boots)  # a seed
+            environment["MILLIAMP_VIRTUAL"] = f"{self.boots} {self.clock.calm}"  # a seed first
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,

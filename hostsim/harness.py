@@ -1,17 +1,15 @@
-"""A rig for tests: a CSMS, a network and a station with the real firmware, in simulated time, in one `async with`."""
+"""A rig for tests: a CSMS, a network and a station with the real firmware, in virtual time, in one `async with`."""
 
-import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hostsim.clock import SimClock, off_the_quarter
+from hostsim.clock import SimClock
 from hostsim.csms import Csms
 from hostsim.station import Options, Station
 from hostsim.traffic import Traffic
+from hostsim.virtual import VirtualClock, virtually
 
-SPEED = 20
 CARD = "04A2B3C4D5E6F7"  # a token that the CSMS of a rig knows
 
 
@@ -43,12 +41,12 @@ class Rig:
         """Wait until the station is registered."""
         await self.station.wait("accepted", 120)
 
-    async def charging(self, token: str = CARD, evse: int = 1) -> None:
+    async def charging(self, token: str = CARD, evse: int = 1, within: float = 60) -> None:
         """Plug in, present a card, wait until energy flows."""
         self.hardware.plug(evse)
         await self.station.wait("plugged", evse=evse)
         self.hardware.card(token, evse=evse)
-        await self.station.wait("charging", evse=evse)
+        await self.station.wait("charging", within, evse)
 
     async def stopped(self, token: str = CARD, evse: int = 1) -> None:
         """Present the card again, unplug, wait until everything is delivered."""
@@ -81,7 +79,6 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rig(
     *,
-    speed: int = SPEED,
     clock: SimClock | None = None,
     password: str | None = None,
     power: bool = True,
@@ -90,9 +87,10 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """A rig, its station booted and accepted (`wait`). `options` are those of hostsim.station.Options.
 
-    The CSMS asks for `password` when one is given, and the station has the same. `clock`: instead of `speed`.
+    The CSMS asks for `password` when one is given, and the station has the same. `clock`: another one
+    than that of the virtual time in which the rig is made.
     """
-    clock = clock or SimClock(speed, off_the_quarter())
+    clock = clock or VirtualClock()
     csms = Csms(clock, password=password)
     csms.knows(CARD)
     await csms.start()
@@ -109,11 +107,4 @@ async def rig(
         await csms.stop()
 
 
-def simulate(test) -> Any:
-    """Run an `async def` test function with pytest, without a plugin: `@simulate`."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        asyncio.run(test(*arguments, **named))
-
-    return run
+simulate = virtually  # an `async def` test function for pytest, without a plugin: `@simulate`

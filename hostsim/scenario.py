@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hostsim import names
 from hostsim.accounts import Accounts
+from hostsim.clock import SimClock, off_the_quarter
 from hostsim.csms import CallError
 from hostsim.harness import CARD, Rig, rig
 from hostsim.schemas import CALL
@@ -231,7 +232,13 @@ async def play(lane: int, heap: str | None, speed: int, seed: int | None) -> int
     console.print(f"[bold]Milliamp[/bold]: the real firmware in MicroPython, {words}")
     began = time.monotonic()
     failure = ""
-    async with rig(speed=speed, power=False, lane=lane, heap=heap, settings=SETTINGS) as this:
+    async with rig(
+        clock=SimClock(speed, off_the_quarter()),
+        power=False,
+        lane=lane,
+        heap=heap,
+        settings=SETTINGS,
+    ) as this:
         this.traffic.on_message.append(lambda message: console.print(_line(message)))
         scenario = Scenario(this, seed, console.print)
         for number, (title, step) in enumerate(scenario.steps(), 1):

@@ -311,7 +311,9 @@ def lives(nights: list[Night]) -> list[tuple[Night, Night, int]]:
 
 async def soak(days: int, seed: int, **lane: Any) -> tuple[Soak, Accounts]:
     """Live so many days; the result's `faults` are all that was wrong."""
-    async with rig(clock=VirtualClock(), settings=SETTINGS, power=False, **lane) as this:
+    async with rig(
+        clock=VirtualClock(calm=10_000), settings=SETTINGS, power=False, **lane
+    ) as this:
         this.csms.boots[:] = [("Accepted", HEARTBEAT)]
         this.csms.knows(STRANGERS[1], "Blocked")
         deliveries = Deliveries(this.traffic, this.network, this.device)

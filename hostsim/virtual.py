@@ -17,9 +17,9 @@ import stat
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hostsim.clock import SimClock
+from hostsim.clock import SimClock, time_limit
 
-_EPOCH = 1_772_323_200  # 2026-03-01: it always begins there
+_EPOCH = 1_772_323_260  # 2026-03-01 00:01: it always begins there, off the quarter of an hour
 _DAY = 86_400_000
 _ARRIVAL = 0.3  # real seconds that something needs at most to get from one socket to another
 _STUCK = 120  # real seconds for which something may compute
@@ -27,12 +27,15 @@ _STUCK = 120  # real seconds for which something may compute
 
 class VirtualClock(SimClock):
     """To be made inside of `run`. The firmware keeps it by `passed` and `park`; whoever makes real time pass for a
-    moment, like a process that starts or ends, says so with `hold` and `release`."""
+    moment, like a process that starts or ends, says so with `hold` and `release`.
+
+    `calm`: ms after which the firmware looks at its inputs and its clock at the latest, though nothing happens."""
 
     virtual = True
 
-    def __init__(self) -> None:
+    def __init__(self, calm: int = 1000) -> None:
         super().__init__()
+        self.calm = calm
         self.patience = 300.0
         loop = asyncio.get_running_loop()
         if not isinstance(loop, _Loop):
@@ -45,6 +48,10 @@ class VirtualClock(SimClock):
 
     def now_ms(self) -> int:
         return self._time.ms
+
+    def timeout(self, seconds: float):
+        """Exactly so many seconds: nothing is late here because a machine is busy."""
+        return time_limit(seconds)
 
     def passed(self, ms: int) -> None:
         """The firmware has let time pass, which it may within what it was granted."""

@@ -308,20 +308,21 @@ def own_time(ticks, nap):
 
 
 def make(profile) -> hal.Board:
-    """The board of this process: the host passes the number of its socket in the environment, and what to
-    begin random numbers with when time is virtual."""
+    """The board of this process: the host passes the number of its socket in the environment, and when
+    time is virtual what to begin random numbers with, and how long it may be between two scans."""
     fd = os.getenv("MILLIAMP_LINK")
     if fd is None:
         print("this image only runs in the host simulator: python -m hostsim")
         sys.exit(1)
     before = _live()
-    seed = os.getenv("MILLIAMP_VIRTUAL")
-    if seed is None:
+    told = os.getenv("MILLIAMP_VIRTUAL")
+    if told is None:
         board = SimBoard(profile, Link(int(fd)))
     else:
         import virtual
 
-        board = virtual.SimBoard(profile, int(fd), int(seed))
+        seed, calm = told.split()
+        board = virtual.SimBoard(profile, int(fd), int(seed), int(calm))
     board.heap = _live() - before + _code
     return board
 

@@ -26,9 +26,8 @@ _ARRIVAL = const(300)  # real ms that it takes at most
 _FEED = const(60000)  # ms between two feeds of the watchdog that the host hears of
 _WRAP = const(90000)  # ms after the start the ticks wrap around for the first time
 _NETWORK = const(1)  # of the flags of the inputs: the one that is no event
-# ms between two scans after something has changed; then twice as long each time, until something changes.
+# ms between two scans after something has changed; then twice as long each time, up to what the host says.
 _BUSY = const(50)
-_CALM = const(10000)
 _RING = sys.maxsize >> 1
 
 
@@ -59,9 +58,9 @@ class Link(board.Link):
 
 
 class SimBoard(board.SimBoard):
-    """Its clocks are its own. `seed` makes its random numbers."""
+    """Its clocks are its own. `seed` makes its random numbers; `calm`: ms between two scans at most."""
 
-    def __init__(self, profile, fd: int, seed: int):
+    def __init__(self, profile, fd: int, seed: int, calm: int):
         random.seed(seed)
         self._ticks = _RING + 1 - _WRAP  # what the firmware is told
         # What asyncio goes by. It compares with real ticks, too, so this stays some days ahead of them.
@@ -69,6 +68,7 @@ class SimBoard(board.SimBoard):
         self._fed = None
         self._closed = 0  # a bit for each EVSE that may draw energy
         self._scan_ms = _BUSY
+        self._calm = calm
         self._scanner = None  # the task that scans, while it sleeps
         self._connects = False  # somebody waits for that, or to write, and has been waited for
         self._seen = b""  # by the last scan
@@ -136,7 +136,7 @@ class SimBoard(board.SimBoard):
 
     def scan(self) -> None:
         self._scanner = None
-        self._scan_ms = min(2 * self._scan_ms, _CALM)
+        self._scan_ms = min(2 * self._scan_ms, self._calm)
         if self._time.granted and not self._closed:
             self._inputs[0] &= _NETWORK
             return  # what has not changed need not be read

@@ -317,9 +317,8 @@ async def test_change_availability():
             assert await order("Inoperative", **evse) == "Rejected"
         assert await order("Inoperative", id=1) == "Accepted"
         await this.csms.until(lambda: statuses == {(1, 1): "Unavailable", (2, 1): "Available"})
-        await this.device.power_cycle()
-        await this.station.wait("rebooted")
         statuses.clear()
+        await this.device.power_cycle()
         await this.booted()
         await this.csms.until(lambda: statuses == {(1, 1): "Unavailable", (2, 1): "Available"})
         assert await order("Operative", id=1) == "Accepted"

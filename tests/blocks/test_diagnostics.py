@@ -299,7 +299,7 @@ async def test_a_power_cut_ends_an_upload():
 @simulate
 async def test_the_security_log_survives_power_cuts_while_it_is_written():
     dice = random.Random(7)
-    async with rig(settings=FAST, speed=40) as this, Server() as server:
+    async with rig(settings=FAST) as this, Server() as server:
         sure = 1
         for torn in ("nothing", "half", "bits", "all") * 5:
             await this.device.power_off()

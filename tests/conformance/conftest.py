@@ -4,12 +4,12 @@ CONFORMANCE=all in the environment: for every product; otherwise for the widest 
 CONFORMANCE_HEAP choose what runs the firmware. `make conformance` sets them.
 """
 
-import asyncio
 import inspect
 import os
 
 import pytest
 
+from hostsim import virtual
 from tests.conformance import catalogue
 from tests.conformance.octt import Octt
 from tests.conformance.presets import PRESETS, WIDEST_FIRST
@@ -41,7 +41,7 @@ def _chosen(name: str) -> list:
 @pytest.fixture
 def octt(request):
     options = {"lane": LANE, "heap": HEAP} if LANE != 64 or HEAP else {}
-    return Octt(PRESETS[request.param], **options | getattr(request.function, "bench", {}))
+    return Octt(PRESETS[request.param], **options)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,5 +55,5 @@ def pytest_pyfunc_call(pyfuncitem):
         async with octt.running():
             await pyfuncitem.obj(octt)
 
-    asyncio.run(run())
+    virtual.run(run())
     return True

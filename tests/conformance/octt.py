@@ -637,13 +637,3 @@ def _what(action: str, wanted: dict[str, Any]) -> str:
     return action + (
         "" if not wanted else " with " + ", ".join(f"{k}={v!r}" for k, v in _paths(wanted).items())
     )
-
-
-def bench(**options: Any):
-    """A script with a bench of its own: options of `hostsim.harness.rig`, `@bench(speed=5)`."""
-
-    def decorate(script):
-        script.bench = options
-        return script
-
-    return decorate

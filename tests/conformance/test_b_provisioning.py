@@ -4,7 +4,7 @@ import pytest
 
 from hostsim.csms import CallError
 from tests.conformance import states
-from tests.conformance.octt import EARLY, bench, check, variable
+from tests.conformance.octt import EARLY, check, variable
 
 # The variables that Core requires; those of the second group may be read-only, of the third they must be.
 WRITABLE = """
@@ -407,7 +407,6 @@ async def test_TC_B_46_CS(octt):
     assert octt.upgrades[-1][1] == octt.rig.network.port
 
 
-@bench(speed=10)
 async def test_TC_B_49_CS(octt):
     wait = 10
     await octt.configure(_quick(octt, 1, wait))
@@ -488,7 +487,6 @@ async def _away(octt, threshold: int, wait: int) -> None:
     await octt.online()
 
 
-@bench(speed=10)
 async def test_TC_B_57_CS(octt):
     wait = 10
     await octt.configure(

@@ -39,7 +39,7 @@ async def test_the_heap_does_not_grow_with_the_queue(lane):
     if lane == 32 and lane32.lane32(fetch=False) is None:
         pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one where it can")
     settings = {"SampledDataCtrlr.TxUpdatedInterval": "1"}
-    async with rig(speed=60, lane=lane, evses=len(CARDS), settings=settings) as this:
+    async with rig(lane=lane, evses=len(CARDS), settings=settings) as this:
         for n, card in enumerate(CARDS):
             this.csms.knows(card)
             await this.charging(card, evse=n + 1)

@@ -186,14 +186,14 @@ class Attack:
 
 @contextlib.asynccontextmanager
 async def attack(
-    bits: int = 64, *, settings: dict[str, str] | None = None, speed: int = 60, **options: Any
+    bits: int = 64, *, settings: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[Attack]:
     """A station that charges, on a lane; whoever leaves in peace finds that it survived."""
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
             pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
         options |= {"lane": 32, "heap": HEAP}
-    async with rig(speed=speed, settings=FAST | (settings or {}), **options) as this:
+    async with rig(settings=FAST | (settings or {}), **options) as this:
         attack = Attack(this, bits)
         await attack.begin()
         yield attack

@@ -56,7 +56,8 @@ async def test_every_answer_that_can_be_wrong(bits, how):
             lambda: it.csms.connections >= connections and it.csms.peer, "connection"
         )
         await it.station.wait("accepted", 300)
-        await it.rig.charging()  # with or without the CSMS's word for it
+        # With or without the CSMS's word for it, which is waited for behind the Heartbeat's answer.
+        await it.rig.charging(within=2 * 30 + 5)
         await it.csms.until(lambda: not it.csms.wrongs, "Authorize", 300)
 
 

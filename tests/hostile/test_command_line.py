@@ -1,7 +1,6 @@
 """`python -m hostsim station` as its users get it wrong: one clear line, an exit code, no traceback. And every command,
 against the real firmware."""
 
-import asyncio
 import json
 import os
 import socket
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hostsim.harness import CARD, rig, simulate
+from hostsim.clock import SimClock
+from hostsim.harness import CARD, rig
+from tests.programs import Program, really
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ("station", "--id", "CS1", "--speed", "20", "--url", "ws://127.0.0.1:9/")
@@ -142,37 +143,6 @@ def test_a_tool_that_is_missing(tmp_path):
     refused(done, "make")
 
 
-class Program:
-    """The program, as another one drives it."""
-
-    def __init__(self, *flags: str):
-        self.flags = flags
-
-    async def __aenter__(self) -> "Program":
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hostsim", "station", *self.flags, cwd=ROOT, limit=1 << 22,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *_) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-
-    async def ask(self, line: str | bytes) -> dict:
-        """Send a line as it is and return the answer."""
-        self.process.stdin.write((line.encode() if isinstance(line, str) else line) + b"\n")
-        return json.loads(await asyncio.wait_for(self.process.stdout.readline(), 60))
-
-    async def command(self, cmd: str, **args):
-        answer = await self.ask(json.dumps({"id": cmd, "cmd": cmd, "args": args}))
-        assert answer["id"] == cmd
-        if "error" in answer:
-            raise ValueError(answer["error"])
-        return answer["result"]
-
-
 BAD_LINES = [
     "{",
     "null",
@@ -229,10 +199,10 @@ BAD_LINES = [
 ]  # fmt: skip
 
 
-@simulate
+@really
 async def test_lines_that_are_no_commands():
     """Each gets one answer, an error in one line, and the station goes on."""
-    async with rig(power=False) as this:
+    async with rig(clock=SimClock(20), power=False) as this:
         async with Program("--id", "CS1", "--speed", "20", "--url", this.csms.url()) as program:
             await program.command("wait", fact="accepted", timeout=300)
             for line in BAD_LINES:
@@ -245,13 +215,13 @@ async def test_lines_that_are_no_commands():
             assert state["crashes"] == 0 and state["connection"]["online"]
             assert state["counters"]["handler_faults"] == 0
             program.process.stdin.close()  # the end of the lines is the end
-            assert await asyncio.wait_for(program.process.wait(), 60) == 0
+            assert await program.process.wait() == 0
 
 
 @pytest.mark.parametrize(
     "lane", [("--lane", "64"), ("--lane", "32", "--heap", "64k")], ids=["64", "32"]
 )
-@simulate
+@really
 async def test_every_command_with_the_real_firmware(lane, tmp_path):
     from tools import lane32
 
@@ -263,7 +233,7 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
         "--set", "SampledDataCtrlr.TxUpdatedInterval=5", "--set", "OCPPCommCtrlr.MessageTimeout.Default=20",
         "--set", "OCPPCommCtrlr.RetryBackOffWaitMinimum=1", "--set", "OCPPCommCtrlr.RetryBackOffRandomRange=0",
     )  # fmt: skip
-    async with rig(speed=60, power=False, password="0123456789abcdef") as this:
+    async with rig(clock=SimClock(60), power=False, password="0123456789abcdef") as this:
         csms = this.csms
         async with Program(*flags, "--url", csms.url()) as program:
             do = program.command
@@ -342,7 +312,7 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
             # A transaction that runs is kept in --state, over the end of the program.
             state = await do("state")
             assert await do("quit") is None
-            assert await asyncio.wait_for(program.process.wait(), 60) == 0
+            assert await program.process.wait() == 0
         async with Program(*flags, "--url", csms.url()) as program:
             await program.command("wait", fact="accepted", timeout=300)
             await program.command("wait", fact="queue_empty", timeout=300)

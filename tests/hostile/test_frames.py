@@ -159,7 +159,7 @@ async def test_a_message_that_never_ends(bits):
             while not enough.is_set():
                 writer.write((frame(0, b" ", False) + frame(0, b"", False)) * 20)
                 await writer.drain()
-                await asyncio.sleep(0)
+                await it.rig.clock.sleep(0.01)
 
         async with Middle(it.rig) as between:
             playing = asyncio.ensure_future(between.play(endless))

@@ -1,16 +1,16 @@
 """The simulator with the real firmware in it."""
 
-import asyncio
-import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
 
+from hostsim.clock import SimClock
+from hostsim.csms import Csms
 from hostsim.errors import Trouble
 from hostsim.harness import CARD, rig, simulate
 from hostsim.traffic import UP
+from tests.programs import Program, really
 from tools import lane32
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,40 +160,9 @@ async def test_what_cannot_be_set_up_is_one_clear_line(options, word):
             pass
 
 
-class Program:
-    """`python -m hostsim station` as another program sees it."""
-
-    def __init__(self, *flags: str):
-        self.flags = flags
-        self._id = 0
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hostsim", "station", *self.flags, cwd=ROOT, limit=1 << 20,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *_):
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-
-    async def command(self, cmd: str, **args):
-        self._id += 1
-        self.process.stdin.write(
-            json.dumps({"id": self._id, "cmd": cmd, "args": args}).encode() + b"\n"
-        )
-        answer = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 60))
-        assert answer["id"] == self._id
-        if "error" in answer:
-            raise ValueError(answer["error"])
-        return answer["result"]
-
-
-@simulate
+@really
 async def test_another_program_drives_a_station_on_somebody_elses_csms():
-    async with rig(power=False) as this:
+    async with rig(clock=SimClock(20), power=False) as this:
         url = this.csms.url()
         flags = (
             "--url",
@@ -232,10 +201,10 @@ async def test_another_program_drives_a_station_on_somebody_elses_csms():
         (["--url", "ws://127.0.0.1:1/", "--set", "nonsense"], b"Component.Variable=value"),
     ],
 )
-@simulate
+@really
 async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
     async with Program("--id", "CS1", "--speed", "20", *flags) as program:
-        out, err = await asyncio.wait_for(program.process.communicate(), 60)
+        out, err = await program.end()
         assert program.process.returncode == 2
         assert out == b""
         assert word in err.strip().splitlines()[-1]
@@ -250,18 +219,15 @@ async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
         ({"subprotocols": ("ocpp1.6",)}, [], b"ocpp2.0.1"),
     ],
 )
-@simulate
+@really
 async def test_a_csms_that_will_not_have_the_station(csms, flags, word):
-    from hostsim.clock import SimClock
-    from hostsim.csms import Csms
-
     other = Csms(SimClock(20), **csms)
     await other.start()
     try:
         async with Program(
             "--id", "CS1", "--url", other.url(), "--speed", "20", *flags
         ) as program:
-            _, err = await asyncio.wait_for(program.process.communicate(), 60)
+            _, err = await program.end()
             assert program.process.returncode == 2
             assert word in err.strip().splitlines()[-1]
     finally:

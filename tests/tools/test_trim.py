@@ -332,5 +332,5 @@ def has_power(payload):
 @pytest.mark.parametrize("name", VARIANTS)
 @simulate
 async def test_what_builds_works(name):
-    async with rig(board=str(tried(name)), speed=40) as this:
+    async with rig(board=str(tried(name))) as this:
         await Smoke(this, name).run()

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from hostsim import scenario
+from hostsim.clock import SimClock
 from hostsim.harness import rig
 from hostsim.virtual import run
 from tools import BOARDS, BUILD, BuildError
@@ -143,7 +144,7 @@ def simulator(board: str) -> int:
     """Bytes that the simulator's own takes of the heap when time is scaled, not virtual."""
 
     async def look():
-        async with rig(board=board, lane=32, speed=40) as this:
+        async with rig(board=board, lane=32, clock=SimClock(40)) as this:
             return (await this.station.heap())["board"]
 
     return asyncio.run(look())

@@ -66,7 +66,12 @@ async def station(
         options = {"settings": SETTINGS, "state": state} | options
         with started(by):
             async with rig(
-                clock=VirtualClock(), power=False, board=board, lane=32, heap=heap, **options
+                clock=VirtualClock(calm=10_000),
+                power=False,
+                board=board,
+                lane=32,
+                heap=heap,
+                **options,
             ) as this:
                 this.csms.boots[:] = [("Accepted", _HEARTBEAT)]
                 yield this

@@ -1,0 +1,59 @@
+"""`python -m hostsim station` as another program drives it, in a process of its own."""
+
+import asyncio
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Program:
+    """The program; `command` raises ValueError with its error. stderr is kept for who waits for the `end`."""
+
+    def __init__(self, *flags: str):
+        self.flags = flags
+
+    async def __aenter__(self) -> "Program":
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hostsim", "station", *self.flags, cwd=ROOT, limit=1 << 22,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        self._said = asyncio.ensure_future(self.process.stderr.read())
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self._said
+        await self.process.wait()
+
+    async def ask(self, line: str | bytes) -> dict[str, Any]:
+        """Send a line as it is and return the answer."""
+        self.process.stdin.write((line.encode() if isinstance(line, str) else line) + b"\n")
+        return json.loads(await self.process.stdout.readline())
+
+    async def command(self, cmd: str, **args: Any) -> Any:
+        answer = await self.ask(json.dumps({"id": cmd, "cmd": cmd, "args": args}))
+        assert answer["id"] == cmd
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
+
+    async def end(self) -> tuple[bytes, bytes]:
+        """Wait until it ends by itself: what else it said on stdout, and all that it said on stderr."""
+        out = await self.process.stdout.read()
+        await self.process.wait()
+        return out, await self._said
+
+
+def really(test) -> Any:
+    """Run an `async def` test in real time: another program is not in ours."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        asyncio.run(test(*arguments, **named))
+
+    return run
