@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from hostsim import misbehaviour
 from hostsim.errors import Trouble
 
 
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     _lane(soak)
     soak.add_argument("--days", type=_whole, default=30, help="instead of a month (%(default)s)")
     soak.add_argument("--seed", type=int, default=1, help="of what happens when (%(default)s)")
+    soak.add_argument(
+        "--csms", choices=misbehaviour.KINDS, help="a CSMS as there are in the field"
+    )
 
     sim = commands.add_parser("sim", help="an interactive station in the terminal")
     sim.add_argument(
@@ -195,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "soak":
             from hostsim.soak import endure
 
-            return endure(given.days, given.seed, given.lane, given.heap)
+            return endure(given.days, given.seed, given.lane, given.heap, given.csms)
         if given.command == "sim":
             from hostsim.terminal import interact
 

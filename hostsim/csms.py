@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,8 +96,17 @@ class Peer(ChargePoint):
         await super().route_message(raw_msg)
 
     _spoiled: tuple[str, Wrong] | None = None
+    silent = False
+
+    async def fall_silent(self, seconds: float) -> None:
+        """From then on nothing is read and nothing is said, not even a pong; the connection stays open."""
+        await self.csms.clock.sleep(seconds)
+        self.silent = True
+        self._connection.transport.pause_reading()
 
     async def _send(self, message: str) -> None:
+        if self.silent:
+            return
         spoiled = self._spoiled
         if spoiled is None or json.loads(message)[1] != spoiled[0]:
             await self._connection.send(message)
@@ -230,6 +239,10 @@ class Csms:
         self.mood: Callable[[str], Wrong | None] = lambda action: (
             None
         )  # when no script has a wrong
+        self.closes: Iterator[int | None] = iter(())  # the next connections, at once, with a code
+        self.silent_after: Callable[[], float] | None = (
+            None  # seconds for which a connection lives
+        )
         self.ledger = Ledger()
         self.received: list[Received] = []
         self.statuses: dict[tuple[int, int], str] = {}
@@ -384,9 +397,17 @@ class Csms:
 
     async def _connected(self, connection: ServerConnection) -> None:
         self.connections += 1
+        code = next(self.closes, None)
+        if code:
+            self._wake()
+            await connection.close(code, "on purpose")
+            return
         identity = connection.request.path.rpartition("/")[2]
         peer = self.peer = Peer(self, identity, connection, self.connections)
         self._wake()
+        silence = None
+        if self.silent_after is not None:
+            silence = asyncio.create_task(peer.fall_silent(self.silent_after()))
         try:
             if connection.subprotocol is None:
                 await connection.close(1002, "no common subprotocol")
@@ -395,6 +416,8 @@ class Csms:
         except (ConnectionClosed, OSError):
             pass
         finally:
+            if silence is not None:
+                silence.cancel()
             if self.peer is peer:
                 self.peer = None
             self._wake()

@@ -1,15 +1,15 @@
 """The station's queue as the wire shows it: is an event repeated or passed over only when that was right?
 
 The oldest event is sent until a CALLRESULT has come for it, then the next. So an event that comes again needs an answer
-that was lost, and one that comes no more needs an answer that was given. Exact in virtual time, where the station acts on
-what has reached it at once.
+that was lost, and one that comes no more needs an answer that was given. Only security events give way: to an error, and
+for a while to silence. Exact in virtual time, where the station acts on what has reached it at once.
 """
 
 from dataclasses import dataclass
 
 from hostsim.device import Device
 from hostsim.network import Network
-from hostsim.schemas import CALL, CALLRESULT
+from hostsim.schemas import CALL, CALLERROR, CALLRESULT
 from hostsim.traffic import DOWN, UP, MessageSeen, Traffic
 
 _QUEUED = ("TransactionEvent", "SecurityEventNotification")
@@ -25,6 +25,7 @@ class _Attempt:
     name: tuple
     message: MessageSeen
     answered: float | None = None  # when a CALLRESULT passed that came in time
+    refused: bool = False  # by a CALLERROR
 
 
 class Deliveries:
@@ -51,7 +52,7 @@ class Deliveries:
     def _heard(self, message: MessageSeen) -> None:
         if message.direction == UP and message.kind == CALL and message.action in _QUEUED:
             self._attempt(message)
-        elif message.direction == DOWN and message.kind == CALLRESULT:
+        elif message.direction == DOWN and message.kind in (CALLRESULT, CALLERROR):
             self._answer(message)
 
     def _answer(self, message: MessageSeen) -> None:
@@ -62,7 +63,8 @@ class Deliveries:
             and (message.connection, message.id) == (last.message.connection, last.message.id)
             and message.time < last.message.time + _TIMEOUT + _ABOUT
         ):
-            last.answered = message.time
+            last.refused = message.kind == CALLERROR
+            last.answered = None if last.refused else message.time
             if self._network.mode != "on" or not self._device.powered:
                 self._shocked()  # it may never get there
 
@@ -86,7 +88,8 @@ class Deliveries:
                 self.repeated += 1
             else:
                 self.new += 1
-                self.faults.append(f"{name} was sent before {last.name} was answered")
+                if not self._gives_way(last, message.time):
+                    self.faults.append(f"{name} was sent before {last.name} was answered")
         elif not again:
             self.new += 1
         elif len(name) > 1:
@@ -94,6 +97,11 @@ class Deliveries:
         else:
             self.unclear += 1
         self._shocks.clear()
+
+    def _gives_way(self, attempt: _Attempt, now: float) -> bool:
+        """May another event come behind this one, which nobody has taken?"""
+        silent = now >= attempt.message.time + _TIMEOUT - _ABOUT
+        return len(attempt.name) == 1 and (attempt.refused or silent)
 
     def _is_known(self, attempt: _Attempt) -> bool:
         """Has the answer surely reached the station's flash?"""

@@ -94,6 +94,7 @@ class Ledger:
         self.duplicates = 0
         self._faults: list[str] = []
         self._running: dict[int, str] = {}  # EVSE -> transaction that has not ended
+        self._told_in = 0  # the connection of the last event
         self.on_event: list[Callable[[Transaction, Event], None]] = []
 
     @property
@@ -106,6 +107,7 @@ class Ledger:
         event = Event(payload, connection, since)
         key = payload["transactionInfo"]["transactionId"]
         tx = self.transactions.setdefault(key, Transaction(key))
+        first, self._told_in = connection != self._told_in, connection
         for before in tx.events:
             if before.seq == event.seq:
                 self._repeated(tx, before, event)
@@ -113,7 +115,7 @@ class Ledger:
         self._check_place(tx, event)
         tx.events.append(event)
         self._check_evse(tx, event)
-        self._check_offline(tx, event)
+        self._check_offline(tx, event, first)
         for callback in self.on_event:
             callback(tx, event)
         return True
@@ -177,11 +179,12 @@ class Ledger:
         else:
             self._running[tx.evse] = tx.id
 
-    def _check_offline(self, tx: Transaction, event: Event) -> None:
-        """offline says: not delivered in the connection in which it was made."""
+    def _check_offline(self, tx: Transaction, event: Event, first: bool) -> None:
+        """offline says: not made and sent for the first time in one connection."""
         if not event.since:
             return
-        if event.time < event.since - _SLACK and not event.offline:
+        # The first one of a connection may have been sent in the one before, where nobody heard it to its end.
+        if event.time < event.since - _SLACK and not event.offline and not first:
             self._faults.append(
                 f"{tx.id}: seqNo {event.seq} was made before this connection, yet not offline"
             )

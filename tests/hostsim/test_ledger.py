@@ -101,8 +101,19 @@ def test_what_is_lost_is_counted():
 def test_offline_says_not_delivered_in_the_connection_it_was_made_in(offline, at, sound):
     ledger = Ledger()
     more = {"offline": True} if offline else {}
-    ledger.record(event(0, "Started", at=at, **more), 1, unix_time(stamp(30)))
+    since = unix_time(stamp(30))
+    ledger.record(event(0, "Started", offline=True), 1, since)
+    ledger.record(event(1, at=at, **more), 1, since)
     assert (ledger.problems() == []) == sound
+
+
+def test_the_first_event_of_a_connection_may_have_been_sent_in_the_one_before():
+    ledger = Ledger()
+    ledger.record(event(0, "Started"), 1)
+    ledger.record(event(1), 2, unix_time(stamp(30)))
+    assert ledger.problems() == []
+    ledger.record(event(2), 2, unix_time(stamp(30)))
+    assert "yet not offline" in ledger.problems()[0]
 
 
 def begin(wh: float, at: int = 0) -> dict:

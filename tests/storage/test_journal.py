@@ -296,6 +296,8 @@ def test_offline_is_what_was_not_made_in_this_connection():
     journal.ack()
     journal.append(_TX_EVENT, b"in it")
     assert not journal.head()[2]
+    journal.ack()
+    journal.append(_TX_EVENT, b"in it, and not tried there")
     journal.connected(False)
     assert journal.head()[2]
     journal.connected(True)
@@ -307,6 +309,23 @@ def test_offline_is_what_was_not_made_in_this_connection():
     journal.connected(True)
     journal.connected(True)
     assert journal.head()[2]  # the second, but of another boot
+
+
+def test_what_was_made_and_tried_in_one_connection_is_not_offline_later():
+    nor = Nor(16384)
+    journal = journal_on(nor)
+    journal.connected(True)
+    for name in (b"first", b"second"):
+        journal.append(_TX_EVENT, name)
+    assert not journal.head()[2]
+    for up in (False, True, False, True):  # the answer never comes
+        journal.connected(up)
+        assert journal.head()[2:] == (False, journal.head()[3], b"first")
+    journal.ack()
+    assert journal.head()[2:] == (True, journal.head()[3], b"second")
+    journal = journal_on(nor)
+    journal.connected(True)
+    assert journal.head()[2]
 
 
 def test_times_that_were_guessed_are_put_right():

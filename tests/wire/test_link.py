@@ -193,6 +193,23 @@ def test_waits_double_up_to_a_limit_and_begin_anew_after_a_connection(monkeypatc
     assert st.lines.count("cannot connect: nobody there") == 2  # not every time
 
 
+@pytest.mark.parametrize("code", [1000, 1006, 1011, 4001])
+def test_a_connection_in_which_the_csms_said_nothing_is_no_success(monkeypatch, code):
+    st = Station([code] * 4 + [True, code])
+    assert st.live(monkeypatch) == [10, 20, 40, 80, 10, 20]
+    st = two([code] * 3 + [True])
+    st.live(monkeypatch)
+    assert st.tried() == [2, 2, 1, 1, 2]
+
+
+def test_a_second_at_least_between_two_attempts(monkeypatch):
+    for outcome in (True, False, 1000):
+        assert Station([outcome] * 3, minimum=0).live(monkeypatch) == [1, 1, 1]
+    assert Station([False], minimum=0, share=0x8000).live(monkeypatch) == [
+        pytest.approx(2, abs=0.001)
+    ]
+
+
 @pytest.mark.parametrize("share, seconds", [(0, 0), (0x8000, 2), (0xFFFF, 4)])
 def test_a_random_share_is_added_each_time_and_not_doubled(monkeypatch, share, seconds):
     waits = Station([False] * 3, share=share).live(monkeypatch)
@@ -235,16 +252,24 @@ def test_the_last_good_profile_need_not_be_in_the_list(monkeypatch):
 
 
 def test_after_a_loss_the_profile_in_use_comes_first_and_the_csms_knows_the_station(monkeypatch):
-    st = two([False, False, True, False, False, True, True])
+    st = two([True, False, True, True])
     st.live(monkeypatch)
-    assert st.tried() == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert st.tried() == [2, 2, 2, 2, 2]
     assert [arg for arg, _ in st.facts] == [2, 0, 1, 0, 1, 0]
 
 
+def test_after_the_loss_of_a_fallback_what_is_preferred_gets_an_attempt_first(monkeypatch):
+    st = two([False, False, True, False, False, True, True, True])
+    waits = st.live(monkeypatch)
+    assert st.tried() == [2, 2, 1] + [2, 1, 1] + [2, 2, 2]
+    assert waits == [10, 20, 10, 20, 40, 10, 10, 10]
+    assert [arg for arg, _ in st.facts] == [2, 0, 1, 0, 2, 0, 1, 0]
+
+
 def test_another_profile_is_another_csms(monkeypatch):
-    st = two([True] + [False] * 2 + [True] + [False] * 4 + [True, True])
+    st = two([True] + [False] * 2 + [True, True] + [True])
     st.live(monkeypatch)
-    assert st.tried() == [2] + [2, 2] + [1] + [1] * 4 + [2, 2, 2]
+    assert st.tried() == [2] + [2, 2] + [1] + [2, 2, 2]
     assert [arg for arg, _ in st.facts] == [2, 0, 2, 0, 2, 0, 1, 0]
 
 
@@ -261,8 +286,8 @@ def test_a_new_priority_holds_once_the_connection_is_lost(monkeypatch):
 def test_a_profile_is_good_when_its_csms_has_spoken(monkeypatch):
     st = two([1000, 1008, 1008, True])
     waits = st.live(monkeypatch)
-    assert st.tried() == [2, 2, 2, 1, 1]
-    assert waits == [10, 20, 40, 10], "a close for policy is as good as a refusal"
+    assert st.tried() == [2, 2, 1, 1, 2]
+    assert waits == [10, 20, 40, 10]
     assert _GOOD_SLOT not in st.settings
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.domain import bench  # noqa: F401, for tables.ids
 
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
+from milliamp.storage.kinds import _FIRMWARE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 from milliamp.wire import rpc  # isort: skip
 from milliamp.wire.gates import (  # isort: skip
     _ACCEPTED_BY_CSMS,
@@ -25,28 +26,44 @@ from tables.ids import (  # isort: skip
 )
 
 TIMEOUT, INTERVAL, ATTEMPTS = 30, 10, 3
+MADE = 7  # when: seconds since 2000
 
 
 class Journal:
-    """Its events are numbers."""
+    """`waiting`: the numbers of events, or (number, kind, payload)."""
 
     def __init__(self):
         self.waiting = []
         self.gone = []  # (number, delivered?)
         self.links = []
+        self.full = False
 
     @property
     def pending(self):
         return len(self.waiting)
 
     def head(self):
-        return self.waiting[0] if self.waiting else None
+        if not self.waiting:
+            return None
+        head = self.waiting[0]
+        number, kind, payload = head if isinstance(head, tuple) else (head, _TX_EVENT, b"")
+        return number, kind, False, MADE, payload
+
+    def append(self, kind, payload, time):
+        assert time == MADE
+        if self.full:
+            raise OSError(28)
+        self.waiting.append((self.waiting[0][0], kind, payload))
 
     def ack(self):
-        self.gone.append((self.waiting.pop(0), True))
+        self._done(True)
 
     def discard(self):
-        self.gone.append((self.waiting.pop(0), False))
+        self._done(False)
+
+    def _done(self, delivered):
+        self.gone.append((self.head()[0], delivered))
+        self.waiting.pop(0)
 
     def connected(self, up):
         self.links.append(bool(up))
@@ -80,6 +97,8 @@ class Station:
     def error(self, text):
         self.lines.append(text)
 
+    warn = error
+
     def get(self, variable):
         return {
             _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT: ATTEMPTS,
@@ -101,7 +120,9 @@ class Station:
 
     async def call(self, action, render, cursor, answered, timeout_s):
         assert timeout_s == TIMEOUT
-        self.calls.append((self.now // 1000, action, cursor))
+        self.calls.append(
+            (self.now // 1000, action, cursor[0] if isinstance(cursor, tuple) else cursor)
+        )
         outcome = self.outcomes.pop(0) if self.outcomes else rpc.OK
         await asyncio.sleep(0)
         if outcome == rpc.TIMEOUT:
@@ -128,11 +149,20 @@ class Station:
         return answers
 
     def events(self):
-        """The journal's row."""
+        """The journal's rows: of transaction events, security events and another kind."""
         answers = []
-        note = lambda st, cursor, r, at: answers.append((cursor, r))  # noqa: E731
-        row = (9, _FROM_JOURNAL, "TransactionEvent", lambda st: st.journal.head(), None, note)
-        self.outbox.add((row,))
+        note = lambda st, cursor, r, at: answers.append((cursor[0], r))  # noqa: E731
+        for action, kinds in (
+            ("TransactionEvent", (_TX_EVENT, _TX_UPDATE)),
+            ("SecurityEvent", (_SECURITY,)),
+            ("Firmware", (_FIRMWARE,)),
+        ):
+
+            def due(st, kinds=kinds):
+                head = st.journal.head()
+                return head if head and head[1] in kinds else None
+
+            self.outbox.add(((9, _FROM_JOURNAL, action, due, None, note),))
         return answers
 
     def connect(self, registration=_ACCEPTED_BY_CSMS):
@@ -259,6 +289,8 @@ def test_the_queue_is_empty(st):
         (rpc.TIMEOUT, [0, 40, 90]),
         # without the timeout
         (rpc.ERROR, [0, 10, 30]),
+        # another version's CSMS may stand behind a switch, so it is no different
+        (rpc.NEVER, [0, 10, 30]),
     ],
 )
 def test_an_event_that_is_not_answered_is_sent_again_and_given_up(st, outcome, times):
@@ -302,7 +334,7 @@ def test_an_attempt_that_the_connection_did_not_survive_does_not_count(st):
     st.events()
     st.journal.waiting = [1]
     for _ in range(ATTEMPTS + 2):
-        st.outcomes = [rpc.ERROR, rpc.ERROR, rpc.DOWN]
+        st.outcomes = [rpc.DOWN]
         st.connect(None if st.accepted else _ACCEPTED_BY_CSMS)
         st.run(60)
         assert not st.online
@@ -311,6 +343,89 @@ def test_an_attempt_that_the_connection_did_not_survive_does_not_count(st):
     st.run(3)
     assert st.journal.gone == [(1, True)]
     assert st.journal.links == [True, False] * (ATTEMPTS + 2) + [True]
+
+
+@pytest.mark.parametrize("outcome", [rpc.ERROR, rpc.NEVER])
+def test_attempts_outlive_a_connection_and_so_do_the_gaps_between_them(st, outcome):
+    st.events()
+    st.journal.waiting = [1, 2]
+    st.outcomes = [outcome] * ATTEMPTS
+    for _ in range(6):
+        st.connect(None if st.accepted else _ACCEPTED_BY_CSMS)
+        st.run(7)
+        st.tell(_LINK, 0, 0)
+    assert [seconds for seconds, _, cursor in st.calls if cursor == 1] == [0, 10, 30]
+    assert st.journal.gone == [(1, False), (2, True)]
+
+
+# --- what is no transaction event ------------------------------------------------------------------
+
+
+def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_connection(st):
+    answers = st.events()
+    st.journal.waiting = [(1, _SECURITY, b"s"), 2, (3, _SECURITY, b"s"), (4, _FIRMWARE, b"f"), 5]
+    st.outcomes = [rpc.NEVER]
+    st.connect()
+    st.run(1)
+    assert [cursor for _, _, cursor in st.calls] == [1, 2, 4, 5]
+    assert st.journal.gone == [(1, False), (2, True), (3, False), (4, True), (5, True)]
+    assert answers[0] == (1, None) and len(answers) == 4
+    assert st.lines == ["the CSMS takes no SecurityEvent"]
+    assert st.facts.count((_QUEUE_EMPTY, None)) == 1
+    st.journal.waiting = [(6, _SECURITY, b"s")]
+    st.run(1)
+    assert st.facts.count((_QUEUE_EMPTY, None)) == 2
+    st.tell(_LINK, 0, 0)
+    st.journal.waiting = [(7, _SECURITY, b"s")]
+    st.connect(None)
+    st.run(1)
+    assert st.calls[-1][1:] == ("SecurityEvent", 7)
+    assert st.journal.gone[-2:] == [(6, False), (7, True)]
+
+
+@pytest.mark.parametrize("kind", [_SECURITY, _FIRMWARE])
+def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
+    st.events()
+    st.journal.waiting = [(1, kind, b"s"), 2, (3, kind, b"s")]
+    st.outcomes = [rpc.ERROR]
+    st.connect()
+    st.run(1)
+    assert st.calls == [(0, st.calls[0][1], 1), (0, "TransactionEvent", 2), (0, st.calls[0][1], 3)]
+    assert st.journal.gone == [(1, False), (2, True), (3, True)]
+
+
+def test_what_nobody_answers_goes_behind_the_others_and_not_for_ever(st):
+    st.events()
+    st.journal.waiting = [(1, _SECURITY, b"s"), 2, 3]
+    st.outcomes = [rpc.TIMEOUT, rpc.OK, rpc.OK, rpc.TIMEOUT]
+    st.connect()
+    st.run(200)
+    assert [(seconds, cursor) for seconds, _, cursor in st.calls] == [
+        (0, 1),
+        (30, 2),
+        (30, 3),
+        (30, 1),
+    ]
+    assert st.journal.gone == [(1, False), (2, True), (3, True), (1, False)]
+
+
+def test_where_there_is_no_room_behind_the_others_it_is_given_up(st):
+    st.events()
+    st.journal.waiting = [(1, _SECURITY, b"s"), 2]
+    st.journal.full = True
+    st.outcomes = [rpc.TIMEOUT]
+    st.connect()
+    st.run(60)
+    assert st.journal.gone == [(1, False), (2, True)]
+
+
+def test_attempts_at_an_event_are_not_those_at_the_next(st):
+    st.events()
+    st.journal.waiting = [1, (2, _SECURITY, b"s"), 3]
+    st.outcomes = [rpc.ERROR, rpc.ERROR, rpc.OK, rpc.ERROR, rpc.ERROR, rpc.ERROR, rpc.OK]
+    st.connect()
+    st.run(200)
+    assert st.journal.gone == [(1, True), (2, False), (3, True)]
 
 
 def test_other_messages_are_told_that_they_failed_unless_the_link_did(st):

@@ -12,7 +12,7 @@ from milliamp.base import counts
 from milliamp.wire import rpc
 from milliamp.wire.websocket import ConnectionClosed
 from tests.wire import station
-from tests.wire.peer import BINARY, PING, TEXT, Peer, frame, websocket
+from tests.wire.peer import BINARY, PING, PONG, TEXT, Peer, frame, websocket
 from tests.wire.test_schema import TABLE
 
 CHANGE = ["ChangeAvailability", {"operationalStatus": "Operative"}]
@@ -274,8 +274,10 @@ def test_a_call_that_is_not_answered_in_time():
         call = b.call(timeout_s=100)
         _, ident, *_ = await b.peer.hear()
         b.st.board.skew += 90000
-        assert not call.done()
+        assert (await b.peer.frame())[1] == PING  # is anybody there?
         b.st.board.skew += 11000
+        assert not call.done()
+        b.peer.feed(frame(PONG, b""))
         assert await call == rpc.TIMEOUT
         b.peer.say([3, ident, {"currentTime": "late"}])
         again = b.call()
@@ -516,6 +518,42 @@ def test_an_open_call_ends_with_the_link(how):
     bench(test)
 
 
+def test_an_answer_that_does_not_come_from_a_peer_that_talks():
+    """No ping is needed for that."""
+
+    async def test(b):
+        call = b.call(timeout_s=100)
+        await b.peer.hear()
+        b.peer.say([2, "c", *CHANGE])
+        assert (await b.peer.hear())[:2] == [3, "c"]
+        b.st.board.skew += 101000
+        assert await call == rpc.TIMEOUT
+        assert b.count(counts._TIMEOUTS) == 1
+
+    bench(test)
+
+
+@pytest.mark.parametrize("ping_s", [0, 3600])
+def test_a_line_without_a_sound(ping_s):
+    """What was said before our call does not count; one ping is sent, whatever the interval is."""
+
+    async def test(b):
+        b.ws.ping_s = ping_s
+        b.peer.say([2, "c", *CHANGE])
+        assert (await b.peer.hear())[:2] == [3, "c"]
+        call = b.call(timeout_s=100)
+        await b.peer.hear()
+        b.st.board.skew += 101000
+        assert (await b.peer.frame())[1] == PING
+        b.st.board.skew += 31000
+        assert await call == rpc.DOWN
+        assert (await b.ended()).code == 1006
+        assert b.peer.frames() == []
+        assert (b.count(counts._TIMEOUTS), b.count(counts._LINK_LOSSES)) == (0, 1)
+
+    bench(test)
+
+
 def test_a_silent_peer():
     async def test(b):
         b.ws.ping_s = 10
@@ -571,7 +609,7 @@ def test_a_handler_that_hangs_is_seen():
         while "unlock" not in b.st.calls:
             await asyncio.sleep(0)
         keep, passed = b.ws.keep, []
-        b.ws.keep = lambda now: (passed.append(now), keep(now))[1]
+        b.ws.keep = lambda now, doubt: (passed.append(now), keep(now, doubt))[1]
         while len(passed) < 2:
             await asyncio.sleep(0)
         before = len(alive)

@@ -49,6 +49,7 @@ class Journal:
         self._started = False  # this boot has its base
         self._links = 0  # connections of this boot
         self._head = None
+        self._tried = -1  # the last record that was the head in the connection it was made in
         self._damaged = 0  # as the newest sector says
         self._records = Records(flash, self._on_open, self._on_mount, flash.sector * 5 // 8)
         # There may have been bases, whose transaction numbers are given out: less than two for each byte.
@@ -81,14 +82,17 @@ class Journal:
 
     def head(self):
         """The oldest record not delivered, None when there is none: (number, kind, offline, time,
-        payload). Time in seconds since 2000; offline: this connection is not the one it was made in.
+        payload). Time in seconds since 2000; offline: it was not made and first sent in one connection.
         """
         if self._head is None:
             head = self._records.head()
             if head:
                 connection, time, payload = self._split(head[2])
-                online = connection & 0xFF and connection == self._connection
-                self._head = head[0], head[1], not online, time, payload
+                # What is asked for is sent. Where only the answer is lost it stays what it was, for it did happen
+                # online. A reboot forgets that and says offline, which is no worse: nobody knows that it arrived.
+                if connection & 0xFF and connection == self._connection:
+                    self._tried = head[0]
+                self._head = head[0], head[1], self._tried != head[0], time, payload
         return self._head
 
     def ack(self) -> None:

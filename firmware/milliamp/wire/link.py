@@ -29,6 +29,7 @@ from tables.ids import (
 _PROTOCOL = "ocpp2.0.1"
 _GOING_AWAY = const(1001)
 _POLICY = const(1008)
+_LEAST_WAIT = const(1000)  # ms
 
 
 class Link:
@@ -38,7 +39,7 @@ class Link:
         self.up = False
         self.slot = 1  # of the network profile in use, or whose turn it is
         self.timeout = 0  # seconds that an answer may take, by that profile
-        self._waits = 0  # since the last connection that came up
+        self._waits = 0  # since the last connection in which the CSMS said something
         self.error = ""  # why the last attempt failed
         self._st = st
         self._socket = None
@@ -86,8 +87,6 @@ class Link:
     async def _serve(self):
         st = self._st
         st.log.info("connected")
-        waits = self._waits
-        self._waits = 0
         self.error = ""
         self.up = True
         self._good = False
@@ -100,12 +99,14 @@ class Link:
         except ConnectionClosed as error:
             self.error = "%d %s" % (error.code, error.reason)
             st.log.info("connection closed: " + self.error)
-            if error.code == _POLICY and not st.rpc.messages:
-                self._waits = waits  # as good as a refusal of the handshake
-                self._failed(self.error, True)
-            else:
-                self._failures = 0
-                self._old = False
+            if not st.rpc.messages:  # as good as a handshake that failed
+                self._failed(self.error, error.code == _POLICY)
+                return
+            self._waits = self._failures = 0
+            self._old = False
+            if self._place:  # the list again, with one attempt at what it begins with
+                self._place = 0
+                self._failures = st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS) - 1
         finally:
             self.up = False
             self._socket = None
@@ -170,14 +171,15 @@ class Link:
         self._old = refused and not self._old
 
     async def _back_off(self):
-        """Wait for the minimum, doubled with each further wait, and a random part (Part 4, 5.3)."""
+        """Wait for the minimum, doubled with each further wait, and a random part (Part 4, 5.3); a second
+        at least, whatever the variables say."""
         st = self._st
         doublings = min(self._waits, st.model.get(_OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES))
         self._waits += 1
         seconds = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM) << doublings
         share = st.board.random(2)
         random = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
-        left = seconds * 1000 + random * (share[0] << 8 | share[1]) // 65535
+        left = max(seconds * 1000 + random * (share[0] << 8 | share[1]) // 65535, _LEAST_WAIT)
         while left > 0:  # in short sleeps: the supervisor wants to see progress
             await asyncio.sleep_ms(min(left, 5000))
             st.progress(2)

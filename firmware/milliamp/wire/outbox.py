@@ -9,6 +9,7 @@ import asyncio
 from micropython import const
 
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
+from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
 from milliamp.wire import rpc
 from milliamp.wire.gates import (
     _ACCEPTED_BY_CSMS,
@@ -22,6 +23,7 @@ from tables.ids import (
 )
 
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
+_LONGEST = const(2)  # bytes of a record that nobody answered; the next time it is given up
 
 
 class Outbox:
@@ -38,9 +40,10 @@ class Outbox:
         self._patience = 1  # then it is its turn; the status of every connector comes before it
         for connectors in st.profile.EVSES:
             self._patience += len(connectors)
-        self._attempts = 0
-        self._attempt_at = 0  # ticks of the last attempt at the journal's head
+        self._attempts = 0  # at the journal's head, whatever the connection
+        self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
+        self.unwanted = 0  # a bit for each kind of record that this connection's CSMS never takes
         self.last_sent = 0  # ticks
         st.bus.subscribe(_LINK, _link)
 
@@ -81,7 +84,6 @@ class Outbox:
         if online != st.online:
             st.online = online
             st.journal.connected(online)
-            self._attempts = self._gap = 0
         if changed:
             st.bus.tell(_ACCEPTED, 0, 1 if accepted else 0)
 
@@ -126,28 +128,47 @@ class Outbox:
             row, cursor = first
             self._asked.discard(row[2])
             await asyncio.sleep_ms(0)
+            journal = row[1] == _FROM_JOURNAL
+            if journal and self.unwanted >> cursor[1] & 1:
+                self._journal(rpc.NEVER, row[2], cursor)
+                continue
             self.last_sent = st.clock.ticks()
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
             if outcome == rpc.DOWN:
                 await asyncio.sleep_ms(100)  # until the link knows it too
-            if outcome in (rpc.ERROR, rpc.TIMEOUT):
+            elif outcome != rpc.OK:
                 more = row[5](st, cursor, None, 0)
                 if more:
                     await more
-            if row[1] == _FROM_JOURNAL:
+            if journal:
                 self._overtaken = 0
-                self._journal(outcome)
+                self._journal(outcome, row[2], cursor)
             elif st.journal.pending:
                 self._overtaken += 1
 
-    def _journal(self, outcome):
-        """What becomes of the journal's head after an attempt (E13). An attempt that the connection did
-        not survive does not count."""
+    def _journal(self, outcome, action, head):
+        """What becomes of the journal's head after an attempt. An attempt that the connection did not
+        survive does not count, and no new connection makes the others undone.
+
+        A transaction event has its attempts whatever the error is (E13). Nothing else may hold it up:
+        an error is the end of any other record, and what nobody answered gets one more attempt behind the
+        rest of the queue, a byte longer."""
         st = self._st
         if outcome == rpc.OK:
             st.journal.ack()
         elif outcome == rpc.DOWN:
             return
+        elif head[1] not in (_TX_EVENT, _TX_UPDATE):
+            if outcome == rpc.NEVER:
+                if not self.unwanted >> head[1] & 1:
+                    self.unwanted |= 1 << head[1]
+                    st.log.warn("the CSMS takes no " + action)
+            elif outcome == rpc.TIMEOUT and len(head[4]) < _LONGEST:
+                try:
+                    st.journal.append(head[1], head[4] + b"\0", head[3])
+                except OSError:
+                    pass  # full of transactions
+            st.journal.discard()
         else:
             self._attempts += 1
             if self._attempts < st.model.get(_OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
@@ -166,5 +187,6 @@ def _link(st, fact, evse, up):
     if up == 2:  # it knows nothing of us yet
         st.outbox.registration = _REJECTED
         st.outbox.refused = False
+    st.outbox.unwanted = 0
     st.outbox.live()
     st.outbox.wake()

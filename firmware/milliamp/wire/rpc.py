@@ -28,8 +28,9 @@ from milliamp.wire.websocket import HEAD, ConnectionClosed
 # How a call of ours ended.
 OK = 0  # CALLRESULT
 ERROR = 1  # CALLERROR
-TIMEOUT = 2
+TIMEOUT = 2  # nobody answered, though the peer sent something meanwhile
 DOWN = 3  # the link was down, or went down
+NEVER = 4  # a CALLERROR that says: no message of this kind is taken, now or later
 
 _PENDING = const(-1)
 
@@ -107,6 +108,7 @@ class Rpc:
             self._answered = answered
             self._cursor = cursor
             self._left_ms = timeout_s * 1000
+            ws.heard = False
             self._done.clear()
             self._sender = asyncio.current_task()
             try:
@@ -201,13 +203,17 @@ class Rpc:
             now = board.ticks()
             passed = ticks_diff(now, then)
             then = now
+            doubt = False
             if self._id:
                 self._left_ms -= passed
-                if self._left_ms <= 0:
+                # Silence may be the line's and not the CSMS's: a pong tells them apart, whatever
+                # WebSocketPingInterval says. Without one the call ends as DOWN.
+                doubt = not ws.heard and self._left_ms < ws.patience_ms // 2
+                if self._left_ms <= 0 and ws.heard:
                     self._st.counters[_TIMEOUTS] += 1
                     self._finish(TIMEOUT)
             try:
-                if not await ws.keep(passed):
+                if not await ws.keep(passed, doubt):
                     break
             except ConnectionClosed:
                 break
@@ -279,7 +285,9 @@ class Rpc:
             counters[_ERROR_ANSWERS] += 1
             code = r.text(at) if at and r.skip(at) - at < _MAX_ACTION else None
             self._st.log.warn("%s: answered with %s" % (self._action, code or "an error"))
-            self._finish(ERROR)
+            # These two are spelled alike in every version.
+            never = code == "NotImplemented" or code == "NotSupported"
+            self._finish(NEVER if never else ERROR)
             return
         count = self._count
         action = self._action

@@ -49,6 +49,7 @@ class WebSocket:
         self.patience_ms = 30000  # how long the peer may owe us a pong or the rest of a message
         self.sinks = None  # names of long strings to take out of messages, see `wire.sift`
         self.dead = ""  # why we gave the connection up, once we have
+        self.heard = False  # something came, since whoever wants to know took it back
         # About the message that `recv` returned:
         self.oversize = False  # it was too long, only its first bytes were kept
         self.binary = False
@@ -165,6 +166,7 @@ class WebSocket:
                 raise ConnectionClosed(1006, "lost: %r" % e)
             if n:
                 self._got += n
+                self.heard = True
                 return n
             if n == 0:
                 raise ConnectionClosed(1006, "lost: end of stream")
@@ -206,10 +208,11 @@ class WebSocket:
         except OSError as e:
             self._give_up("lost: %r" % e)
 
-    async def keep(self, passed: int) -> bool:
+    async def keep(self, passed: int, doubt: bool = False) -> bool:
         """To be called about once a second, with the milliseconds since the last time: sends a ping
-        when it is due. False when the connection is dead: whoever is in `recv` must be cancelled, for
-        the peer will not end it."""
+        when it is due, or when there is `doubt` that anybody is there and none is unanswered. False
+        when the connection is dead: whoever is in `recv` must be cancelled, for the peer will not end
+        it."""
         if self._got >= _PROGRESS or not (self._partial or self._pinged or self._closing):
             self._got = 0
             self._owed_ms = 0
@@ -220,7 +223,8 @@ class WebSocket:
         if self.dead:
             return False
         self._ping_ms += passed
-        if self.ping_s and self._ping_ms >= self.ping_s * 1000 and not self.lock.locked():
+        due = self.ping_s and self._ping_ms >= self.ping_s * 1000 or doubt and not self._pinged
+        if due and not self.lock.locked():
             self._ping_ms = 0
             await self.ping()
         return True
