@@ -37,8 +37,8 @@ test: .venv/stamp  ## all tests (JOBS=2, ARGS='-k name')
 torture: .venv/stamp  ## the whole fault campaign, minutes of it: `make test` has a short one (JOBS=2, ARGS='-k name')
 	@$(BIN)/python -m pytest -n $(JOBS) tests/torture --torture $(ARGS)
 
-soak: .venv/stamp  ## thirty days of a station's life in minutes (DAYS=2, SEED=1, LANE=32 HEAP=67k)
-	@$(BIN)/python -m hostsim soak --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+soak: .venv/stamp  ## thirty days of a station's life in minutes (DAYS=2, SEED=1, LANE=32 HEAP=67k, CSMS=slow)
+	@$(BIN)/python -m hostsim soak --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(CSMS),--csms $(CSMS))
 
 conformance: .venv/stamp  ## the certification scripts for every product, into docs/conformance.md (LANE=32 HEAP=64k JOBS=2)
 	@$(BIN)/python -m tools.conformance --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) --jobs $(JOBS) $(ARGS)

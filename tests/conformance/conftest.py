@@ -1,7 +1,8 @@
 """Makes a script of `async def test_TC_X_00_CS(octt)`: once for a product that has its features, or for each.
 
 CONFORMANCE=all in the environment: for every product; otherwise for the widest one. CONFORMANCE_LANE and
-CONFORMANCE_HEAP choose what runs the firmware. `make conformance` sets them.
+CONFORMANCE_HEAP choose what runs the firmware. `make conformance` sets them. CONFORMANCE_CSMS: a CSMS as there are in
+the field, one of hostsim.misbehaviour.KINDS.
 """
 
 import inspect
@@ -41,7 +42,7 @@ def _chosen(name: str) -> list:
 @pytest.fixture
 def octt(request):
     options = {"lane": LANE, "heap": HEAP} if LANE != 64 or HEAP else {}
-    return Octt(PRESETS[request.param], **options)
+    return Octt(PRESETS[request.param], os.environ.get("CONFORMANCE_CSMS"), **options)
 
 
 @pytest.hookimpl(tryfirst=True)

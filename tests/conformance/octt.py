@@ -16,6 +16,7 @@ from typing import Any
 
 from hostsim import harness
 from hostsim.clock import unix_time
+from hostsim.misbehaviour import become
 from hostsim.network import Network
 from hostsim.traffic import DOWN, UP, MessageSeen, Tap
 from tests.conformance.presets import PASSWORD, Preset
@@ -120,8 +121,9 @@ class Octt:
     connection_timeout = 30  # EVConnectionTimeOut, where a script sets it
     meter_interval = 10  # of aligned and sampled values
 
-    def __init__(self, preset: Preset, **options: Any):
+    def __init__(self, preset: Preset, kind: str | None = None, **options: Any):
         self.preset = preset
+        self.kind = kind  # of CSMS, one of hostsim.misbehaviour.KINDS
         self.options = options
         self.password = PASSWORD
         self.token = Token("04A2B3C4D5E6F7")
@@ -175,12 +177,15 @@ class Octt:
     @contextlib.asynccontextmanager
     async def running(self):
         """Power up, be accepted, be quiet; at the end, what holds for every script."""
-        async with harness.rig(**self.preset.rig() | self.options, wait=False) as rig:
+        async with harness.rig(**self.preset.rig() | self.options, power=False) as rig:
             self.rig = rig
+            if self.kind:
+                become(self.kind, rig.csms, rig.network)
             rig.traffic.on_message.append(self._message)
             self._watch(rig.network)
             rig.traffic.on_handshake.append(self._upgraded)
             self._tokens()
+            await rig.device.power_on()
             await rig.booted()
             self.state = {evse: State() for evse in self.evses}
             self.start_points = await self._points("TxStartPoint")

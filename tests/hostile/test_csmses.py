@@ -4,10 +4,9 @@ import itertools
 
 import pytest
 
-from hostsim.harness import CARD, rig
+from hostsim.harness import CARD, rig, simulate
 from hostsim.misbehaviour import CLOSES, EXAMPLE, become, knows_only
 from hostsim.traffic import UP
-from hostsim.virtual import VirtualClock, virtually
 from tests.hostile.attack import HEAP, lanes, one_lane
 from tools import lane32
 
@@ -23,13 +22,13 @@ REMOTE = {"idToken": TOKEN, "remoteStartId": 1, "evseId": 1}
 
 
 def station(bits, settings=None, **options):
-    """A rig in virtual time, without power at first."""
+    """A rig on a lane, without power at first."""
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
             pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
         options |= {"lane": 32, "heap": HEAP}
     settings = SETTINGS | (settings or {})
-    return rig(clock=VirtualClock(), settings=settings, power=False, **options)
+    return rig(settings=settings, power=False, **options)
 
 
 def sent(this, action):
@@ -56,7 +55,7 @@ async def came(this, kind, mark=0):
 
 @lanes
 @pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])
-@virtually
+@simulate
 async def test_no_message_that_a_csms_does_not_take_holds_up_transactions(bits, code):
     """It is asked once a connection whether it takes security events, however many wait."""
     async with station(bits) as this:
@@ -90,7 +89,7 @@ async def test_no_message_that_a_csms_does_not_take_holds_up_transactions(bits, 
 
 
 @lanes
-@virtually
+@simulate
 async def test_a_charge_with_a_csms_that_knows_five_actions(bits):
     """Remote start and stop, an outage, a reset; NotImplemented to all else."""
     async with station(bits) as this:
@@ -132,7 +131,7 @@ async def test_a_charge_with_a_csms_that_knows_five_actions(bits):
 
 @lanes
 @pytest.mark.parametrize("code", ["NotImplemented", "NotSupported", "InternalError"])
-@virtually
+@simulate
 async def test_a_transaction_event_that_is_refused_twice_and_taken_then(bits, code):
     async with station(bits) as this:
         await this.device.power_on()
@@ -151,7 +150,7 @@ async def test_a_transaction_event_that_is_refused_twice_and_taken_then(bits, co
 
 @one_lane
 @pytest.mark.parametrize("code", ["NotImplemented", "InternalError"])
-@virtually
+@simulate
 async def test_a_transaction_event_that_is_always_refused_and_a_link_that_breaks(bits, code):
     """Its attempts are over after three, whatever is between them."""
     async with station(bits) as this:
@@ -178,7 +177,7 @@ async def test_a_transaction_event_that_is_always_refused_and_a_link_that_breaks
 
 
 @one_lane
-@virtually
+@simulate
 async def test_security_events_that_nobody_answers(bits):
     """They are tried once more, behind the transactions that wait, and then given up."""
     async with station(bits, {"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}) as this:
@@ -206,7 +205,7 @@ async def test_security_events_that_nobody_answers(bits):
 
 @lanes
 @pytest.mark.parametrize("interval", [0, 300, 3600])
-@virtually
+@simulate
 async def test_nothing_is_given_up_on_a_dead_line(bits, interval):
     """Nothing passes, and nobody says so: a whole charge waits, and arrives when there is a line again."""
     settings = {
@@ -233,7 +232,7 @@ async def test_nothing_is_given_up_on_a_dead_line(bits, interval):
 
 
 @one_lane
-@virtually
+@simulate
 async def test_a_csms_that_only_answers_pings(bits):
     """Where the line lives, an attempt is one: three, then the next event (E13)."""
     async with station(bits, {"OCPPCommCtrlr.WebSocketPingInterval": "0"}) as this:
@@ -251,7 +250,7 @@ async def test_a_csms_that_only_answers_pings(bits):
 
 @one_lane
 @pytest.mark.parametrize("how", ["close", "unheard"])
-@virtually
+@simulate
 async def test_an_event_whose_answer_was_lost_comes_again_as_it_was(bits, how):
     async with station(bits) as this:
         await this.device.power_on()
@@ -272,7 +271,7 @@ async def test_an_event_whose_answer_was_lost_comes_again_as_it_was(bits, how):
 
 
 @one_lane
-@virtually
+@simulate
 async def test_the_wait_grows_where_a_csms_hangs_up_before_it_has_said_anything(bits):
     settings = {
         "OCPPCommCtrlr.RetryBackOffWaitMinimum": "10",
@@ -289,7 +288,7 @@ async def test_the_wait_grows_where_a_csms_hangs_up_before_it_has_said_anything(
 
 
 @one_lane
-@virtually
+@simulate
 async def test_a_second_at_least_between_two_connections(bits):
     settings = {"OCPPCommCtrlr.RetryBackOffWaitMinimum": "0"}
     async with station(bits, settings) as this:
