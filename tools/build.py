@@ -4,14 +4,14 @@ Firmware sources, the board's folder and its profile become, under `build/<board
 
     tables/      the generated package, as source: host programs import it
     src/         the prepared sources
-    frozen/      the same joined, their names as they are
-    manifest.py  freezes those into a MicroPython firmware
     image/       the .mpy tree
     romfs.img    the same as one ROMFS image
     model.json   the device model's entries, for host programs
     names.json   what a traceback's short names are, by module
+    frozen/      the sources joined, their names as they are: what is frozen into a MicroPython firmware
+    manifest.py  freezes those
 
-Nothing is done when no input has changed.
+The last two are there only where somebody asked for them. Nothing is done when no input has changed.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tools import (
     prepare,
     profile,
     schemas,
+    shelf,
 )
 from tools.decide import TOLD, Facts, decide
 from tools.flatten import flatten
@@ -74,17 +76,19 @@ _TOOLS = hashlib.sha256(
 ).digest()
 
 _NOT_SHIPPED = ("manifest.py",)  # of a board's folder
+_COMPILED = 1000  # modules that are kept for the next build
 _CACHE = "milliamp/domain/token_cache.py"  # only with a [cache] in the profile
 
 
-def build(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Path:
-    """Build a board, or a variant of it, and return its folder under `build/`. BuildError says what is wrong."""
-    return _make(board, _overrides(evses, vendor, model, serial), image=True)
+def build(board: str, *, frozen=False, evses=None, vendor=None, model=None, serial=None) -> Path:
+    """Build a board, or a variant of it, and return its folder under `build/`, with `frozen` also what is frozen.
+    BuildError says what is wrong."""
+    return _make(board, _overrides(evses, vendor, model, serial), "frozen" if frozen else "image")
 
 
 def tables(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Path:
     """Only the generated tables, for host programs and tests: the folder that holds the `tables` package."""
-    return _make(board, _overrides(evses, vendor, model, serial), image=False)
+    return _make(board, _overrides(evses, vendor, model, serial), "tables")
 
 
 def _overrides(evses, vendor, model, serial) -> dict:
@@ -101,21 +105,41 @@ def folder(board: str, overrides: dict) -> Path:
     return BUILD / f"{name}-{mark}"
 
 
-def _make(board: str, overrides: dict, image: bool) -> Path:
+def _make(board: str, overrides: dict, what: str) -> Path:
     chosen = profile.load(board, **overrides)
     out = folder(board, overrides)
     out.mkdir(parents=True, exist_ok=True)
-    stamp = out / ("image.stamp" if image else "tables.stamp")
+    image, stamp = out / "image.stamp", out / f"{what}.stamp"
     with _lock(out / ".lock"):
         inputs = _digest(chosen, overrides)
-        if stamp.is_file() and stamp.read_text() == inputs:
+
+        def done(*stamps: Path) -> bool:
+            return all(file.is_file() and file.read_text() == inputs for file in stamps)
+
+        if done(stamp, *([] if what == "tables" else [image])):
             return out
         stamp.unlink(missing_ok=True)
         _write_tables(chosen, out)
-        if image:
-            _write_image(chosen, out)
+        modules = None
+        if what != "tables" and not done(image):
+            _clear(out)
+            if not shelf.take(inputs, out):
+                modules = _modules(chosen, out)
+                _write_image(*modules, out)
+                shelf.keep(inputs, out)
+            image.write_text(inputs)
+        if what == "frozen":
+            _write_frozen(chosen, (modules or _modules(chosen, out))[0], out)
         stamp.write_text(inputs)
     return out
+
+
+def _clear(out: Path) -> None:
+    """Remove an image and what belongs to it: what is frozen is never another station than the image."""
+    for name in ("frozen.stamp", "image.stamp", "manifest.py"):
+        (out / name).unlink(missing_ok=True)
+    for name in ("src", "frozen", "image"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -137,7 +161,8 @@ def _digest(chosen, overrides: dict) -> str:
     ]
     digest = hashlib.sha256(_TOOLS + json.dumps(overrides, sort_keys=True).encode())
     for file in sorted(file for file in files if file.is_file()):
-        digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+        name = os.path.relpath(file, ROOT)  # the same in each clone
+        digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -308,9 +333,8 @@ def sources(chosen, out: Path):
         yield file.name, file
 
 
-def _write_image(chosen, out: Path) -> None:
-    for name in ("src", "frozen", "image"):
-        shutil.rmtree(out / name, ignore_errors=True)
+def _modules(chosen, out: Path):
+    """The joined modules, those that they were joined of, and the routes, as `_parts` has them. Writes `src`."""
     ready = {}
     for path, file in sources(chosen, out):
         # A constants module lives on in those who import it; an empty module has nothing to say.
@@ -324,14 +348,20 @@ def _write_image(chosen, out: Path) -> None:
     ready["tables/profile.py"] = _used(ready, "tables/profile.py")
     parts, routes = _parts(ready, chosen)
     known = facts(device_model.expand(device_model.load(), chosen), out)
-    ready = _joined(parts, chosen, known)
-    for path, text in _frozen(ready).items():
+    return _joined(parts, chosen, known), parts, routes
+
+
+def _write_image(joined: dict, parts: dict, routes, out: Path) -> None:
+    ready = flatten(rank(shortened(joined, parts, routes, out)))
+    compile_all(ready, out / "image", out / "src")
+    _write(out / "romfs.img", romfs(out / "image"))
+
+
+def _write_frozen(chosen, joined: dict, out: Path) -> None:
+    for path, text in _frozen(joined).items():
         target = out / "frozen" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    ready = flatten(rank(shortened(ready, parts, routes, out)))
-    compile_all(ready, out / "image", out / "src")
-    _write(out / "romfs.img", romfs(out / "image"))
     _write(out / "manifest.py", _manifest(chosen, out))
 
 
@@ -445,7 +475,9 @@ def compile_all(ready: dict, image: Path, plain: Path) -> None:
         name = Path(path.removesuffix("/__init__.py")).stem
         key = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()[:24]
         stored = cache / f"{key}.mpy"
-        if not stored.is_file():
+        if stored.is_file():
+            os.utime(stored)  # it was used
+        else:
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 source, made = Path(folder, f"{name}.py"), Path(folder, f"{name}.mpy")
                 source.write_text(text, encoding="utf-8")
@@ -468,6 +500,7 @@ def compile_all(ready: dict, image: Path, plain: Path) -> None:
         shutil.copyfile(stored, target)
     if errors:
         raise BuildError("\n".join(errors))
+    shelf.bound(cache, "*.mpy", _COMPILED)
 
 
 def romfs(tree: Path) -> bytes:
@@ -564,6 +597,7 @@ def main(argv=None) -> int:
         for board in given.board or profile.boards():
             out = build(
                 board,
+                frozen=True,
                 evses=given.evses,
                 vendor=given.vendor,
                 model=given.model,

@@ -108,7 +108,7 @@ def test_the_image_holds_the_drivers_of_what_is_fitted(board):
 @pytest.mark.parametrize("board", REAL)
 def test_the_manifest_freezes_every_source(board):
     """As MicroPython's manifest language has it; the board's own manifest comes first."""
-    out = build.build(board)
+    out = build.build(board, frozen=True)
     frozen, included = [], []
     names = {
         "include": included.append,

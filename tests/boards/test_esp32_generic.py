@@ -396,7 +396,7 @@ def test_the_register_shows_only_what_flash_holds(charger, chip):
         max_size=60,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_register_never_falls_nor_invents(steps):
     chip = Chip()
     pin = types.SimpleNamespace(

@@ -194,7 +194,7 @@ def test_what_was_drawn_while_the_meter_was_silent_is_counted(charger, chip):
 
 
 @given(st.lists(st.sampled_from(["run", "noise", "mute", "late", "wh", "spoil"]), max_size=40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_value_is_ever_wrong(steps):
     chip = wire(Chip(name="ESP32-S3"), BOARD)
     with imported(chip, BOARD) as modules:

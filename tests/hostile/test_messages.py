@@ -189,7 +189,6 @@ def spoilt(draw):
 @settings(
     max_examples=3,
     derandomize=True,
-    deadline=None,
     phases=[Phase.generate],  # each try is a whole station
     suppress_health_check=list(HealthCheck),
 )

@@ -233,7 +233,7 @@ def test_a_full_log_refuses_and_recovers(unit, sector, sectors):
     busy(station, 20)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     geometry=st.sampled_from(GEOMETRIES),
     operations=st.lists(

@@ -142,7 +142,7 @@ def test_power_cut_at_every_operation(unit, sector, sectors):
     assert found(nor) == old
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     unit=st.sampled_from((1, 8, 32)),
     changes=st.lists(

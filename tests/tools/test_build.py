@@ -2,11 +2,13 @@
 
 import ast
 import json
+import os
+import shutil
 import subprocess
 
 import pytest
 
-from tools import BuildError, build, device_model, prepare, profile
+from tools import BuildError, build, device_model, prepare, profile, shelf
 from tools.lane32 import BOOT, lane32, lane64
 from tools.merge import CORE
 
@@ -182,6 +184,60 @@ def test_a_build_is_repeated_only_when_something_changed():
     before = times()
     assert build.build("sim") == out
     assert times() == before
+
+
+def test_an_image_that_was_built_before_is_taken_from_the_shelf(monkeypatch):
+    out = build.build("sim")
+    image, names = (out / "romfs.img").read_bytes(), (out / "names.json").read_bytes()
+    (out / "image.stamp").unlink()
+    (out / "romfs.img").unlink()
+
+    def never(*_):
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(build, "_write_image", never)
+    build.build("sim")
+    assert (out / "romfs.img").read_bytes() == image
+    assert (out / "names.json").read_bytes() == names
+    assert build.romfs(out / "image") == image
+
+
+def test_what_is_frozen_is_made_where_it_is_asked_for_and_goes_with_its_image(
+    tmp_path, monkeypatch
+):
+    def write(out, *names):
+        for name in names:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(name)
+
+    parts = ("src/main.py", "image/main.mpy", "names.json", "romfs.img")
+    monkeypatch.setattr(build, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(shelf, "_SHELF", tmp_path / "shelf")
+    monkeypatch.setattr(build, "_modules", lambda chosen, out: ({}, {}, None))
+    monkeypatch.setattr(build, "_write_image", lambda *given: write(given[-1], *parts))
+    monkeypatch.setattr(
+        build, "_write_frozen", lambda chosen, joined, out: write(out, "frozen/main.py")
+    )
+    board = tmp_path / "board"
+    shutil.copytree(profile.BOARDS / "sim", board)
+    out = build.build(str(board))
+    assert not (out / "frozen").exists()
+    build.build(str(board), frozen=True)
+    assert (out / "frozen" / "main.py").is_file() and (out / "romfs.img").is_file()
+    (board / "probe.py").write_text("x = 1\n")
+    build.build(str(board))
+    assert not (out / "frozen").exists() and (out / "romfs.img").is_file()
+
+
+def test_the_shelf_keeps_what_was_used_last(tmp_path):
+    for n, age in enumerate((9000, 8000, 7000, 10)):
+        place = tmp_path / str(n)
+        place.mkdir()
+        os.utime(place, (place.stat().st_mtime - age,) * 2)
+    shelf.bound(tmp_path, "[!.]*", 2)
+    assert {place.name for place in tmp_path.iterdir()} == {"2", "3"}
+    shelf.bound(tmp_path, "[!.]*", 0)
+    assert {place.name for place in tmp_path.iterdir()} == {"3"}  # somebody may be reading it
 
 
 def test_variants_are_built_beside_each_other():

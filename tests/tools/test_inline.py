@@ -555,7 +555,7 @@ class Program:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_programs_do_the_same(dice):
     gone(Program(dice).source())
 

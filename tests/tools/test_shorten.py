@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import BuildError, build, names, prepare, profile
@@ -214,7 +214,6 @@ def programs(draw):
     return "\n".join([*lines, "    return out"]) + "\n"
 
 
-@settings(deadline=None)
 @given(programs())
 def test_any_program_does_what_it_did(source):
     short, legend = shorten({"a.py": source})

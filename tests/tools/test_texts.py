@@ -3,7 +3,7 @@
 import sys
 from types import ModuleType
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.merge import CORE
@@ -126,7 +126,6 @@ texts = st.text("ab <>%s.'\\\n", max_size=14) | st.sampled_from(
 
 
 @given(st.dictionaries(st.sampled_from([CORE, RARE, "board.py"]), st.lists(texts, max_size=6)))
-@settings(deadline=None)
 def test_any_texts(modules):
     sources = {CORE: ""}
     for path, found in modules.items():

@@ -35,7 +35,7 @@ def missing(place: "str | None", path: "str | None" = None) -> str:
 def image(sources: Path) -> Path:
     """Build the station and the port, and return the ELF file. Trouble, BuildError: what stands in the way."""
     firmware.filled(sources, ("mbedtls", "micropython-lib"))
-    out = build.build(str(BOARD))
+    out = build.build(str(BOARD), frozen=True)
     made = out / f"micropython-{zlib.crc32(str(sources).encode()):08x}"  # objects of each apart
     command = firmware.make(
         HERE / "port",

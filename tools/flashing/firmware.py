@@ -145,7 +145,7 @@ def run(given) -> None:
     chosen = profile.load(given.board)
     port = port_of(chosen)
     complete(sources, port)
-    out = build.build(given.board)
+    out = build.build(given.board, frozen=True)
     say(
         f"building the {port} port in {os.path.relpath(out)}/firmware, with the station in it: minutes"
     )
