@@ -66,6 +66,7 @@ class Device:
         self.on_log: list[Callable[[str], None]] = []
         self.on_power: list[Callable[[str], None]] = []
         self.link: Link | None = None
+        self.name_server = ""  # "IPv4 port" of the one that the board's network tells of
         self._command = command
         self._environment = environment
         self._factory = factory
@@ -191,6 +192,7 @@ class Device:
             factory=self._factory,
         )
         link.network_up = self._network_up
+        link.name_server = self.name_server
         link.on_fact = self._heard
         link.on_fault = self.crashes.append
         link.on_hello = lambda: self._tell("started")

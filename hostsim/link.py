@@ -64,6 +64,7 @@ class Link:
         self.hardware = hardware
         self.flash = flash
         self.network_up = True
+        self.name_server = ""
         self.rtc = rtc  # simulated Unix time minus what the board's clock shows; None: not set
         self.fed = clock.now()  # when the watchdog was fed last
         self.armed = False
@@ -284,6 +285,8 @@ class Link:
             return _counted("\n".join(map(str, self.hardware.cards.popleft())))
         if what == 1:
             return _counted(self.hardware.outlet(evse).fault or "")
+        if what == 3:
+            return _counted(self.name_server)
         text, self._answering = self._commands.popleft()
         self._answer.clear()
         return _counted(text)

@@ -84,10 +84,10 @@ class Network:
         DOWN): anywhere in a frame, or between two."""
         self._fuse = direction, size
 
-    def url(self) -> str:
+    def url(self, host: str = "127.0.0.1") -> str:
         """The upstream URL with this proxy in the place of its host: what the station is given."""
         path = urlsplit(self.upstream).path.rstrip("/")
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws://{host}:{self.port}{path}"
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accepted, sock=_bound(self.port))

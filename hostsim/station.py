@@ -15,6 +15,7 @@ from hostsim.device import Device, Profile
 from hostsim.errors import Trouble
 from hostsim.facts import Watcher
 from hostsim.hardware import Hardware
+from hostsim.nameserver import NameServer
 from hostsim.network import Network, url_fault
 from hostsim.traffic import Traffic
 
@@ -23,7 +24,8 @@ _PASSWORD_LENGTH = (16, 40)
 
 @dataclass
 class Options:
-    """How a station is set up. `settings`: factory values before the first boot, "Component.Variable" -> text."""
+    """How a station is set up. `settings`: factory values before the first boot, "Component.Variable" -> text. `host`: the
+    name by which it finds its CSMS."""
 
     board: str = "sim"
     identity: str | None = None
@@ -36,6 +38,7 @@ class Options:
     state: Path | None = None
     lane: int = 64
     heap: str | None = None
+    host: str = "127.0.0.1"
 
 
 class Station:
@@ -54,6 +57,8 @@ class Station:
         profile = Profile(build)
         self.traffic = Traffic(clock)
         self.network = Network(clock, url, self.traffic)
+        self.name_server = NameServer(clock)
+        self.name_server.hosts[options.host] = ["127.0.0.1"]
         self.hardware = Hardware(clock, len(profile.evses), profile.phases[0] or 3)
         for outlet, connectors in zip(self.hardware.outlets, profile.evses, strict=True):
             outlet.connectors = len(connectors)
@@ -91,9 +96,11 @@ class Station:
                 "busy: stop what uses it, or choose another --state folder"
             ) from error
         self._folder.port = self.network.port
+        await self.name_server.start()
         keys = names.constants("milliamp.storage.keys")
-        factory = [(keys["CSMS_URL"], self.network.url()), *self._given]
+        factory = [(keys["CSMS_URL"], self.network.url(self.options.host)), *self._given]
         self.device = self._make(factory)
+        self.device.name_server = self.name_server.address
         self.device.on_log += self._log_callbacks
         self.watcher = Watcher(self.clock, self.device)
         if power:
@@ -107,6 +114,7 @@ class Station:
         if self.device is not None:
             await self.device.close()
         await self.network.stop()
+        await self.name_server.stop()
         self._folder.save(self.hardware)
 
     async def wait(self, fact: str, timeout: float = 60.0, evse: int = 1) -> float:

@@ -467,11 +467,8 @@ class _Check:
         profile.unrecorded = when_full == "charge"
         at, csms = ("csms",), self.table("csms", ("url", "identity"))
         profile.url = self.text(at, csms, "url", 512)
-        if profile.url and not re.match(r"ws://[^/\s]+", profile.url):
-            self.error(
-                (*at, "url"),
-                f"'url' is {profile.url!r}: it must begin with ws:// and name a host (there is no TLS yet)",
-            )
+        if profile.url and (fault := _url_fault(profile.url)):
+            self.error((*at, "url"), f"'url' is {profile.url!r}: {fault}")
         profile.identity = self.text(at, csms, "identity", 48, default="", identifier=True)
         at, buffers = (
             ("buffers",),
@@ -629,6 +626,20 @@ def _like(name, known) -> str:
         return f": did you mean {near[0]!r}?"
     known = [str(k) for k in known]
     return ": there are " + ", ".join(known) if len(known) <= 20 else ": take it out"
+
+
+def _url_fault(url: str) -> str:
+    """Why no station could connect there, "" when it could: as wire.handshake has it."""
+    scheme, _, rest = url.partition("://")
+    place, slash, _ = rest.partition("/")
+    host, colon, port = place.partition(":")
+    if scheme.lower() != "ws" or not host or not url.isprintable() or " " in url:
+        return "it must begin with ws:// and name a host (there is no TLS yet)"
+    if set(place) & set("[@?") or "#" in url:
+        return "it must have no IPv6 address, user, fragment or bare query"
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        return "its port must be from 1 to 65535"
+    return ""
 
 
 def _version() -> str:

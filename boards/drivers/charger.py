@@ -3,6 +3,7 @@ import time
 from binascii import hexlify
 
 import machine
+import network
 from micropython import const
 from outlet import Outlet
 from pins import Pins
@@ -158,6 +159,10 @@ class Charger(hal.Board):
 
     def network(self) -> bool:
         return self.link.ready(self.ticks())
+
+    def dns(self):
+        server = network.ipconfig("dns")
+        return None if server == "0.0.0.0" else (server, 53)
 
     def factory(self):
         pairs = ((_CSMS_URL, "url"), (_IDENTITY, "identity"), (_PASSWORD, "password"))

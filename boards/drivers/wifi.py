@@ -6,6 +6,8 @@ from micropython import const
 _RING = const(0x3FFFFFFF)
 _PAUSE_MS = const(1000)  # between disconnecting and connecting
 _PATIENCE_MS = const(20000)  # for an access point and an address
+_IN_A_ROW_MS = const(60000)  # `ready` is called more often than that while there is no CSMS
+_ALONE_MS = const(600000)  # for a CSMS: after that the access point may be one that leads nowhere
 
 _APART = const(0)
 _CONNECTING = const(1)
@@ -13,7 +15,11 @@ _JOINED = const(2)
 
 
 class Wifi:
-    """Joins the network `ssid`; nothing is started before the first `ready`."""
+    """Joins the network `ssid`; nothing is started before the first `ready`.
+
+    What `status()` says is not asked for: on an ESP32 it is the reason of the last failure until there is an
+    address, through all attempts that may lead to one.
+    """
 
     def __init__(self, ssid: str, key: str):
         self._ssid = ssid
@@ -21,19 +27,34 @@ class Wifi:
         self._wlan = None
         self._phase = _APART
         self._at = 0  # ticks at which the phase began
+        self._asked = 0  # ticks of the last call
 
     def ready(self, now: int) -> bool:
         """Is there an IP network? Takes one step towards it otherwise; never waits for the air."""
         if not self._ssid:
             return False
+        quiet = (now - self._asked) & _RING
+        waited = (now - self._at) & _RING
+        self._asked = now
         try:
             if self._wlan is None:
                 self._start()
-            elif self._wlan.isconnected():
-                self._phase = _JOINED
-                return True
-            elif not self._step((now - self._at) & _RING):
+            elif self._phase == _APART and waited < _PAUSE_MS:
                 return False
+            elif self._wlan.isconnected():
+                if self._phase != _JOINED or quiet > _IN_A_ROW_MS:
+                    self._phase = _JOINED
+                    self._at = now
+                elif waited >= _ALONE_MS:
+                    return self._part(now)
+                return True
+            elif self._phase == _APART:
+                self._wlan.connect(self._ssid, self._key)
+                self._phase = _CONNECTING
+            elif self._phase == _CONNECTING and waited < _PATIENCE_MS:
+                return False
+            else:
+                return self._part(now)
         except OSError:  # the driver was busy: begin again after the pause
             self._phase = _APART
         self._at = now
@@ -48,20 +69,8 @@ class Wifi:
         )  # the mains feed us; sleeping costs 100 ms a round trip
         self._wlan = wlan
 
-    def _step(self, waited):
-        wlan = self._wlan
-        if self._phase == _APART:
-            if waited < _PAUSE_MS:
-                return False
-            wlan.connect(self._ssid, self._key)
-            self._phase = _CONNECTING
-            return True
-        if (
-            self._phase == _CONNECTING
-            and waited < _PATIENCE_MS
-            and wlan.status() == network.STAT_CONNECTING
-        ):
-            return False
+    def _part(self, now):
         self._phase = _APART
-        wlan.disconnect()
-        return True
+        self._at = now
+        self._wlan.disconnect()
+        return False

@@ -27,7 +27,9 @@ _ERASE = const(5)  # a region, v address -> errno u8
 _INPUTS = const(
     6
 )  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, spare u8, Wh u32
-_TEXT = const(7)  # a: 0 card, 1 fault, 2 service command; v EVSE -> n u32, then text
+_TEXT = const(
+    7
+)  # a: 0 card, 1 fault, 2 service command, 3 name server; v EVSE -> n u32, then text
 _MEASURE = const(8)  # a EVSE, v phase, payload measurand -> i32
 _CONTACTOR = const(9)  # a EVSE, v closed
 _OFFER = const(10)  # a EVSE, v mA
@@ -43,6 +45,7 @@ _REBOOT = const(17)  # v 0: soon
 _CARD = const(0)
 _FAULT = const(1)
 _SERVICE = const(2)
+_DNS = const(3)
 
 # Bits of the flags of _INPUTS.
 _NETWORK = const(1)
@@ -250,6 +253,11 @@ class SimBoard(hal.Board):
 
     def network(self) -> bool:
         return bool(self._inputs[0] & _NETWORK)
+
+    def dns(self):
+        self._link.send(_TEXT, _DNS)
+        address, _, port = self._link.text().partition(" ")
+        return (address, int(port)) if port else None
 
     def factory(self):
         import json

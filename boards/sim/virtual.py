@@ -179,7 +179,7 @@ def _watch(stream, link):
 
     async def counted_read(self, n=-1):
         data = await read(self, n)
-        link.received += len(data)
+        link.received += len(data) if n else 1  # somebody waits for a datagram
         return data
 
     async def counted_readinto(self, buf):

@@ -39,6 +39,7 @@ class Chip:
         self.nvs_broken = False
         self.flash = {"milliamp": bytearray(b"\xff" * 0x80000)}
         self.wlan = Wlan()
+        self.dns = "0.0.0.0"  # the name server that DHCP told of
         self.watchdog = None
         self.fed = 0
         self.cause = 1
@@ -270,15 +271,25 @@ def esp32(chip):
 
 
 class Wlan:
-    """The driver's own rules: no second connect while one is under way."""
+    """A station as ports/esp32/network_wlan.c of MicroPython 1.29 has it (the same since 1.22): what it answers, and
+    what `lose` and `hear` make of events. `status` keeps the reason of the last loss until there is an address."""
 
     IF_STA = PM_NONE = 0
+    IDLE, CONNECTING, GOT_IP = 1000, 1001, 1010
+    ASSOC_LEAVE, NO_AP_FOUND, AUTH_FAIL = 8, 201, 202
+    # Those that come before anything else; others only count when nothing is requested any more.
+    _KEPT = {201: 201, 202: 202, 205: 202, 210: 210, 211: 211, 212: 212, ASSOC_LEAVE: IDLE}
 
     def __init__(self):
         self.calls = []
-        self.state = 1000
         self.settings = {}
         self.busy = 0  # so many calls of connect fail
+        self.connecting = False
+        self.associated = False
+        self.has_address = False
+        self._reason = 0
+        self._requested = False
+        self._tried = 0
 
     def __call__(self, interface):
         return self
@@ -294,24 +305,56 @@ class Wlan:
         if self.busy:
             self.busy -= 1
             raise OSError("Wifi Internal Error")
-        if self.state in (1001, 1010):
-            raise OSError("Wifi Internal Error")
-        self.state = 1001
+        if self.connecting:
+            raise OSError("Wifi Internal State Error")
         self.joins = (ssid, key)
+        self._tried = 0
+        self._requested = self.connecting = True
 
     def disconnect(self):
         self.calls.append("disconnect")
-        self.state = 1000
+        self._requested = False
+        if self.connecting or self.associated:
+            self.lose(self.ASSOC_LEAVE)
 
     def isconnected(self):
-        return self.state == 1010
+        return self.has_address
 
     def status(self):
-        return self.state
+        limit = self.settings["reconnects"] + 1  # 0: for ever
+        if self.has_address:
+            return self.GOT_IP
+        if self._reason in self._KEPT:
+            return self._KEPT[self._reason]
+        if self._requested and (not limit or self._tried < limit):
+            return self.CONNECTING
+        return self._reason or self.IDLE
+
+    # Events.
+
+    def hear(self, address=True):
+        """The access point takes the station, and it gets an address."""
+        assert self.connecting, "nobody tries"
+        self.connecting = False
+        self.associated = True
+        if address:
+            self.has_address = True
+            self._reason = 0
+
+    def lose(self, reason):
+        """The attempt failed, or the connection is lost."""
+        self.connecting = self.associated = self.has_address = False
+        self._reason = reason
+        limit = self.settings["reconnects"] + 1
+        if self._requested:
+            self._tried += 1
+            self.connecting = not limit or self._tried < limit
 
 
 def network(chip):
-    return types.SimpleNamespace(WLAN=chip.wlan, STAT_CONNECTING=1001)
+    return types.SimpleNamespace(
+        WLAN=chip.wlan, STAT_CONNECTING=1001, ipconfig={"dns": chip.dns}.get
+    )
 
 
 class STM32(Chip):

@@ -652,7 +652,7 @@ def test_wifi_joins(yard, chip):
     assert not join(yard, 3)
     assert chip.wlan.calls == ["active", "connect"]
     assert chip.wlan.settings["reconnects"] == 0
-    chip.wlan.state = 1010
+    chip.wlan.hear()
     assert join(yard, 1)
 
 
@@ -663,23 +663,73 @@ def test_wifi_never_connects_while_connecting(yard, chip):
     assert 6 <= len(calls) <= 12
 
 
-def test_wifi_tries_again_after_a_refusal_and_after_a_loss(yard, chip):
+@pytest.mark.parametrize("reason", [2, 4, 8, 15, 200, 201, 202, 205, 210, 211, 212])
+def test_wifi_comes_back_after_a_loss_for_any_reason(yard, chip, reason):
+    """An access point that restarts: each attempt fails at once for a while, then one takes some seconds."""
+    wlan = chip.wlan
     join(yard, 3)
-    chip.wlan.state = 202  # wrong password
-    join(yard, 3)
-    assert chip.wlan.calls == ["active", "connect", "disconnect", "connect"]
-    chip.wlan.state = 1010
+    wlan.hear()
+    assert join(yard, 3)
+    wlan.lose(reason)
+    for _ in range(5):
+        while not wlan.connecting:
+            assert not join(yard, 1)
+        wlan.lose(reason)
+    while not wlan.connecting:
+        assert not join(yard, 1)
+    assert not join(yard, 12)
+    wlan.hear()  # which is the attempt that was begun twelve seconds ago
     assert join(yard, 1)
-    chip.wlan.state = 200  # beacons are missing
+    assert len(wlan.calls) < 20
+
+
+def test_wifi_joins_anew_when_there_is_no_address(yard, chip):
     join(yard, 3)
+    chip.wlan.hear(address=False)
+    assert not join(yard, 25)
     assert chip.wlan.calls[-2:] == ["disconnect", "connect"]
+    chip.wlan.hear()
+    assert join(yard, 1)
+
+
+def test_wifi_joins_anew_when_there_was_no_csms_for_ten_minutes(yard, chip):
+    join(yard, 3)
+    chip.wlan.hear()
+    assert join(yard, 599)
+    assert chip.wlan.calls.count("connect") == 1
+    assert not join(yard, 5)
+    assert chip.wlan.calls[1:] == ["connect", "disconnect", "connect"]
+    chip.wlan.hear()
+    assert join(yard, 590)
+
+
+def test_wifi_stays_while_there_is_a_csms(yard, chip):
+    """Nobody asks for the network then."""
+    join(yard, 3)
+    chip.wlan.hear()
+    for _ in range(10):
+        assert join(yard, 300)
+        chip.ms += 61_000
+    assert chip.wlan.calls.count("connect") == 1
+
+
+def test_a_connection_that_outlives_a_restart_is_taken_over(yard, chip):
+    chip.wlan.has_address = True
+    assert join(yard, 3)
+    assert "connect" not in chip.wlan.calls
 
 
 def test_a_busy_driver_is_asked_again(yard, chip):
     chip.wlan.busy = 2
     assert not join(yard, 10)
-    chip.wlan.state = 1010
+    chip.wlan.hear()
     assert join(yard, 1)
+
+
+def test_the_name_server_is_the_one_that_the_network_told_of(charger, chip):
+    assert charger.board.dns() is None
+    charger.modules.charger.network.ipconfig = {"dns": "192.168.4.1"}.get
+    assert charger.board.dns() == ("192.168.4.1", 53)
 
 
 # --- the profile ------------------------------------------------------------------------------------

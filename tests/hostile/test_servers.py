@@ -9,7 +9,7 @@ import pytest
 from hostsim.harness import simulate
 from tests.hostile import middle
 from tests.hostile.attack import attack, lanes, one_lane
-from tests.hostile.middle import GOOD, TEXT, Middle, drips, frame, says
+from tests.hostile.middle import CLOSE, GOOD, TEXT, Middle, drips, frame, says
 
 OUTPUT = [{"component": {"name": "ClockCtrlr"}, "variable": {"name": "DateTime"}}]
 
@@ -20,7 +20,10 @@ ANSWERS = {
     b"": "closed by the server",
     b"\r\n\r\n": "not HTTP",
     b"\0" * 300: "closed by the server",
-    b"\xff" * 8000: "too long",
+    b"\xff" * 20_000: "too long",
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 700: "too long",
+    b"HTTP/1.1 100 Continue\r\n\r\n": "closed by the server",
+    b"HTTP/1.1 103 Early Hints\r\n\r\n" + STATUS % b"403 Forbidden": "HTTP status 403",
     b"SSH-2.0-OpenSSH_9.2\r\n": "not HTTP",
     b"220 mail ESMTP\r\n" * 20: "not HTTP",
     b"HTTP/1.1\r\n\r\n": "not HTTP",
@@ -63,6 +66,26 @@ async def test_answers_to_the_upgrade(bits):
                 await it.station.wait("accepted", 600)
                 said = [line for line in list(it.rig.device.log)[log:] if "cannot connect" in line]
                 assert len(said) == 1 and words in said[0], (answer[:80], said)
+
+
+@lanes
+@simulate
+async def test_good_upgrades_behind_cookies_and_interim_answers(bits):
+    """As balancers of load give them: kilobytes that do not matter, and frames right behind."""
+    cookie = b"\r\nSet-Cookie: balancer=" + b"y" * 4000 + b"; Path=/; HttpOnly"
+    async with attack(bits) as it:
+        it.excuse_frames()
+        log = len(it.rig.device.log)
+        async with Middle(it.rig) as between:
+            end = frame(CLOSE, b"\x03\xe9")
+            await between.play(
+                says(GOOD.replace(b"\r\n\r\n", cookie * 3 + b"\r\n\r\n") + end, hold=True),
+                says(GOOD.replace(b"\r\nUpgrade", cookie + b"\r\nUpgrade") + end, hold=True),
+                says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + GOOD + end, hold=True),
+            )
+            await it.station.wait("accepted", 600)
+            said = [line for line in list(it.rig.device.log)[log:] if "connection closed" in line]
+            assert len(said) == 4 and all("1001" in line for line in said[1:]), said
 
 
 @lanes

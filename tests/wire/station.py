@@ -41,6 +41,11 @@ class Clock:
         return f"2000-01-01T00:00:{seconds:02d}Z"
 
 
+class Settings:
+    def put(self, *pairs):
+        pass
+
+
 class Tables:
     def __init__(self, schemas):
         self.SCHEMAS = schemas
@@ -59,6 +64,9 @@ class Station:
         self.calls = []
         self.rpc = rpc.Rpc(self, bytearray(receive), bytearray(transmit))
         self.rpc.tick_ms = 5
+        self.link = self  # whose network profile is used
+        self.slot = 1
+        self.settings = Settings()
 
     def handler(self, action):
         if action in HANDLERS:
@@ -70,12 +78,7 @@ class Station:
 
     async def connect(self, port, **options):
         return await handshake.connect(
-            f"ws://127.0.0.1:{port}/CS%201",
-            "ocpp2.0.1",
-            self.rpc.receive,
-            self.rpc.transmit,
-            self.board.random,
-            **options,
+            self, f"ws://127.0.0.1:{port}/CS%201", "ocpp2.0.1", **options
         )
 
 

@@ -1,8 +1,10 @@
 import asyncio
 import base64
 import hashlib
+import types
 
 import pytest
+from hypothesis import given, settings, strategies
 
 from milliamp.wire import handshake
 from milliamp.wire.websocket import HandshakeError
@@ -23,6 +25,17 @@ def right_answer(key: str, **other) -> str:
     return "HTTP/1.1 101 Switching Protocols\r\n" + "".join(lines) + "\r\n"
 
 
+def station():
+    """What a connection needs of a station."""
+    space = types.SimpleNamespace
+    return space(
+        rpc=space(receive=bytearray(1024), transmit=bytearray(256)),
+        board=space(random=bytes),
+        link=space(slot=1),
+        settings=space(put=lambda pair: None),
+    )
+
+
 def attempt(answer, then=b"", timeout_s=20, **options):
     """Connect to a server that answers the request with `answer(key)`; the WebSocket, and the request."""
 
@@ -41,19 +54,17 @@ def attempt(answer, then=b"", timeout_s=20, **options):
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            receive = bytearray(1024)
+            st = station()
             ws = await handshake.connect(
+                st,
                 f"ws://127.0.0.1:{port}/ocpp/CS%201",
                 "ocpp2.1,ocpp2.0.1",
-                receive,
-                bytearray(256),
-                lambda n: bytes(n),
                 timeout_s=timeout_s,
                 **options,
             )
             try:
                 size = await ws.recv() if then else 0
-                return ws, seen[0], bytes(receive[:size])
+                return ws, seen[0], bytes(st.rpc.receive[:size])
             finally:
                 await ws.release()
 
@@ -83,6 +94,8 @@ def test_frames_may_follow_the_answer_at_once():
     [
         {"Upgrade": "WebSocket", "Connection": "keep-alive, upgrade"},
         {"Server": "x" * 700},
+        {"Set-Cookie": "AWSALB=" + "y" * 4000 + "; Path=/", "Server": "z" * 8000},
+        {f"Set-Cookie{n}": f"balancer{n}=" + "é" * n for n in range(90)},
         {"sec_websocket_protocol": None, "Date": "today"},
     ],
 )
@@ -106,7 +119,10 @@ def test_what_is_right_in_another_form(other):
         ),
         ({"Upgrade": "h2c"}, "not upgraded", 101),
         ({"Connection": None}, "not upgraded", 101),
-        ({"Server": "x" * 2000}, "answer too long", 0),
+        ({"Server": "x" * 17000}, "answer too long", 0),
+        ({f"X{n}": "y" for n in range(3000)}, "answer too long", 0),
+        ("HTTP/1.1 100 Continue\r\n\r\n" * 1000, "answer too long", 0),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Busy\r\n\r\n", "HTTP status 503", 503),
         ("SSH-2.0-OpenSSH\r\n", "not HTTP", 0),
         (b"\xff" * 90 + b"\r\n\r\n", "not HTTP", 0),
     ],
@@ -125,23 +141,102 @@ def test_silence_is_given_up():
         attempt(lambda key: None, timeout_s=0)
 
 
+@pytest.mark.parametrize(
+    "scheme, port, host",
+    [
+        ("ws", 80, "h"),
+        ("ws", 443, "h:443"),
+        ("wss", 443, "h"),
+        ("WSS", 80, "h:80"),
+        ("ws", 9000, "h:9000"),
+    ],
+)
+def test_the_port_is_in_the_host_header_unless_it_goes_without_saying(
+    scheme, port, host, monkeypatch
+):
+    said = []
+
+    class Stream:
+        s = None
+        write = said.append
+
+        async def drain(self):
+            raise OSError
+
+        def close(self):
+            pass
+
+        wait_closed = drain
+
+    async def connect(given, at, **tls):
+        assert (given, at, bool(tls)) == ("1.2.3.4", port, scheme.lower() == "wss")
+        return Stream(), None
+
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    uri = f"{scheme}://1.2.3.4:{port}/x"
+    with pytest.raises(HandshakeError):
+        asyncio.run(handshake.connect(station(), uri, "x", None, object()))
+    assert b"\r\nHost: %s\r\n" % host.replace("h", "1.2.3.4").encode() in said[0]
+
+
 def test_nobody_there():
     async def test():
         server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        await handshake.connect(
-            f"ws://127.0.0.1:{port}", "x", bytearray(500), bytearray(50), bytes
-        )
+        await handshake.connect(station(), f"ws://127.0.0.1:{port}", "x")
 
     with pytest.raises(HandshakeError, match="no connection"):
         asyncio.run(test())
 
 
 @pytest.mark.parametrize(
+    "interim",
+    [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\n" * 3,
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nUpgrade: h2c\r\nSec-WebSocket-Protocol: x\r\n\r\n",
+    ],
+)
+def test_interim_answers_are_passed_over(interim):
+    _, _, first = attempt(lambda key: interim + right_answer(key), then=b"\x81\x05hello")
+    assert first == b"hello"
+
+
+@given(strategies.lists(strategies.integers(1, 400), max_size=12), strategies.integers(0, 150))
+@settings(max_examples=60, deadline=None)
+def test_not_one_byte_more_than_the_answer_is_read(sizes, extra):
+    """However its lines are long, and however it arrives."""
+
+    class Stream:
+        def __init__(self, data):
+            self.data = data
+            self.sizes = list(sizes)
+
+        async def readinto(self, view):
+            n = min(len(view), len(self.data), self.sizes.pop() if self.sizes else 1 << 20)
+            view[:n] = self.data[:n]
+            self.data = self.data[n:]
+            return n
+
+    key = b"dGhlIHNhbXBsZSBub25jZQ=="
+    head, *lines = right_answer(key.decode())[:-4].split("\r\n")
+    for n, size in enumerate([*sizes, extra]):
+        lines.insert(n * 7 % (len(lines) + 1), "XSecs"[n % 5 :] + ": " + "y" * size)
+    stream = Stream("\r\n".join([head, *lines, "", ""]).encode() + b"\x81\x02{}")
+    buf = bytearray(512)
+    call = handshake._answer(stream, buf, key, "ocpp2.0.1")
+    assert asyncio.run(call) == "ocpp2.0.1"
+    assert stream.data == b"\x81\x02{}"
+
+
+@pytest.mark.parametrize(
     "uri, parts",
     [
+        ("WSS://Host:80", ("Host", 80, "/", True)),
+        ("Ws://host:65535/x", ("host", 65535, "/x", False)),
+        ("ws://h/a@b", ("h", 80, "/a@b", False)),
         ("ws://host", ("host", 80, "/", False)),
         ("wss://host/a/b?c", ("host", 443, "/a/b?c", True)),
         ("ws://10.0.0.1:8080/x", ("10.0.0.1", 8080, "/x", False)),
@@ -152,25 +247,38 @@ def test_addresses(uri, parts):
 
 
 @pytest.mark.parametrize(
-    "uri",
+    "uri, word",
     [
-        "",
-        "host",
-        "http://host",
-        "ws://",
-        "ws://h:x/",
-        "ws://h:123456/",
-        "ws://h/ x",
-        "ws://h/\r\nx",
+        ("", "WebSocket"),
+        ("host", "WebSocket"),
+        ("http://host", "WebSocket"),
+        ("ws://", "host"),
+        ("ws:///path", "host"),
+        ("ws://:80/", "host"),
+        ("ws://h:x/", "port"),
+        ("ws://h:/", "port"),
+        ("ws://h:0/", "port"),
+        ("ws://h:00000/", "port"),
+        ("ws://h:65536/", "port"),
+        ("ws://h:123456/", "port"),
+        ("ws://h:-1/", "port"),
+        ("ws://[::1]/", "IPv6"),
+        ("ws://[2001:db8::1]:9000/ocpp", "IPv6"),
+        ("ws://me@h/", "user"),
+        ("ws://me:secret@h:80/", "user"),
+        ("ws://h/#a", "fragment"),
+        ("ws://h?a=b", "query"),
+        ("ws://h/ x", "WebSocket"),
+        ("ws://h/\r\nx", "WebSocket"),
+        ("ws://h\0/x", "WebSocket"),
     ],
 )
-def test_what_is_no_address(uri):
-    with pytest.raises(HandshakeError):
+def test_what_is_no_address(uri, word):
+    with pytest.raises(HandshakeError, match=word):
         handshake.split(uri)
 
 
 def test_tls_is_never_opened_without_something_to_check_the_server_by():
     """A connection that only looks safe is worse than none: not even TCP is opened."""
-    given = ("ocpp2.0.1", bytearray(512), bytearray(256), lambda n: bytes(n))
     with pytest.raises(handshake.HandshakeError, match="certificates"):
-        asyncio.run(handshake.connect("wss://127.0.0.1:1/ocpp/CS", *given))
+        asyncio.run(handshake.connect(station(), "wss://127.0.0.1:1/ocpp/CS", "ocpp2.0.1"))

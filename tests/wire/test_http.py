@@ -27,7 +27,7 @@ def put(serve, body=BODY, url="http://127.0.0.1:{port}/logs/a%20b.log?x=1", time
             port = server.sockets[0].getsockname()[1]
             pieces = (body[at : at + 300] for at in range(0, len(body), 300))
             try:
-                call = http.put(url.format(port=port), len(BODY), pieces)
+                call = http.put(None, url.format(port=port), len(BODY), pieces)
                 result = await asyncio.wait_for(call, timeout_s)
             except Exception as error:
                 result = error
@@ -74,6 +74,15 @@ def test_user_and_password_of_the_address():
     assert status == 201 and line == "PUT / HTTP/1.1"
     assert headers["Authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
     assert "@" not in headers["Host"]
+
+
+def test_user_and_password_are_decoded():
+    status, (_, headers, _) = put(
+        answering(OK), url="http://m%65:p%40ss%2f%C3%A9%25@127.0.0.1:{port}/x"
+    )
+    assert status == 201
+    said = headers["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(said).decode() == "me:p@ss/é%"
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 405, 500, 501, 302])
@@ -151,7 +160,7 @@ def test_cancelling_closes_the_connection():
 
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            task = asyncio.create_task(http.put(f"http://127.0.0.1:{port}/x", 3, [b"abc"]))
+            task = asyncio.create_task(http.put(None, f"http://127.0.0.1:{port}/x", 3, [b"abc"]))
             await asyncio.sleep(0.1)
             task.cancel()
             await asyncio.wait_for(closed.wait(), 5)
@@ -177,6 +186,14 @@ def test_cancelling_closes_the_connection():
         "http://host/x y",
         "http://host/x\r\nEvil: yes",
         "http://ho\0st/",
+        "http://host:0/x",
+        "http://host:65536/x",
+        "http://[::1]/x",
+        "http://host/x#y",
+        "http://u%:p@host/",
+        "http://u%4:p@host/",
+        "http://u%4g:p@host/",
+        "http://u:p%@host/",
     ],
 )
 def test_an_address_that_cannot_be_put_to(url):
@@ -184,6 +201,6 @@ def test_an_address_that_cannot_be_put_to(url):
 
 
 def test_places():
-    assert http.place("http://host") == ("host", 80, "/", "")
-    assert http.place("HTTP://host:8080/a/b?c") == ("host", 8080, "/a/b?c", "")
-    assert http.place("http://u:p@host/a@b") == ("host", 80, "/a@b", "u:p")
+    assert http.place("http://host") == ("host", 80, "/", b"")
+    assert http.place("HTTP://host:8080/a/b?c") == ("host", 8080, "/a/b?c", b"")
+    assert http.place("http://u:p@host/a@b") == ("host", 80, "/a@b", b"u:p")

@@ -127,7 +127,7 @@ class Station:
         self.quiet += ms
         self.longest = max(self.longest, self.quiet)
 
-    async def connect(self, *given):
+    async def connect(self, st, *given):
         self.attempts.append((self.slept, given))
         if not self.script:
             raise Done
@@ -173,7 +173,7 @@ class Station:
         return [1 if "//csms" in given[0] else 2 for _, given in self.attempts]
 
     def passwords(self):
-        return [given[5] and given[5][1] for _, given in self.attempts]
+        return [given[2] and given[2][1] for _, given in self.attempts]
 
 
 def two(script, priority="2,1", attempts=2, **settings):
@@ -231,7 +231,7 @@ def test_whom_it_connects_to(monkeypatch):
     st.live(monkeypatch)
     ((_, given),) = st.attempts
     assert given[:2] == ("ws://csms:9/a/CS%201%2F%C3%A9", "ocpp2.0.1")
-    assert given[5] == ("CS 1/é", "pass" * 4)
+    assert given[2] == ("CS 1/é", "pass" * 4)
 
 
 # --- network profiles ----------------------------------------------------------------------------------

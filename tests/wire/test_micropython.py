@@ -26,6 +26,7 @@ def lane(tmp_path_factory):
     sources = [
         FIRMWARE / "milliamp" / "__init__.py",
         FIRMWARE / "milliamp" / "base" / "__init__.py",
+        FIRMWARE / "milliamp" / "base" / "rare.py",
     ]
     sources += [FIRMWARE / "milliamp" / "wire" / f"{name}.py" for name in WIRE]
     for source in sources:

@@ -122,8 +122,19 @@ class Board:
         return os.urandom(n)
 
     def network(self) -> bool:
-        """Is there an IP network? Called about once a second until it is; starts what must be started."""
+        """Is there an IP network? Takes a step towards it, starts what must be started. Called at least every
+        30 s for as long as there is no connection to the CSMS, and never while there is one."""
         return True
+
+    def dns(self):
+        """The name server that the network told of, as (address, port), None: none. What has a name is then only
+        found by `resolve`."""
+        return None
+
+    def resolve(self, host: str):
+        """For a board that finds hosts by itself (mDNS): the IPv4 address as text, None: not known. Asked before
+        the name server, again after 1, 3 and 6 s."""
+        return None
 
     def console(self, text: str) -> None:
         """Write one line of the log."""

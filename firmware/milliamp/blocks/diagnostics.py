@@ -181,7 +181,7 @@ async def _send(st, url, security, oldest, latest):
         )
         pieces = text.encode(), st.log.tail().encode()
         size = len(pieces[0]) + len(pieces[1])
-    status = await http.put(url, size, pieces)
+    status = await http.put(st, url, size, pieces)
     if status // 100 == 2:
         return _UPLOADED
     st.log.warn("upload: HTTP status %d" % status)

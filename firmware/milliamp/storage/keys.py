@@ -16,3 +16,4 @@ _OPERATIVE = const(0x8100)  # + EVSE * 16 + connector (0, 0: the station): 0 whe
 _SLOT_URL = const(0x8200)  # text: without the identity
 _SLOT_TIMEOUT = const(0x8201)  # seconds
 _SLOT_SECURITY = const(0x8202)  # security profile
+_SLOT_ADDRESS = const(0x8203)  # text: the CSMS's host, a space, its last good address

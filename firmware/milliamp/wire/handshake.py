@@ -5,33 +5,31 @@ from binascii import b2a_base64
 
 from micropython import const
 
+from milliamp.base import rare
+from milliamp.storage.keys import _SLOT_ADDRESS
 from milliamp.wire.websocket import HandshakeError, WebSocket, is_utf8
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SHORTEST = const(96)  # bytes that every right answer has: read at once, it cannot be too many
+_ACCEPT = const(48)  # bytes that its Sec-WebSocket-Accept has
 _LINE = const(128)  # bytes of a header line that are looked at: it may be long, our heap is not
+_LONGEST = const(
+    16384
+)  # bytes of an answer: balancers of load add cookies to it, but it has an end
 
 
 async def connect(
-    uri: str,
-    subprotocols: str,
-    receive: bytearray,
-    transmit: bytearray,
-    random,
-    authorization=None,
-    tls=None,
-    timeout_s: int = 30,
+    st, uri: str, subprotocols: str, authorization=None, tls=None, timeout_s: int = 30
 ):
     """Open a WebSocket to "ws://host[:port]/path" or "wss://...".
 
     subprotocols: a comma separated list in order of preference; the server must choose one of them.
-    random: function that gives n unpredictable bytes. authorization: (user, password), or None.
-    tls: an ssl.SSLContext, for wss. Raises HandshakeError, whose text is fit for a log. Looking up a
-    host name blocks.
+    authorization: (user, password), or None. tls: an ssl.SSLContext, for wss. Raises HandshakeError,
+    whose text is fit for a log.
     """
     try:
         return await asyncio.wait_for(
-            _connect(uri, subprotocols, receive, transmit, random, authorization, tls), timeout_s
+            _connect(st, uri, subprotocols, authorization, tls), timeout_s
         )
     except asyncio.TimeoutError:
         raise HandshakeError("no answer within %d s" % timeout_s)
@@ -39,24 +37,25 @@ async def connect(
         raise HandshakeError("no connection: %r" % e)
 
 
-async def _connect(uri, subprotocols, receive, transmit, random, authorization, tls):
+async def _connect(st, uri, subprotocols, authorization, tls):
     host, port, path, secure = split(uri)
+    slot = _SLOT_ADDRESS + 16 * st.link.slot
     if not secure:
-        stream, _ = await asyncio.open_connection(host, port)
+        stream, note = await dial(st, host, port, slot)
     elif not tls:
         raise HandshakeError("wss needs certificates to check the server by")
     else:
-        stream, _ = await asyncio.open_connection(host, port, ssl=tls, server_hostname=host)
+        stream, note = await dial(st, host, port, slot, ssl=tls, server_hostname=host)
     try:
         _no_delay(stream)
-        key = b2a_base64(random(16))[:-1]
+        key = b2a_base64(st.board.random(16))[:-1]
         request = (
             b"GET %s HTTP/1.1\r\nHost: %s%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: %s\r\n"
         ) % (
             path.encode(),
             host.encode(),
-            b"" if port in (80, 443) else b":%d" % port,
+            b"" if port == (443 if secure else 80) else b":%d" % port,
             key,
             subprotocols.encode(),
         )
@@ -66,26 +65,50 @@ async def _connect(uri, subprotocols, receive, transmit, random, authorization, 
         stream.write(request + b"\r\n")
         request = None
         await stream.drain()
-        size = await _read_head(stream, receive)
-        subprotocol = _judge(receive, size, key, subprotocols)
-        return WebSocket(stream, subprotocol, receive, transmit, random)
+        subprotocol = await _answer(stream, st.rpc.receive, key, subprotocols)
+        try:
+            st.settings.put((slot, note))
+        except OSError:
+            pass  # no room for a precaution
+        return WebSocket(stream, subprotocol, st.rpc.receive, st.rpc.transmit, st.board.random)
     except BaseException:
         stream.close()
         await stream.wait_closed()
         raise
 
 
+async def dial(st, host: str, port: int, key=None, **tls):
+    """Connect to a host: (stream, what is worth to be kept, see resolver.find). OSError: no such host, or nobody is
+    there."""
+    note = None
+    # Numeric to the letter. What only looks so would be looked up by MicroPython, and that blocks.
+    parts = [part for part in host.split(".") if part.isdigit() and str(int(part) & 255) == part]
+    if len(parts) != 4 or ".".join(parts) != host:
+        from milliamp.wire import resolver
+
+        try:
+            host, note = await resolver.find(st, host, key)
+        finally:
+            rare.drop("milliamp.wire.resolver")
+    stream, _ = await asyncio.open_connection(host, port, **tls)
+    return stream, note
+
+
 def split(uri: str):
     """(host, port, path, secure) of a WebSocket address; HandshakeError if it is none."""
     scheme, _, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
-    if scheme not in ("ws", "wss") or not host or min(uri) <= " ":
+    secure = scheme.lower() == "wss"
+    if not secure and scheme.lower() != "ws" or min(uri.encode()) <= 32:
         raise HandshakeError("not a WebSocket address")
-    host, _, port = host.partition(":")
-    port = port or ("443" if scheme == "wss" else "80")
-    if not port.isdigit() or len(port) > 5:
-        raise HandshakeError("not a WebSocket address")
-    return host, int(port), slash + path or "/", scheme == "wss"
+    if "[" in host or "@" in host or "?" in host or "#" in uri:
+        raise HandshakeError("IPv6, a user, fragment or bare query in the address")
+    host, colon, port = host.partition(":")
+    if not colon:
+        port = "443" if secure else "80"
+    if not host or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        raise HandshakeError("no host or no such port in the address")
+    return host, int(port), slash + path or "/", secure
 
 
 def _no_delay(stream):
@@ -96,66 +119,65 @@ def _no_delay(stream):
         pass  # TLS hides the socket
 
 
-async def _read_head(stream, buf):
-    # The HTTP header is read into buf[:size], and not one byte more: frames may follow at once.
+async def _answer(stream, buf, key, subprotocols):
+    # The subprotocol that the server chose, if its answer is right. Line by line through the beginning of
+    # `buf`, and not one byte beyond the last: frames may follow at once.
     view = memoryview(buf)
-    size = 0
+    left = _LONGEST
+    size = status = 0
     want = _SHORTEST
-    while want:
-        if size + want > len(buf):
-            raise HandshakeError("answer too long")
+    upgrade = accept = chosen = ""
+    connection = done = False
+    while not done:
         n = await stream.readinto(view[size : size + want])
         if n == 0:
             raise HandshakeError("closed by the server")
         size += n or 0
-        want = 4
-        for end in (b"\r\n\r\n", b"\r\n\r", b"\r\n", b"\r"):
-            if buf[max(0, size - len(end)) : size] == end:
-                want -= len(end)
-                break
-        if buf.find(b"\r\n", 0, size) >= 0 and not buf.startswith(b"HTTP/1.1 101"):
-            break  # refused: only the status matters
-    return size
-
-
-def _judge(buf, size, key, subprotocols):
-    # The subprotocol that the server chose, if its answer is right.
-    view = memoryview(buf)
-    status = at = 0
-    upgrade = connection = accept = chosen = ""
-    while at < size:
-        stop = buf.find(b"\r\n", at, size)
-        stop = size if stop < 0 else stop
-        piece = view[at : min(stop, at + _LINE)]
-        line = str(piece, "utf-8") if is_utf8(piece) else ""
-        at = stop + 2
-        if not status:
-            words = line.split(" ", 2)
-            if not line.startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
-                raise HandshakeError("not HTTP")
-            status = int(words[1][:9])
-            if status != 101:
-                raise HandshakeError("HTTP status %d" % status, status)
-        name, _, value = line.partition(":")
-        name = name.strip().lower()
-        value = value.strip()
-        if name == "upgrade":
-            upgrade = value.lower()
-        elif name == "connection":
-            connection += value.lower()
-        elif name == "sec-websocket-accept":
-            accept = value
-        elif name == "sec-websocket-protocol":
-            chosen += value
-        elif name == "sec-websocket-extensions" and value:
-            raise HandshakeError("an extension that we did not ask for", status)
-    if upgrade != "websocket" or "upgrade" not in connection:
+        left -= n or 0
+        if left < 0:
+            raise HandshakeError("answer too long")
+        while (stop := buf.find(b"\r\n", 0, size)) >= 0:
+            piece = view[: min(stop, _LINE)]
+            line = str(piece, "utf-8") if is_utf8(piece) else ""
+            size -= stop + 2
+            buf[:size] = buf[stop + 2 : stop + 2 + size]
+            if not status:
+                words = line.split(" ", 2)
+                if not line.startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+                    raise HandshakeError("not HTTP")
+                status = int(words[1][:9])
+                if status // 100 != 1:
+                    raise HandshakeError("HTTP status %d" % status, status)
+            elif not stop:
+                done = status == 101
+                status = 101 if done else 0  # the others only say that it takes a while
+            elif status == 101:
+                name, _, value = line.partition(":")
+                name = name.strip().lower()
+                value = value.strip()
+                if name == "upgrade":
+                    upgrade = value.lower()
+                elif name == "connection":
+                    connection = connection or "upgrade" in value.lower()
+                elif name == "sec-websocket-accept":
+                    accept = value
+                elif name == "sec-websocket-protocol":
+                    chosen = value
+                    if value not in [one.strip() for one in subprotocols.split(",")]:
+                        raise HandshakeError("a subprotocol that we did not offer", status)
+                elif name == "sec-websocket-extensions" and value:
+                    raise HandshakeError("an extension that we did not ask for", status)
+        if size > _LINE:  # of a long line only the beginning matters, and how it ends
+            buf[_LINE - 1] = buf[size - 1]
+            size = _LINE
+        ends = size and buf[size - 1] == 13
+        want = (4 if size > ends else 2) - ends  # so much at least is still to come
+        if not accept and size > 2 and buf[2] | 32 != 99:
+            want = _ACCEPT  # this is not "Sec-..."
+    if upgrade != "websocket" or not connection:
         raise HandshakeError("not upgraded", status)
-    expected = b2a_base64(hashlib.sha1(key + _GUID).digest())[:-1]
-    if accept.encode() != expected:
+    if accept.encode() != b2a_base64(hashlib.sha1(key + _GUID).digest())[:-1]:
         raise HandshakeError("wrong Sec-WebSocket-Accept", status)
     if not chosen:
         raise HandshakeError("no subprotocol", status)
-    if chosen not in [one.strip() for one in subprotocols.split(",")]:
-        raise HandshakeError("a subprotocol that we did not offer", status)
     return chosen

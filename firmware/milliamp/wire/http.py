@@ -1,10 +1,9 @@
 # HTTP, as far as a station speaks it: it puts one file somewhere.
-import asyncio
-from binascii import b2a_base64
+from binascii import b2a_base64, unhexlify
 
 from micropython import const
 
-from milliamp.wire.handshake import split
+from milliamp.wire.handshake import dial, split
 from milliamp.wire.websocket import HandshakeError
 
 _LONGEST = const(512)  # bytes of an interim answer: more is no HTTP
@@ -13,31 +12,41 @@ _IO = const(5)
 
 
 def place(url: str):
-    """(host, port, path, "user:password") of an address that can be put to, None when it is none: not
+    """(host, port, path, b"user:password") of an address that can be put to, None when it is none: not
     http, or malformed. https waits for the certificates that it has to be checked against."""
     if url[:7].lower() != "http://":
         return None
     host, slash, path = url[7:].partition("/")
     user, _, host = host.rpartition("@")
     try:
-        return split("ws://" + host + slash + path)[:3] + (user,)
-    except HandshakeError:
+        return split("ws://" + host + slash + path)[:3] + (_decoded(user),)
+    except (HandshakeError, ValueError):
         return None
 
 
-async def put(url: str, size: int, pieces) -> int:
+def _decoded(text):
+    # Percent-encoded text as bytes; ValueError when it is not.
+    first, *rest = text.encode().split(b"%")
+    for piece in rest:
+        if len(piece) < 2:
+            raise ValueError
+        first += unhexlify(piece[:2]) + piece[2:]
+    return first
+
+
+async def put(st, url: str, size: int, pieces) -> int:
     """PUT `size` bytes, piece by piece as `pieces` yields them. Returns the status of the answer, 0 when
     it is no HTTP; OSError when there is none, or fewer bytes. A server may take for ever: bound it with
-    `asyncio.wait_for`. Looking up a host name blocks."""
+    `asyncio.wait_for`."""
     host, port, path, user = place(url)
-    stream, _ = await asyncio.open_connection(host, port)
+    stream, _ = await dial(st, host, port)
     try:
         head = (
-            b"PUT %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n"
+            b"PUT %s HTTP/1.1\r\nHost: %s%s\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\nContent-Length: %d\r\n"
-        ) % (path.encode(), host.encode(), port, size)
+        ) % (path.encode(), host.encode(), b"" if port == 80 else b":%d" % port, size)
         if user:
-            head += b"Authorization: Basic " + b2a_base64(user.encode())[:-1] + b"\r\n"
+            head += b"Authorization: Basic " + b2a_base64(user)[:-1] + b"\r\n"
         stream.write(head + b"\r\n")
         head = None
         await stream.drain()

@@ -155,11 +155,9 @@ class Link:
             password = get(_OLD_PASSWORD) or password
         identity = get(_IDENTITY) or st.profile.IDENTITY
         return await connect(
+            st,
             url(base or "", identity),
             _PROTOCOL,
-            st.rpc.receive,
-            st.rpc.transmit,
-            st.board.random,
             (identity, password) if password and self.security(slot) else None,
         )
 
@@ -183,6 +181,7 @@ class Link:
         while left > 0:  # in short sleeps: the supervisor wants to see progress
             await asyncio.sleep_ms(min(left, 5000))
             st.progress(2)
+            st.board.network()  # what is lost meanwhile is sought meanwhile
             left -= 5000
 
 
