@@ -47,7 +47,7 @@ STATE = {
 }
 CONTEXT = {
     "domain": STATE | {"evses", "tokens"},
-    "wire": STATE | {"link", "rpc", "outbox", "schemas", "handler", "refuse", "progress"},
+    "wire": STATE | {"link", "rpc", "outbox", "schemas", "handler", "refuse", "progress", "fault"},
 }
 STATION_NAMES = {"st", "_st", "station", "_station"}
 

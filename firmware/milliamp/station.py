@@ -10,7 +10,7 @@ from micropython import const
 from milliamp import resident
 from milliamp.base import rare
 from milliamp.base.bus import Bus
-from milliamp.base.counts import _COUNTS
+from milliamp.base.counts import _COUNTS, _HANDLER_FAULTS
 from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
 from milliamp.base.log import Log
 from milliamp.domain import charging, drivers, evse
@@ -24,7 +24,9 @@ from milliamp.wire.outbox import Outbox
 from milliamp.wire.rpc import Rpc
 
 _STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
-_DEATHS = const(10)  # of tasks, then the station starts over
+_DEATHS = const(10)  # of tasks, then the station starts over: see `_died`
+_SHORTAGES = const(4)  # of memory, then it starts over as soon as nobody charges
+_FORGOTTEN = const(3600)  # seconds after which one of them is forgotten
 _JITTER = const(2)  # seconds: no reason to set a clock, and times stay in order
 _CLOSE_MS = const(2000)  # how long it waits for the connection to close
 _FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
@@ -82,7 +84,7 @@ class Station:
         self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
         self.firmware_asked = 0  # blocks.firmware_management has something to say; 2: says it
         self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
-        self._deaths = 0
+        self._deaths = self._shortages = 0  # seconds until all are forgotten
         self._reboot = None  # the reason of a reboot that is due
         self._reboot_at = (
             None  # ticks from which it waits for the queue; None: for transactions to end
@@ -139,11 +141,21 @@ class Station:
 
     def _drop_idle_blocks(self):
         # Blocks that have nothing to send any more.
+        # While there is no link none is needed: a connection needs memory, too.
         for name in tuple(self._blocks):
             module = self._blocks[name]
-            if not module.busy(self):
-                del self._blocks[name]
+            if module is None:
+                try:
+                    if self.link.up:
+                        self._block(name)
+                except MemoryError:
+                    pass  # in a second, then
+            elif not module.busy(self):
                 self.outbox.remove(module.SENDS)
+                if self.link.up:
+                    del self._blocks[name]
+                else:
+                    self._blocks[name] = None
 
     def _route(self, table, name):
         # (function, is it async) of a name in a table of tables.routes, None when it is not there.
@@ -200,6 +212,18 @@ class Station:
         than nobody objects. The next BootNotification gives `reason`."""
         self._reboot = reason
         self._reboot_at = None if when_idle else self.clock.ticks()
+
+    def fault(self, error, where: str) -> None:
+        """Something failed that nobody foresaw, and all goes on. Where memory is short again and again the station starts
+        over as soon as nobody charges."""
+        gc.collect()
+        # Not the error's text: it may hold what came from outside.
+        self.counters[_HANDLER_FAULTS] += 1
+        self.log.error(where + ": " + type(error).__name__)
+        if isinstance(error, MemoryError):
+            self._shortages += _FORGOTTEN
+            if self._shortages > (_SHORTAGES - 1) * _FORGOTTEN and self._reboot is None:
+                self.reboot("ApplicationReset", True)
 
     def progress(self, task: int) -> None:
         """A task went on: 0 control, 1 sender, 2 link."""
@@ -265,6 +289,8 @@ class Station:
                 alive = alive and self.clock.since(self._progress[n]) < _STUCK_MS
             if alive:
                 self.board.watchdog()
+            self._deaths -= self._deaths > 0
+            self._shortages -= self._shortages > 0
             await asyncio.sleep_ms(1000)
 
     async def _guarded(self, start):
@@ -272,12 +298,12 @@ class Station:
             await start()
         except Exception as error:
             self.board.trace(error)
-            self.log.error("task died: " + repr(error))
-            gc.collect()
+            self.fault(error, "task died")
 
     def _died(self, n):
-        self._deaths += 1
-        if self._deaths >= _DEATHS:
+        # One is forgotten each hour: ten in a day are not ten in a minute.
+        self._deaths += _FORGOTTEN
+        if self._deaths > (_DEATHS - 1) * _FORGOTTEN:
             self._keep_reason("Watchdog")
             self.board.reboot()
 

@@ -3,7 +3,10 @@
 import pytest
 
 from hostsim.harness import CARD, simulate
+from hostsim.schemas import CALL
+from hostsim.traffic import UP
 from tests.hostile.attack import HARMLESS, attack, lanes, one_lane
+from tests.hostile.middle import TEXT, frame
 
 EVERY = [
     "silent",
@@ -161,3 +164,30 @@ async def test_calls_before_the_boot_is_answered(bits):
         for ident in idents:
             await it.answer(ident)
         await it.station.wait("accepted", 300)
+
+
+# Long answers and calls that are no UTF-8: "%s" is the id of the call that is open.
+NO_TEXT = [
+    b'[4,"%s","\xff\xfe","",{"x":"' + b"y" * 4000 + b'"}]',
+    b'[3,"\\u0041\xff",{"x":"' + b"y" * 4000 + b'"}]',
+    b'[3,"%s\xff",{"x":"' + b"y" * 4000 + b'"}]',
+    b'[2,"\xff","DataTransfer",{"vendorId":"x","data":"' + b"y" * 4000 + b'"}]',
+]
+
+
+@lanes
+@simulate
+async def test_long_answers_that_are_no_text(bits):
+    """Each ends its connection; more of them than there may be deaths, and no task dies."""
+    async with attack(bits) as it:
+        it.excuse_frames()
+        for form in NO_TEXT * 3:
+            await it.station.wait("accepted", 300)
+            it.csms.wrong("silent", "Heartbeat")
+            mark, next_one = it.csms.mark(), it.csms.connections + 1
+            await it.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+            await it.csms.seen("Heartbeat", since=mark)
+            calls = [m for m in it.rig.traffic.messages if m.direction == UP and m.kind == CALL]
+            await it.put(frame(TEXT, form.replace(b"%s", calls[-1].id.encode())))
+            await it.csms.until(lambda n=next_one: it.csms.connections >= n, "connection")
+        assert it.rig.device.boots == 1

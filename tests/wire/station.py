@@ -5,7 +5,7 @@ import os
 import time
 from array import array
 
-from milliamp.base.counts import _COUNTS
+from milliamp.base.counts import _COUNTS, _HANDLER_FAULTS
 from milliamp.wire import handshake, rpc
 
 
@@ -75,6 +75,10 @@ class Station:
 
     def refuse(self, action):
         return self.refused
+
+    def fault(self, error, where):
+        self.counters[_HANDLER_FAULTS] += 1
+        self.log.error(f"{type(error).__name__} in {where}")
 
     async def connect(self, port, **options):
         return await handshake.connect(

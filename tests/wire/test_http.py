@@ -27,8 +27,13 @@ def put(serve, body=BODY, url="http://127.0.0.1:{port}/logs/a%20b.log?x=1", time
             port = server.sockets[0].getsockname()[1]
             pieces = (body[at : at + 300] for at in range(0, len(body), 300))
             try:
-                call = http.put(None, url.format(port=port), len(BODY), pieces)
-                result = await asyncio.wait_for(call, timeout_s)
+
+                async def call():
+                    return await http.status(
+                        await http.put(None, url.format(port=port), len(BODY), pieces)
+                    )
+
+                result = await asyncio.wait_for(call(), timeout_s)
             except Exception as error:
                 result = error
             for _ in range(100):
@@ -160,8 +165,9 @@ def test_cancelling_closes_the_connection():
 
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            task = asyncio.create_task(http.put(None, f"http://127.0.0.1:{port}/x", 3, [b"abc"]))
-            await asyncio.sleep(0.1)
+            stream = await http.put(None, f"http://127.0.0.1:{port}/x", 3, [b"abc"])
+            task = asyncio.create_task(http.status(stream))
+            await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait_for(closed.wait(), 5)
 

@@ -37,7 +37,7 @@ from tables.ids import (  # isort: skip
 OLD, NEW = "old password here", "new password here"
 
 
-class Done(Exception):
+class Done(BaseException):
     """The script is at its end."""
 
 

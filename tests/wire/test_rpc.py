@@ -440,6 +440,94 @@ def test_a_call_that_is_too_long_is_answered_with_its_id(size):
     bench(test)
 
 
+WRONG = b"\xff\xfe"
+LONG = b'{"x":"' + b"y" * 4000 + b'"}]'
+
+
+@pytest.mark.parametrize("open_", [True, False])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'[4,"%s","' + WRONG + b'","",' + LONG,
+        b'[4,"' + WRONG + b'","",' + LONG,
+        b'[3,"\\u0041' + WRONG + b'",' + LONG,
+        b'[2,"' + WRONG + b'","Reset",' + LONG,
+        b'[2,"a","' + WRONG + b'",' + LONG,
+    ],
+)
+def test_a_long_message_that_is_no_text_ends_the_connection(message, open_):
+    """Its first bytes are read as text, and one of them would be repeated: in our frames there is only text."""
+
+    async def test(b):
+        ident = b"nobody"
+        if open_:
+            call = b.call()
+            ident = (await b.peer.hear())[1].encode()
+        b.peer.feed(frame(TEXT, message.replace(b"%s", ident)))
+        code = (await b.ended()).code
+        assert code == 1007
+        assert not open_ or await call == rpc.DOWN
+
+    bench(test)
+
+
+def test_a_long_answer_is_cut_at_a_character():
+    async def test(b):
+        call = b.call()
+        _, ident, *_ = await b.peer.hear()
+        b.peer.say(json.dumps([4, ident, "€" * 1000, "", {}], ensure_ascii=False))
+        assert await call == rpc.ERROR
+
+    bench(test)
+
+
+@pytest.mark.parametrize("error", [ValueError, UnicodeError, MemoryError, IndexError])
+def test_what_nobody_foresaw_ends_a_message_and_no_task(monkeypatch, error):
+    async def test(b):
+        good = b.st.rpc.reader.check
+
+        def broken(steps):
+            b.st.rpc.reader.check = good
+            raise error
+
+        b.st.rpc.reader.check = broken
+        b.peer.say([2, "a", *CHANGE])
+        b.peer.say([2, "b", *CHANGE])
+        assert await b.peer.hear() == [3, "b", {"status": "Accepted"}]
+        # The same in an answer: the call is over, and has failed.
+        call = b.call()
+        _, ident, *_ = await b.peer.hear()
+
+        async def spoilt(*_):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rpc.schema, "check", spoilt)
+            b.peer.say([3, ident, {"currentTime": "now"}])
+            assert await call == rpc.ERROR
+        assert b.count(counts._HANDLER_FAULTS) == 2
+
+    bench(test)
+
+
+def test_what_nobody_foresaw_does_not_end_the_watch():
+    async def test(b):
+        again = asyncio.Event()
+        keep, faults = b.ws.keep, [MemoryError, ValueError]
+
+        async def broken(*times):
+            if faults:
+                raise faults.pop()
+            again.set()
+            return await keep(*times)
+
+        b.ws.keep = broken
+        await again.wait()
+        assert b.count(counts._HANDLER_FAULTS) == 2
+
+    bench(test)
+
+
 def test_a_flood_of_fragments():
     async def test(b):
         call = b.call()

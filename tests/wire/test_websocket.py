@@ -167,6 +167,39 @@ def test_a_message_that_does_not_fit_is_drained(size, fragment):
     run(test())
 
 
+@pytest.mark.parametrize("wide", ["é", "€", "😀"])
+@pytest.mark.parametrize("shift", range(4))
+def test_what_is_kept_of_a_long_message_ends_at_a_character(wide, shift):
+    async def test():
+        peer = Peer()
+        ws = websocket(peer, receive=64)
+        text = "x" * shift + wide * 99
+        peer.feed(frame(TEXT, text.encode()))
+        kept = received(ws, await ws.recv()).decode()
+        assert ws.oversize and text.startswith(kept) and len(kept.encode()) > 28
+        peer.feed(frame(TEXT, b"next"))
+        assert received(ws, await ws.recv()) == b"next"
+
+    run(test())
+
+
+@pytest.mark.parametrize("wrong", [b"\xff\xfe", b"\x80", b"\xed\xa0\x80", b"\xc3 "])
+@pytest.mark.parametrize("fragment", [1 << 30, 50])
+def test_a_long_message_that_is_no_text_ends_the_connection(wrong, fragment):
+    async def test():
+        peer = Peer()
+        ws = websocket(peer, receive=64)
+        text = b'[4,"' + wrong + b"x" * 300
+        for at in range(0, len(text), fragment):
+            last = at + fragment >= len(text)
+            peer.feed(frame(0 if at else TEXT, text[at : at + fragment], last))
+        with pytest.raises(ConnectionClosed) as closed:
+            await ws.recv()
+        assert closed.value.code == 1007
+
+    run(test())
+
+
 def test_a_message_that_just_fits():
     async def test():
         peer = Peer()

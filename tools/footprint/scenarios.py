@@ -189,6 +189,34 @@ def _message(items: int) -> str:
     return json.dumps([2, "0" * 36, "GetVariables", variables(items)], separators=(",", ":"))
 
 
+def _log(kind: str, number: int) -> dict:
+    log = {"remoteLocation": "{server}/logs/"}
+    return {"logType": kind, "requestId": number, "retries": 3, "retryInterval": 5, "log": log}
+
+
+def _network(slot: int) -> dict:
+    return {
+        "configurationSlot": slot,
+        "connectionData": {
+            "ocppVersion": "OCPP20",
+            "ocppTransport": "JSON",
+            "ocppCsmsUrl": "ws://127.0.0.1:9/" + "x" * 100,
+            "messageTimeout": 30,
+            "securityProfile": 1,
+            "ocppInterface": "Wired0",
+        },
+    }
+
+
+def _settings(items: int) -> dict:
+    item = {
+        "component": {"name": "OCPPCommCtrlr"},
+        "variable": {"name": "OfflineThreshold"},
+        "attributeValue": "60",
+    }
+    return {"setVariableData": [item] * items}
+
+
 async def full_inventory(this: Rig) -> int:
     """The whole device model; returns how many entries it has."""
     mark = this.csms.mark()
@@ -209,6 +237,51 @@ async def oversize(this: Rig, size: int = 65_536) -> None:
         raise ValueError("a message that is too long was not refused, or ended the connection")
 
 
+# What a CSMS may ask in a row, each of it valid, while a car charges and a file server takes what comes and says nothing:
+# all that is loaded on demand is asked for. "{server}" is that server's address.
+_TOKEN = {"idToken": "NOBODY", "type": "Central"}
+REQUESTS: "tuple[tuple[str, dict], ...]" = (
+    ("GetLog", _log("DiagnosticsLog", 1)),
+    ("GetBaseReport", {"requestId": 43, "reportBase": "FullInventory"}),
+    ("SetNetworkProfile", _network(2)),
+    ("RequestStartTransaction", {"idToken": _TOKEN, "remoteStartId": 1, "evseId": 1}),
+    ("CustomerInformation", {"requestId": 44, "report": True, "clear": True, "idToken": _TOKEN}),
+    ("TriggerMessage", {"requestedMessage": "LogStatusNotification"}),
+    ("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"}),
+    ("TriggerMessage", {"requestedMessage": "MeterValues", "evse": {"id": 1}}),
+    ("TriggerMessage", {"requestedMessage": "TransactionEvent", "evse": {"id": 1}}),
+    ("GetVariables", variables(20)),
+    ("SetVariables", _settings(10)),
+    ("GetTransactionStatus", {}),
+    ("ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 1}}),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}),
+    ("DataTransfer", {"vendorId": "org.example", "data": "x" * 200}),
+    ("GetLog", _log("SecurityLog", 2)),
+    ("ClearCache", {}),
+    ("Reset", {"type": "OnIdle"}),
+)
+
+
+async def requests(this: Rig) -> None:
+    """REQUESTS, one right behind the answer to the other, in a real charge; then the reset that they ended with."""
+    boots = this.device.boots
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        await this.charging()
+        for action, payload in REQUESTS:
+            text = json.dumps(payload).replace("{server}", address)
+            await this.call(action, json.loads(text))
+        await this.clock.sleep(90)
+        await this.stopped()
+    await this.station.wait("rebooted", 600)
+    await this.booted()
+    await this.drained()
+    if this.device.boots != boots + 1:
+        raise ValueError("it started over, and nobody had asked for it")
+
+
 TOUR = {
     "boot": boot,
     "charge": charge,
@@ -216,6 +289,7 @@ TOUR = {
     "get_variables": get_variables,
     "full_inventory": full_inventory,
     "oversize": oversize,
+    "requests": requests,
 }
 
 

@@ -39,7 +39,7 @@ _TASK = const(8)  # while it runs
 _MOST_RETRIES = const(100)
 _USUAL_PAUSE = const(60)  # seconds, where the CSMS names none
 _LONGEST_PAUSE = const(86400)
-_PATIENCE = const(60)  # seconds that an attempt may take
+_PATIENCE = const(60000)  # ms that an attempt may take
 
 
 # --- logs -------------------------------------------------------------------------------------------
@@ -141,15 +141,30 @@ def _status_answered(st, cursor, r, at):
 
 
 async def _attempt(st, own):
-    # The one task of this block. It ends in time, whatever the server does.
+    # The one task of this block. Whatever the server does, `busy` ends it in time.
     try:
-        status = await asyncio.wait_for(_send(st, *own[_WHAT]), _PATIENCE)
+        status = await http.status(await _send(st, *own[_WHAT]))
     except Exception as error:
         st.log.warn("upload: %r" % error)
-        status = _FAILURE
-    if status == _UPLOADED:
+        status = 1
+    _over(st, own, status)
+
+
+def _over(st, own, status):
+    # An attempt ended: the HTTP status, 1 when there is no connection.
+    if status > 299:
+        st.log.warn("upload: HTTP status %d" % status)
+    became = _FAILURE
+    if status // 100 == 2:
+        became = _UPLOADED
         own[_RETRIES] = 0
-    own[_STATUS] = status
+    elif status in (401, 403, 407):
+        became = _DENIED
+    elif status in (0, 400):
+        became = _BAD
+    elif status in (405, 501):
+        became = _NOT_SUPPORTED
+    own[_STATUS] = became
     own[_TOLD] = 0
     own[_TASK] = None
     st.outbox.wake()
@@ -181,15 +196,7 @@ async def _send(st, url, security, oldest, latest):
         )
         pieces = text.encode(), st.log.tail().encode()
         size = len(pieces[0]) + len(pieces[1])
-    status = await http.put(st, url, size, pieces)
-    if status // 100 == 2:
-        return _UPLOADED
-    st.log.warn("upload: HTTP status %d" % status)
-    if status in (401, 403, 407):
-        return _DENIED
-    if status in (0, 400):
-        return _BAD
-    return _NOT_SUPPORTED if status in (405, 501) else _FAILURE
+    return await http.put(st, url, size, pieces)
 
 
 def _security(st, title, oldest, latest):
@@ -267,8 +274,15 @@ def _inquiry_answered(st, cursor, r, at):
 
 
 def busy(st) -> bool:
-    """Is there anything that this block must still send?"""
-    return st.upload is not None or st.inquiry is not None
+    """Is there anything that this block must still send? Asked each second: an attempt that takes for ever ends here,
+    for `wait_for` would cost 400 bytes of heap."""
+    own = st.upload
+    if own is not None and own[_TASK] is not None:
+        if st.clock.since(own[_SINCE]) < _PATIENCE:
+            return True
+        own[_TASK].cancel()
+        _over(st, own, 504)  # as a gateway would say it
+    return st.link.up and (st.upload is not None or st.inquiry is not None)
 
 
 CALLS = {"GetLog": get_log, "CustomerInformation": customer_information}

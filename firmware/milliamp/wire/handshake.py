@@ -33,7 +33,7 @@ async def connect(
         )
     except asyncio.TimeoutError:
         raise HandshakeError("no answer within %d s" % timeout_s)
-    except (OSError, ValueError, MemoryError) as e:  # TLS raises any of them
+    except (OSError, ValueError) as e:  # TLS raises both
         raise HandshakeError("no connection: %r" % e)
 
 

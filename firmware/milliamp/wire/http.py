@@ -34,10 +34,10 @@ def _decoded(text):
     return first
 
 
-async def put(st, url: str, size: int, pieces) -> int:
-    """PUT `size` bytes, piece by piece as `pieces` yields them. Returns the status of the answer, 0 when
-    it is no HTTP; OSError when there is none, or fewer bytes. A server may take for ever: bound it with
-    `asyncio.wait_for`."""
+async def put(st, url: str, size: int, pieces):
+    """PUT `size` bytes, piece by piece as `pieces` yields them. Returns a stream, of which `status` must be asked; OSError
+    when they do not get there, or are fewer. A server may take for ever: whoever started the task cancels it, here and
+    in `status`."""
     host, port, path, user = place(url)
     stream, _ = await dial(st, host, port)
     try:
@@ -56,25 +56,31 @@ async def put(st, url: str, size: int, pieces) -> int:
             await stream.drain()
         if size:
             raise OSError(_IO)
-        return await _status(stream)
+        return stream
+    except BaseException:
+        stream.close()
+        await stream.wait_closed()
+        raise
+
+
+async def status(stream) -> int:
+    """The status of the answer, 0 when it is no HTTP; interim ones (1xx) are passed over. OSError when there is none.
+    By itself, so that what sending took is free while a server takes its time."""
+    try:
+        head = b""
+        while len(head) < 12 or head[9] == 49:
+            end = head.find(b"\r\n\r\n")
+            if end >= 0:
+                head = head[end + 4 :]
+                continue
+            piece = await stream.read(64)
+            if not piece:
+                raise OSError(_RESET)
+            head += piece
+            if len(head) > _LONGEST:
+                return 0
+        code = head[9:12]
+        return int(code) if head.startswith(b"HTTP/1.") and code.isdigit() else 0
     finally:
         stream.close()
         await stream.wait_closed()
-
-
-async def _status(stream):
-    # The status of the answer; interim ones (1xx) are passed over.
-    head = b""
-    while len(head) < 12 or head[9] == 49:
-        end = head.find(b"\r\n\r\n")
-        if end >= 0:
-            head = head[end + 4 :]
-            continue
-        piece = await stream.read(64)
-        if not piece:
-            raise OSError(_RESET)
-        head += piece
-        if len(head) > _LONGEST:
-            return 0
-    status = head[9:12]
-    return int(status) if head.startswith(b"HTTP/1.") and status.isdigit() else 0

@@ -62,12 +62,14 @@ class Link:
                 continue
             try:
                 self._socket = await self._connect()
-            except HandshakeError as error:
-                self._failed(str(error), error.status in (401, 403))
-            else:
                 await self._serve()
                 if st.settings.get(_PASSWORD) != self._password:
                     continue  # that is why it was closed
+            except HandshakeError as error:
+                self._failed(str(error), error.status in (401, 403))
+            except Exception as error:  # no memory, say: it may be there after a while
+                st.fault(error, "the link")
+                self._failed(type(error).__name__, False)
             await self._back_off()
 
     def ping_again(self) -> None:

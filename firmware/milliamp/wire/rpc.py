@@ -12,7 +12,6 @@ from milliamp.base.counts import (
     _CALLS,
     _DIVERTED,
     _ERROR_ANSWERS,
-    _HANDLER_FAULTS,
     _LATE_ANSWERS,
     _LINK_LOSSES,
     _MALFORMED_ANSWERS,
@@ -143,7 +142,7 @@ class Rpc:
         except ConnectionClosed:
             raise
         except Exception as e:
-            self._fault(e, self._action)
+            self._st.fault(e, self._action)
             self._finish(ERROR)
             return
         w.finish()
@@ -170,7 +169,16 @@ class Rpc:
             while True:
                 size = await ws.recv()
                 self.messages += 1
-                await self._on_message(ws, size)
+                try:
+                    await self._on_message(ws, size)
+                except ConnectionClosed:
+                    raise
+                except Exception as e:  # whatever it was, it ends no more than this message
+                    st.fault(e, "a message")
+                    if ws.continued:
+                        await ws.close(1011)
+                    if not self._id and not self._sender and self._outcome == _PENDING:
+                        self._finish(ERROR)  # this was the answer to our call
                 self.messages += 1
         except ConnectionClosed as e:
             if e.code == 1006:
@@ -197,9 +205,6 @@ class Rpc:
         messages = 0
         while True:
             await asyncio.sleep_ms(self.tick_ms)
-            if alive and not (self.messages & 1 and self.messages == messages):
-                alive()
-            messages = self.messages
             now = board.ticks()
             passed = ticks_diff(now, then)
             then = now
@@ -215,8 +220,13 @@ class Rpc:
             try:
                 if not await ws.keep(passed, doubt):
                     break
+                if alive and not (self.messages & 1 and self.messages == messages):
+                    alive()
+                messages = self.messages
             except ConnectionClosed:
                 break
+            except Exception as e:  # without this task nobody would see that the line is dead
+                self._st.fault(e, "the watch")
         reader.cancel()
 
     async def _on_message(self, ws, size):
@@ -267,7 +277,7 @@ class Rpc:
         except ConnectionClosed:
             raise
         except Exception as e:
-            self._fault(e, "a call")
+            self._st.fault(e, "a call")
             error = CallError("InternalError")
         if ws.continued:
             await ws.close(1011)  # half of the answer has left
@@ -310,7 +320,7 @@ class Rpc:
             except ConnectionClosed:
                 raise
             except Exception as e:
-                self._fault(e, self._action)
+                self._st.fault(e, self._action)
             self._finish(OK)
 
     async def _on_call(self, ws, good, ident, action_at, at):
@@ -354,7 +364,7 @@ class Rpc:
             try:
                 then[0](st, then[1])
             except Exception as e:
-                self._fault(e, action)
+                self._st.fault(e, action)
 
     async def pause(self) -> None:
         """For async handlers, between two items: lets other tasks run, and the socket catch up."""
@@ -389,8 +399,3 @@ class Rpc:
 
     def _too_long(self):
         return "longer than %d bytes" % len(self.receive)
-
-    def _fault(self, e, where):
-        # Not the exception's text: it may hold what came from outside.
-        self._st.counters[_HANDLER_FAULTS] += 1
-        self._st.log.error("%s in %s" % (type(e).__name__, where))

@@ -76,7 +76,7 @@ class WebSocket:
         until the next call. Answers pings meanwhile. Raises ConnectionClosed."""
         head = self._head
         room = len(self._receive)
-        size = kind = 0
+        size = kind = kept = 0
         sift = None
         self.oversize = False
         self.diverted = ()
@@ -113,8 +113,13 @@ class WebSocket:
                             sift = Sift(self._buf, self.sinks)
                         size = sift.make_room(size)
                         self.diverted = sift.diverted
-                    self.oversize = size == room
-                start = min(_KEPT, room // 2) if self.oversize else size
+                    if size == room:
+                        # What is kept ends where a character does: it is read, and repeated, as text.
+                        self.oversize = True
+                        kept = min(_KEPT, room // 2)
+                        while kept and self._buf[kept] >> 6 == 2:
+                            kept -= 1
+                start = kept if self.oversize else size
                 n = await self._some(self._receive[start : min(room, start + length)])
                 length -= n
                 if not self.oversize:
@@ -125,7 +130,7 @@ class WebSocket:
         self._pinged = False
         self.binary = kind == _BINARY
         if self.oversize:
-            return min(_KEPT, room // 2)
+            size = kept
         if kind == _TEXT and not is_utf8(self._receive[:size]):
             await self._fail(1007, "not UTF-8")
         return size
