@@ -2,7 +2,7 @@
 
 One EVSE, four charges of three hours, energy and power each minute, a clock-aligned value each quarter of an hour, a
 heartbeat each five minutes, and what a CSMS asks in a day. All intervals are divided by `PACE`, so the counts are those
-of a day; what a frame says is the same, but for its timestamps.
+of a day; what a frame says is the same, but for its timestamps. Reports are told apart: they fill the buffer on purpose.
 """
 
 import json
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from hostsim.clock import SimClock, off_the_quarter
 from hostsim.harness import rig
-from hostsim.traffic import UP
+from hostsim.traffic import DOWN, UP
 
 PACE = 20
 SPEED = 60
@@ -47,8 +47,11 @@ ASKED = [
 
 
 async def live(lane: int, heap: str | None, transmit: int):
-    """Live the day; return (sizes of all data frames, largest of each kind of message, faults)."""
+    """Live the day; return (sizes of all data frames but reports', those of reports, largest of each kind of
+    message, faults)."""
     sizes: list[int] = []
+    reports: list[int] = []
+    pieces: dict[str, list[int]] = {UP: [], DOWN: []}  # frames of the message that is on its way
     longest: Counter = Counter()
     faults: list[str] = []
     async with rig(
@@ -62,11 +65,14 @@ async def live(lane: int, heap: str | None, transmit: int):
 
         def frame(seen):
             if seen.opcode in ("text", "cont"):
-                sizes.append(seen.size)
+                pieces[seen.direction].append(seen.size)
                 if seen.direction == UP and seen.size > transmit:
                     faults.append(f"a frame of {seen.size} bytes left the buffer of {transmit}")
 
         def message(seen):
+            is_report = seen.action == "NotifyReport" and seen.direction == UP
+            (reports if is_report else sizes).extend(pieces[seen.direction])
+            pieces[seen.direction].clear()
             if seen.direction == UP:
                 longest[seen.label] = max(longest[seen.label], seen.size)
 
@@ -87,7 +93,7 @@ async def live(lane: int, heap: str | None, transmit: int):
     for label, size in longest.items():
         if size > transmit and label not in UNSPLIT:
             faults.append(f"{label} has {size} bytes: it could have been split")
-    return sizes, longest, faults
+    return sizes, reports, longest, faults
 
 
 async def measure(lane: int, heap: str | None) -> int:
@@ -98,12 +104,13 @@ async def measure(lane: int, heap: str | None) -> int:
     console.print(f"a modelled day at {PACE} times its pace and {SPEED} times the speed of life")
     profile: dict = {}
     exec((build.tables("sim") / "tables" / "profile.py").read_text(), profile)
-    sizes, longest, faults = await live(lane, heap, profile["TRANSMIT_BUFFER"])
+    sizes, reports, longest, faults = await live(lane, heap, profile["TRANSMIT_BUFFER"])
     share = sum(size <= SHORT for size in sizes) / len(sizes)
     if share < MUST:
         faults.append(f"only {share:.1%} of the frames have at most {SHORT} bytes")
     figures = {
         "frames": len(sizes),
+        "report_frames": len(reports),
         "share_500": round(share, 4),
         "largest_frame": max(sizes),
         "largest_message": max(longest.values()),
@@ -114,7 +121,8 @@ async def measure(lane: int, heap: str | None) -> int:
         table.add_row(label, f"{size:,}")
     console.print(table)
     console.print(
-        f"{len(sizes):,} frames, {share:.1%} of at most {SHORT} bytes, the largest {max(sizes):,}"
+        f"{len(sizes):,} frames, {share:.1%} of at most {SHORT} bytes, the largest {max(sizes):,}; "
+        f"{len(reports)} of a report, the largest {max(reports):,}"
     )
     for fault in faults:
         console.print(fault, style="red")

@@ -295,6 +295,9 @@ def _profile_source(chosen) -> str:
         "LOG_BUFFER": chosen.log,
         "CACHE": chosen.cache,  # tokens
         "VALUES": chosen.values,  # a message
+        "EVSE_IN_EACH": chosen.evse_in_each,  # TransactionEvent
+        "PERIODIC_CONTEXT": chosen.periodic_context,  # is it written out?
+        "REPORT_ENTRIES": chosen.report or 999,  # a message, at most
         "CHARGE_UNRECORDED": chosen.unrecorded,  # where a transaction cannot be made durable
         "EVSES": tuple(tuple(evse.connectors) for evse in chosen.evses),
         "PHASES": tuple(evse.phases for evse in chosen.evses),

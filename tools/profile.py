@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from tools import BOARDS, FIRMWARE, ROOT, BuildError, hardware
+from tools import BOARDS, FIRMWARE, ROOT, BuildError, hardware, schemas
 
 BLOCKS = (
     "security",
@@ -41,20 +41,14 @@ REGIONS = ("journal", "settings", "blobs", "logs", "tokens", "firmware")
 REQUIRED_REGIONS = ("journal", "settings")
 MIN_SECTORS = 3  # one written, one erased ahead, one to keep while the oldest is given back
 
-# OCPP 2.0.1 part 2: ConnectorEnumType and MeasurandEnumType, and what the device model appendix adds.
+# OCPP 2.0.1 part 2: ConnectorEnumType.
 CONNECTORS = (
     "cCCS1 cCCS2 cChaoJi cG105 cGBT cTesla cType1 cType2 s309-1P-16A s309-1P-32A s309-3P-16A s309-3P-32A sBS1361 "
     "sCEE-7-7 sType2 sType3 OppCharge Other1PhMax16A Other1PhOver16A Other3Ph Pan wInductive wResonant Undetermined "
     "Unknown"
 ).split()
-MEASURANDS = (
-    "Current.Export Current.Import Current.Offered Energy.Active.Export.Register Energy.Active.Import.Register "
-    "Energy.Reactive.Export.Register Energy.Reactive.Import.Register Energy.Active.Export.Interval "
-    "Energy.Active.Import.Interval Energy.Active.Net Energy.Reactive.Export.Interval Energy.Reactive.Import.Interval "
-    "Energy.Reactive.Net Energy.Apparent.Net Energy.Apparent.Import Energy.Apparent.Export Frequency "
-    "Power.Active.Export Power.Active.Import Power.Factor Power.Offered Power.Reactive.Export Power.Reactive.Import "
-    "SoC Voltage Temperature"
-).split()
+# What a CSMS takes, of which the firmware measures some: its base/measurands.py.
+MEASURANDS = schemas.load("MeterValuesRequest")["definitions"]["MeasurandEnumType"]["enum"]
 ENERGY = "Energy.Active.Import.Register"
 
 # What a Modbus meter's registers may hold, as boards/drivers/modbus.py has it: words, 16 signed, 32 float, 64 low
@@ -113,7 +107,12 @@ class Profile:
     receive: int = 0
     transmit: int = 0
     fragments: bool = True  # may an answer leave in WebSocket fragments?
+    evse_in_each: bool = (
+        False  # does each TransactionEvent name its EVSE, not only the first that knows it?
+    )
+    periodic_context: bool = True  # is the context Sample.Periodic, the default, written out?
     unrecorded: bool = False  # charge without a transaction when its start cannot be made durable?
+    report: int = 0  # entries that a NotifyReport has at most, 0: as many as fit
     log: int = 0
     cache: int = 0  # tokens in the authorization cache, 0: none
     evses: list = field(default_factory=list)
@@ -240,6 +239,7 @@ class _Check:
         "csms",
         "blocks",
         "buffers",
+        "reports",
         "cache",
         "evse",
         "meter",
@@ -465,11 +465,14 @@ class _Check:
         if when_full not in ("refuse", "charge"):
             self.error((*at, "when_full"), '\'when_full\' must be "refuse" or "charge"')
         profile.unrecorded = when_full == "charge"
-        at, csms = ("csms",), self.table("csms", ("url", "identity"))
+        keys = ("url", "identity", "evse_in_each_event", "periodic_context")
+        at, csms = ("csms",), self.table("csms", keys)
         profile.url = self.text(at, csms, "url", 512)
         if profile.url and (fault := _url_fault(profile.url)):
             self.error((*at, "url"), f"'url' is {profile.url!r}: {fault}")
         profile.identity = self.text(at, csms, "identity", 48, default="", identifier=True)
+        profile.evse_in_each = self.take(at, csms, "evse_in_each_event", bool, False)
+        profile.periodic_context = self.take(at, csms, "periodic_context", bool, True)
         at, buffers = (
             ("buffers",),
             self.table("buffers", ("receive", "transmit", "log", "fragments")),
@@ -480,6 +483,9 @@ class _Check:
         profile.fragments = buffers.get("fragments", True)
         if not isinstance(profile.fragments, bool):
             self.error((*at, "fragments"), "'fragments' must be true or false")
+
+        at, reports = ("reports",), self.table("reports", ("entries",), required=False)
+        profile.report = self.number(at, reports, "entries", 1, 999, default=0)
 
     def _blocks(self, profile: Profile) -> None:
         at, table = ("blocks",), self.table("blocks", ("ship",))
@@ -597,6 +603,10 @@ class _Check:
     def _model(self, profile: Profile) -> None:
         at, meter = ("meter",), self.table("meter", ("measurands",))
         profile.measurands = self.names(at, meter, "measurands", MEASURANDS)
+        for name in set(profile.measurands) & set(MEASURANDS) - set(_measured()):
+            self.error(
+                (*at, "measurands"), f"{name!r} is not measured by this version: take it out"
+            )
         if meter and ENERGY not in profile.measurands:
             self.error((*at, "measurands"), f"{ENERGY!r} is missing: every meter has it, add it")
         at, table = ("device_model",), self.table("device_model", ("writable",), required=False)
@@ -640,6 +650,13 @@ def _url_fault(url: str) -> str:
     if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         return "its port must be from 1 to 65535"
     return ""
+
+
+def _measured() -> list:
+    """The measurands that the firmware has a place for in its records."""
+    source = (FIRMWARE / "milliamp" / "base" / "measurands.py").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^_NAMES = \(([^)]*)\)", source, re.MULTILINE)
+    return " ".join(re.findall('"([^"]*)"', names)).split()
 
 
 def _version() -> str:

@@ -7,6 +7,9 @@ _RING = const(0x3FFFFFFF)
 _REST_MS = const(1000)
 _TRIES = const(5)  # questions to one meter in a row without an answer: it is lost
 _MARGIN_WH = const(100)  # a register may gain beyond what the EVSE can draw: coarse steps
+_ANEW = const(
+    60
+)  # readings in a row, one a second, that follow one another: the meter has begun anew
 _MOST = const(20000000)  # W, mA and mV beyond which a value is none
 
 _ENERGY = const(0)
@@ -65,7 +68,8 @@ class Meter:
     """One meter. `rows`: (register, format, ten) of energy, power, current and voltage, () for what it does not
     measure; current and voltage are of as many `phases`, one behind the other. `watts`: what its EVSE can draw.
 
-    The register that is shown never falls: a meter that counts less than before is lost.
+    The register that is shown never falls. A meter that counts less than before, or leaps, is lost, until it has
+    counted on from there for a minute: it was reset or replaced, or rolled over, and is followed from then on.
     """
 
     def __init__(self, address: int, rows, phases: int, watts: int):
@@ -78,6 +82,9 @@ class Meter:
         self._phases = phases
         self._watts = watts
         self._at = None  # ticks of the last register
+        self._ahead = 0  # Wh that it is ahead of the meter's own
+        self._anew = 0  # readings that follow one another, but not the register:
+        self._first = self._last = self._last_at = 0  # the meter's own, and ticks
         self._forget()
 
     def _forget(self):
@@ -132,16 +139,29 @@ class Meter:
         return True
 
     def _count(self, value, now):
-        # A register that falls, or leaps, is none.
-        if value is None or value < self.register:
+        # A register that falls, or leaps, is none, unless it is a new beginning.
+        if value is None or value < 0:
             return False
-        if self._at is not None:
-            seconds = ((now - self._at) & _RING) // 1000 + 1
-            if value - self.register > self._watts * seconds // 3600 + _MARGIN_WH:
+        register = value + self._ahead
+        if self._at is not None and not self._follows(self.register, self._at, register, now):
+            if not (self._anew and self._follows(self._last, self._last_at, value, now)):
+                self._anew = 0
+                self._first = value
+            self._anew += 1
+            self._last, self._last_at = value, now
+            if self._anew < _ANEW:
                 return False
-        self.register = value
+            self._ahead = self.register - self._first
+            register = value + self._ahead
+        self._anew = 0
+        self.register = register
         self._at = now
         return True
+
+    def _follows(self, before, at, value, now):
+        # Can a register of now have been `before` at those ticks?
+        seconds = ((now - at) & _RING) // 1000 + 1
+        return 0 <= value - before <= self._watts * seconds // 3600 + _MARGIN_WH
 
     def fail(self) -> None:
         """It did not answer, or not right."""

@@ -7,6 +7,7 @@ import pytest
 from hostsim import schemas
 from hostsim.csms import CallError
 from hostsim.harness import CARD, rig, simulate
+from hostsim.traffic import UP
 from tools import build
 
 FAST = {
@@ -211,12 +212,18 @@ async def test_reports_one_at_a_time():
             parts = this.csms.reports[number]
             assert [p["seq_no"] for p in parts] == list(range(len(parts)))
             assert [p.get("tbc", False) for p in parts] == [True] * (len(parts) - 1) + [False]
+            entries = sum(len(p["report_data"]) for p in parts)
+            assert len(parts) * 2.4 < entries  # round trips take time on a mobile link
         some, every = [
             [(str(e["component"]), str(e["variable"])) for p in parts for e in p["report_data"]]
             for parts in (this.csms.reports[2], this.csms.reports[4])
         ]
         assert len(every) == len(set(every)) > len(some) > 20
         assert set(some) < set(every)
+        reports = [
+            m for m in this.traffic.messages if m.action == "NotifyReport" and m.direction == UP
+        ]
+        assert {m.frames for m in reports} == {1}
         assert this.problems() == []
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from milliamp.base.packing import put_number
+from milliamp.domain import transaction
 from tests.domain.bench import Bench
 
 INTERVAL = "AlignedDataCtrlr.Interval"
@@ -127,3 +129,105 @@ def test_a_long_sample_leaves_in_several_messages_of_the_same_time():
     finally:
         b.tables.profile.VALUES = most
     assert taken(b) == [("MeterValues", 1, "12:01:00")] * 2
+
+
+PLACES = ("Power.Active.Import", 0), ("Current.Import", 1), ("Current.Import", 2), ("Voltage", 3)
+MEASURED = dict(zip(PLACES, (-3680, -16000, 5, 230123), strict=True))
+SHOWN = {
+    ("Power.Active.Import", None): -3680,
+    ("Current.Import", "L1"): -16,
+    ("Current.Import", "L2"): 0.005,
+    ("Voltage", "L3-N"): 230.123,
+}
+
+
+def shown(payload):
+    """What the last sample of a payload says, without the register."""
+    return {
+        (value["measurand"], value.get("phase")): value["value"]
+        for value in payload["meterValue"][-1]["sampledValue"]
+        if "measurand" in value
+    }
+
+
+def test_what_flows_back_is_negative():
+    """In updates, in what is kept for the end, and in values by the clock."""
+    names = "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage"
+    b = Bench(
+        {
+            INTERVAL: "60",
+            "AlignedDataCtrlr.Measurands": names,
+            "SampledDataCtrlr.TxUpdatedInterval": "20",
+            "SampledDataCtrlr.TxUpdatedMeasurands": names,
+            "SampledDataCtrlr.TxEndedInterval": "20",
+            "SampledDataCtrlr.TxEndedMeasurands": names,
+        },
+        evses=2,
+    )
+    b.board.measure = lambda evse, measurand, phase: MEASURED.get((measurand, phase))
+    b.plug()
+    b.card()
+    live(b, 70)
+    b.unplug()
+    b.deliver()
+    for action, only in (
+        ("MeterValues", {}),
+        ("TransactionEvent", {"triggerReason": "MeterValuePeriodic"}),
+        ("TransactionEvent", {"eventType": "Ended"}),
+    ):
+        (payload, *_) = [
+            p for a, p in b.sent if a == action and all(p[k] == v for k, v in only.items())
+        ]
+        assert shown(payload) == SHOWN
+        if only.get("eventType"):
+            assert len(payload["meterValue"]) > 3
+    assert b.ledger.problems() + b.errors() == []
+
+
+def test_a_record_of_before_with_a_temperature_reads_right():
+    """Slot 13 is no measurand of 2.0.1: it is passed over, what is around it stays."""
+    b = Bench()
+    b.plug()
+    b.card()
+    b.deliver()
+    old = b""
+    for context in (2, 4):
+        values = bytearray()
+        for number in (1234, 3600, 215):
+            put_number(values, number)
+        old += transaction.group(context, 1 | 2 | 1 << 13, values)
+    transaction.append(b.st, b.st.evses[0].tx, 1, 6, 2, old, authorized=True)
+    groups = b.last()["meterValue"]
+    for group in groups:
+        assert [value["value"] for value in group["sampledValue"]] == [1234, 3600]
+    assert len(groups) == 2
+    b.power_cycle()
+    assert b.st.evses[0].tx.register == 1234
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_the_context_that_is_the_default(written):
+    b = Bench({"SampledDataCtrlr.TxUpdatedInterval": "20"})
+    b.tables.profile.PERIODIC_CONTEXT = written
+    b.plug()
+    b.card()
+    live(b, 30)
+    (event,) = [p for _, p in b.sent if p.get("triggerReason") == "MeterValuePeriodic"]
+    (value, *_) = event["meterValue"][0]["sampledValue"]
+    assert value.get("context") == ("Sample.Periodic" if written else None)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_the_evse_in_each_event(each):
+    b = Bench({"SampledDataCtrlr.TxUpdatedInterval": "20"}, evses=2)
+    b.tables.profile.EVSE_IN_EACH = each
+    b.plug(2)
+    b.card(evse=2)
+    live(b, 50)
+    b.unplug(2)
+    b.deliver()
+    events = [p for a, p in b.sent if a == "TransactionEvent"]
+    assert len(events) > 4
+    named = [p["evse"] for p in events if "evse" in p]
+    assert named == [{"id": 2, "connectorId": 1}] * (len(events) if each else 1)
+    assert b.ledger.problems() + b.errors() == []

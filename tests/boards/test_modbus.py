@@ -184,6 +184,85 @@ def test_a_register_that_falls_or_leaps_is_refused(charger, chip, energy):
     assert charger.board.fault(1) is None
 
 
+@pytest.mark.parametrize("energy", [0, 17, 1234000, 9999999], ids=["reset", "new", "less", "more"])
+def test_a_meter_that_counts_on_from_elsewhere_has_begun_anew(charger, chip, energy):
+    """Reset or replaced in the middle of a charge: a fault for a minute, and no energy is lost or made up."""
+    charger.charge()
+    chip.slave.set(energy=1234600)
+    charger.run(2000)
+    chip.slave.set(energy=energy)
+    charger.run(30000)
+    assert charger.board.energy(1) == 1234600 and charger.board.fault(1) == "EnergyMeter"
+    assert not charger.live
+    chip.slave.set(energy=energy + 3)
+    charger.run(60000)
+    assert charger.board.energy(1) == 1234603 and charger.board.fault(1) is None
+    for wh in range(5, 200, 15):
+        chip.slave.set(energy=energy + wh)
+        charger.run(2000)
+        assert charger.board.energy(1) == 1234600 + wh and charger.board.fault(1) is None
+
+
+def test_a_register_of_32_bits_rolls_over():
+    meter = modbus.Meter(1, ((0, 2, 0), (), (), ()), 3, 22000)
+    told, wh, true, now = [], (1 << 32) - 50, 0, 0
+    for _ in range(300):
+        now += 1000
+        data = struct.pack(">I", wh & 0xFFFFFFFF)
+        if meter.take(data, now):
+            told.append(meter.register)
+        else:
+            meter.fail()
+        if not meter.fault:  # else the contactor is open
+            wh += 6
+            true += 6
+    assert told == sorted(told) and meter.fault is None
+    assert (1 << 32) - 50 + true - 12 <= told[-1] <= (1 << 32) - 50 + true
+    assert max(after - before for before, after in zip(told, told[1:], strict=False)) <= 36
+
+
+def test_a_meter_that_is_wrong_for_minutes_and_comes_back():
+    """Zero while its memory starts, then what it was: the register never leaps."""
+    meter = modbus.Meter(1, ((0, 2, 0), (), (), ()), 3, 22000)
+    now = 0
+    for value in [5000] * 5 + [0] * 200 + [5000] * 200 + [5003]:
+        now += 1000
+        meter.take(struct.pack(">I", value), now)
+        assert 5000 <= meter.register <= 5003
+    assert meter.register == 5003
+
+
+@given(
+    st.lists(st.tuples(st.integers(2, 9), st.integers(0, 2**32 - 1)), max_size=12),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=100, deadline=None)
+def test_single_wrong_readings_change_nothing(wrongs, wh):
+    """A reading that is wrong, however it is, between right ones: held, whatever it is."""
+    meter = modbus.Meter(1, ((0, 2, 0), (), (), ()), 3, 22000)
+    now = 0
+    for count, wrong in wrongs:
+        for _ in range(count):
+            now += 1000
+            wh += 5
+            assert meter.take(struct.pack(">I", wh), now) and meter.register == wh
+        now += 1000
+        wh += 5
+        if not -5 <= wrong - wh <= 200:  # else it cannot be told from a right one
+            assert not meter.take(struct.pack(">I", wrong), now)
+            assert meter.register == wh - 5
+
+
+@pytest.mark.parametrize("noise", [(0, 20000), (1000, 70000), (3999999999, 5)])
+def test_a_meter_that_leaps_to_and_fro_never_begins_anew(noise):
+    meter = modbus.Meter(1, ((0, 2, 0), (), (), ()), 3, 22000)
+    now = 0
+    for value in [50000] + [noise[second // 7 % 2] for second in range(600)]:
+        now += 1000
+        meter.take(struct.pack(">I", value), now)
+    assert meter.register == 50000
+
+
 def test_what_was_drawn_while_the_meter_was_silent_is_counted(charger, chip):
     chip.slave.mute = True
     charger.run(3600000)

@@ -191,7 +191,7 @@ async def test_TC_B_11_CS(octt):
                 octt,
                 item | {"attributeValue": value},
                 attributeStatus=status,
-                attributeType=("Actual", None),
+                attributeType="Actual",
                 **{"attributeStatusInfo.reasonCode": lambda code: code in (None, "InvalidValue")},
             )
 

@@ -188,8 +188,7 @@ def _groups(calls: Iterable[Call]) -> dict[tuple[int, float], list[dict[str, Any
     groups = defaultdict(list)
     for call in calls:
         for group in call["meterValue"] or ():
-            values = [{"context": "Sample.Periodic"} | value for value in group["sampledValue"]]
-            groups[call["evseId"] or 0, unix_time(group["timestamp"])] += values
+            groups[call["evseId"] or 0, unix_time(group["timestamp"])] += group["sampledValue"]
     return dict(sorted(groups.items()))
 
 

@@ -19,7 +19,7 @@ async def test_TC_P_03_CS(octt):
     answer = await octt.call("GetVariables", {"getVariableData": [name]} | custom)
     wanted = {
         "attributeStatus": "Accepted",
-        "attributeType": ("Actual", None),
+        "attributeType": "Actual",
         "attributeValue": "200",
     }
     check(answer["getVariableResult"][0], wanted)

@@ -305,7 +305,7 @@ class Bench:
         (_, gate, action, _, render, answered), cursor = first
         w = st.rpc.writer
         w.start()
-        render(st, w, cursor)
+        finished(render(st, w, cursor))
         w.finish()
         payload = json.loads(bytes(w._buf[HEAD : w.at]))
         assert schemas.payload_faults(action, payload) == []
@@ -314,7 +314,7 @@ class Bench:
             self.ledger.record(payload)
         self.answer(answered, cursor, self.reply(action, payload))
         if gate == _FROM_JOURNAL:
-            st.outbox._journal(rpc.OK)
+            st.outbox._journal(rpc.OK, action, cursor)
         return action, payload
 
     def reply(self, action, payload):
@@ -338,12 +338,7 @@ class Bench:
         reader.load(len(text))
         while reader.check(1000) is None:
             pass
-        more = answered(st, cursor, reader, reader.first(0))
-        while more:
-            try:
-                more.send(None)
-            except StopIteration:
-                more = None
+        finished(answered(st, cursor, reader, reader.first(0)))
 
     def deliver(self):
         """Send all there is."""
@@ -366,6 +361,15 @@ class Bench:
         return [line for line in self.board.lines if line.startswith("E ")]
 
 
+def finished(coroutine):
+    """Run what only yields to its end; None is at its end."""
+    while coroutine:
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            coroutine = None
+
+
 def brief(payload):
     return (
         payload["eventType"],
@@ -378,4 +382,4 @@ def dice(seed):
     return Random(seed).randrange
 
 
-__all__ = ["CARD", "NOON", "OTHER", "Bench", "PowerCut", "brief", "dice", "tables"]
+__all__ = ["CARD", "NOON", "OTHER", "Bench", "PowerCut", "brief", "dice", "finished", "tables"]

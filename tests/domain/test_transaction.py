@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.base.measurands import SLOTS, row, slots
+from milliamp.base.measurands import NAMED, SLOTS, row, slots
 from milliamp.base.packing import Bytes, put_number
 from milliamp.domain import tokens, transaction
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+from tools import profile
 
 numbers = st.integers(0, 2**31)
 hashes = st.binary(min_size=6, max_size=6)
@@ -69,7 +70,13 @@ class Journal:
         return iter(self.records)
 
 
+class Profile:
+    EVSE_IN_EACH = False
+
+
 class Station:
+    profile = Profile
+
     def __init__(self):
         self.journal = Journal()
         self.evses = [Evse(), Evse()]
@@ -171,7 +178,13 @@ def test_sample_groups(groups):
 def test_slots_of_measurands(names, count):
     mask = slots(names)
     assert mask.bit_count() == count
-    assert all(row(n)[0] in names.split(",") for n in range(SLOTS) if mask >> n & 1)
+    assert all(row(n)[0] in names.split(",") for n in range(NAMED) if mask >> n & 1)
+
+
+def test_what_is_measured_are_measurands_of_the_version():
+    assert {row(slot)[0] for slot in range(NAMED)} == set(profile._measured())
+    assert set(profile._measured()) < set(profile.MEASURANDS)
+    assert "Temperature" not in profile.MEASURANDS
 
 
 def test_tokens_are_told_apart_by_type_and_value_without_case():

@@ -51,8 +51,9 @@ class Board:
         return 0
 
     def measure(self, evse: int, measurand: str, phase: int):
-        """A present value: W for Power.*, mA for Current.*, mV for Voltage, 1/10 percent for SoC, 1/10 degree
-        for Temperature. `phase` 0 is the sum (or the only one), 1 to 3 is L1 to L3. None: not measured."""
+        """A present value: W for Power.*, mA for Current.*, mV for Voltage, 1/10 percent for SoC. Power and
+        current that flow back are negative. `phase` 0 is the sum (or the only one), 1 to 3 is L1 to L3. None:
+        not measured."""
         return None
 
     def card(self):

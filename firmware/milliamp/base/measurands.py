@@ -5,14 +5,15 @@ from milliamp.base.packing import word
 # OCPP measurands, their units, and the digits behind the point of the integer. Texts, because tuples take RAM.
 _NAMES = (
     "Energy.Active.Import.Register Power.Active.Import Current.Import Voltage Current.Offered SoC "
-    "Power.Offered Temperature"
+    "Power.Offered"
 )
-_UNITS = "Wh W A V A Percent W Celsius"
-_DIGITS = b"\0\0\3\3\3\1\0\1"
+_UNITS = "Wh W A V A Percent W"
+_DIGITS = b"\0\0\3\3\3\1\0"
 
 # For each slot a byte: which measurand, and in the high half its phase (0: the sum or the only one).
-_SLOTS = b"\x00\x01\x02\x03\x04\x05\x06\x12\x22\x32\x13\x23\x33\x07"
-SLOTS = 14
+_SLOTS = b"\x00\x01\x02\x03\x04\x05\x06\x12\x22\x32\x13\x23\x33"
+NAMED = 13
+SLOTS = 14  # slot 13 was the temperature, no measurand of OCPP 2.0.1: records may hold it
 
 
 def slots(names: str) -> int:
@@ -20,7 +21,7 @@ def slots(names: str) -> int:
     wanted = names.split(",")
     known = _NAMES.split(" ")
     mask = 0
-    for slot in range(SLOTS):
+    for slot in range(NAMED):
         if known[_SLOTS[slot] & 15] in wanted:
             mask |= 1 << slot
     return mask

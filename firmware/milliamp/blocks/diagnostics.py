@@ -50,8 +50,10 @@ def get_log(st, r, at, w):
     where = r.get(at, "log")
     url = r.text(r.get(where, "remoteLocation"))
     security = r.same(r.get(at, "logType"), "SecurityLog")
-    if not http.place(url) or security and "logs" not in st.profile.FLASH:
-        return w.status("Rejected")
+    if not http.place(url):
+        return w.status("Rejected", "InvalidURL")
+    if security and "logs" not in st.profile.FLASH:
+        return w.status("Rejected", "UnsupportedParam")
     name = "%s-%s-%s.log" % (
         st.settings.get(_IDENTITY) or st.profile.IDENTITY,
         "security" if security else "diagnostics",

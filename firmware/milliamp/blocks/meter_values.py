@@ -95,7 +95,7 @@ def _render(st, w, cursor):
     w.object()
     w.field("evseId", index)
     w.array("meterValue")
-    types.meter_value(w, time, context, mask, Bytes(values))
+    types.meter_value(st, w, time, context, mask, Bytes(values))
     w.end()
     w.end()
 

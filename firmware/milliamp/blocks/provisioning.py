@@ -31,6 +31,9 @@ _LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
 
 _LONGEST_VALUE = const(600)  # bytes of JSON: no variable takes more, so no more is decoded
 
+# Bytes of an entry of a report besides its texts, and of the message's end; less where there is no text, limit or EVSE.
+_ENTRY_BYTES = const(272)
+
 _SET_STATUS = ("Accepted", "Rejected", "RebootRequired")
 
 
@@ -41,7 +44,7 @@ class Provisioning:
         self.wait = 0  # ms until BootNotification is due, or on its way; None: it was triggered
         self.since = 0  # ticks from which it counts; the first is due at once
         self.report = None  # (requestId, base) while one is sent
-        self.entry = 0  # the entry whose turn it is
+        self.entry = 0  # the entry whose turn it is next
         self.seq = 0
 
 
@@ -158,6 +161,8 @@ def _result(w, r, item, status, value=None, reason=""):
         w.end()
     if value is not None:
         w.field("attributeValue", value)
+    if not r.get(item, "attributeType"):
+        w.field("attributeType", "Actual")  # B05.FR.12, B06.FR.11
     for key in ("attributeType", "component", "variable"):
         at = r.get(item, key)
         if at:
@@ -270,11 +275,11 @@ def set_network_profile(st, r, at, w):
 
 
 def get_base_report(st, r, at, w):
-    """B07: the inventories, one variable a message."""
+    """B07: the inventories, as many variables a message as fit it."""
     own = st.provisioning
     base = r.get(at, "reportBase")
     if r.same(base, "SummaryInventory"):
-        return w.status("NotSupported")
+        return w.status("NotSupported", "UnsupportedParam")
     if own.report is not None:
         return w.status("Rejected")
     own.report = r.number(r.get(at, "requestId")), r.same(base, "FullInventory")
@@ -297,21 +302,32 @@ def _report_due(st):
     return own.entry if own.report is not None else None
 
 
-def _report_render(st, w, entry):
+async def _report_render(st, w, entry):
     own = st.provisioning
     w.object()
     w.field("requestId", own.report[0])
     w.key("generatedAt").time(st.clock.now())
     w.field("seqNo", own.seq)
-    if _next_reported(st, entry + 1) < st.model.count:
-        w.field("tbc", True)
     w.array("reportData")
-    _report_entry(st, w, entry)
+    first, left = w.at, st.profile.REPORT_ENTRIES
+    while entry < st.model.count and left:
+        fields, value = st.model.fields(entry), st.model.text(entry)
+        text = str(fields)
+        size = _ENTRY_BYTES + len(text) + len(str(value)) - 10 * text.count("''")
+        size -= 16 * text.count("None") + (0 if fields[2] else 32)
+        if w.at != first and w.at + size > w.cap:
+            break
+        own.entry = entry = _next_reported(st, entry + 1)
+        _report_entry(w, fields, value)
+        left -= 1
+        await asyncio.sleep_ms(0)  # an entry is a long step by itself
     w.end()
+    if entry < st.model.count:
+        w.field("tbc", True)
     w.end()
 
 
-def _report_entry(st, w, entry):
+def _report_entry(w, fields, value):
     (
         component,
         c_instance,
@@ -325,7 +341,7 @@ def _report_entry(st, w, entry):
         least,
         most,
         values,
-    ) = st.model.fields(entry)
+    ) = fields
     w.object()
     w.object("component")
     _name(w, component, c_instance)
@@ -337,7 +353,6 @@ def _report_entry(st, w, entry):
     w.end()
     w.array("variableAttribute")
     w.object()
-    value = st.model.text(entry)
     if value is not None:
         w.field("value", value)
     w.field("mutability", mutability)
@@ -372,7 +387,6 @@ def _report_answered(st, entry, r, at):
     if own.report is None:
         return
     own.seq += 1
-    own.entry = _next_reported(st, entry + 1)
     if own.entry >= st.model.count:
         own.report = None
 

@@ -62,7 +62,7 @@ def _render(st, w, head):
     if event.left():
         w.array("meterValue")
         for context, age, mask in transaction.groups(event):
-            types.meter_value(w, time - age, context, mask, event)
+            types.meter_value(st, w, time - age, context, mask, event)
         w.end()
     w.end()
 

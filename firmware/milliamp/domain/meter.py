@@ -39,5 +39,5 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
                     measured = count = 0
                 measured |= 1 << slot
                 count += 1
-                put_number(values, value)
+                put_number(values, value & 0xFFFFFFFF if slot else value)
     return out + group(context, measured, values, age) if measured else out

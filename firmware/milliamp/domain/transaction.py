@@ -3,7 +3,8 @@
 # An event: type | flags, trigger | state << 5, transaction counter, seqNo, then what the flags announce
 # (EVSE and connector; token type, length, token; remoteStartId; reason), then sample groups to the end.
 # Started always has the EVSE; a connector of 0 is not known yet. Numbers are varints, low bits first.
-# A sample group: context | 8 if it is older than the event, [age in seconds], slot mask, one value per slot.
+# A sample group: context | 8 if it is older than the event, [age in seconds], slot mask, one value per slot: the
+# register of slot 0 as it is, others as 32 bits with a sign.
 from micropython import const
 
 from milliamp.base.measurands import SLOTS
@@ -121,7 +122,7 @@ def append(
     is short (E04.FR.07). `time`: now, by which the ages of samples count.
     """
     connector = tx.connector or st.evses[tx.evse - 1].cable
-    if tx.connector and trigger != _TRIGGER:
+    if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
         connector = 0  # it was told; who asks for all events wants to know whose they are (F06)
     out = bytearray(2)
     out[0] = (

@@ -18,7 +18,7 @@ class Writer:
         """`time_text`: function of seconds since 2000 that gives RFC 3339 text, for `time`."""
         self._buf = buf
         self._head = head
-        self._cap = len(buf)
+        self.cap = len(buf)  # the index behind the last byte of the buffer
         self._flush = flush
         self._time_text = time_text
         self.start()
@@ -116,7 +116,7 @@ class Writer:
         self._comma = False
 
     def _byte(self, c):
-        if self.at == self._cap:
+        if self.at == self.cap:
             self._flush(self.at)
             self.at = self._head
         self._buf[self.at] = c
@@ -124,10 +124,10 @@ class Writer:
 
     def _put(self, data):
         at = self.at
-        while at + len(data) > self._cap:
-            room = self._cap - at
+        while at + len(data) > self.cap:
+            room = self.cap - at
             self._buf[at:] = data[:room]
-            self._flush(self._cap)
+            self._flush(self.cap)
             data = data[room:]
             at = self._head
         self._buf[at : at + len(data)] = data

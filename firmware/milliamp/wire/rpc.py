@@ -92,7 +92,7 @@ class Rpc:
     async def call(self, action: str, render, cursor, answered, timeout_s: int = 30) -> int:
         """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
 
-        `render(st, writer, cursor)` writes the payload. When it is answered with a CALLRESULT,
+        `render(st, writer, cursor)` writes the payload; it may be async. When it is answered with a CALLRESULT,
         `answered(st, cursor, reader, at)` is called before this returns OK, and awaited if it is async.
         What of the answer breaks the schema is absent, also what is required; reader is None and at 0 if it
         is no JSON, for the call was answered all the same. Only OK calls it.
@@ -138,7 +138,9 @@ class Rpc:
         w.value(self._id)
         w.value(self._action)
         try:
-            render(self._st, w, self._cursor)
+            more = render(self._st, w, self._cursor)
+            if more:
+                await more
         except ConnectionClosed:
             raise
         except Exception as e:

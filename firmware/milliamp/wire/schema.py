@@ -49,15 +49,15 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
     Returns None, or (error code of OCPP 2.0.1, "what is wrong: where"), which repeats no value and no
     unknown name. Yields to other tasks every few fields; needs no stack for nested payloads.
 
-    `lenient`, for answers: null is absent and unknown fields are passed over. What is wrong, and an object
-    that lacks what it must have, is crossed out where it lies, so that it reads as absent and hides nothing
-    that is right; the first fault is returned.
+    What is wrong, and an object that lacks what it must have, is crossed out where it lies: it reads as absent
+    and hides nothing that is right. `lenient`, for answers: null and unknown fields are no fault.
     """
     around = []  # the containers around the innermost one, each as the four names below
     place = 0  # the key or element that is being looked at
     outer = 0  # the type of its container
     seen = 0  # which fields were seen (a bit each), or how many elements
     bit = 0  # of the field that is being looked at
+    bad = 0  # where something begins that is crossed out, 0: there is nothing
     fault = None
     steps = 0
     while True:
@@ -75,23 +75,24 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
             place = r.first(at)
             at += 1
         else:
-            behind = r.skip(at)
-            code = TYPE if opens else _scalar(r, at, behind, table, kind)
-            if code:
-                if not (lenient and outer and c == _NULL):
-                    what = "wrong type" if code is TYPE else "bad value"
-                    fault = fault or _say(r, table, around, place, outer, seen, code, what)
-                if not (lenient and outer):
-                    return fault
-                seen -= bit
-                for i in range(at, behind):
-                    r.buf[i] = _NULL
+            bad = at
+            at = r.skip(at)
+            code = TYPE if opens else _scalar(r, bad, at, table, kind)
+            if not code:
+                bad = 0
+            elif not (lenient and outer and c == _NULL):
+                what = "wrong type" if code is TYPE else "bad value"
+                fault = fault or _say(r, table, around, place, outer, seen, code, what)
             if not outer:
-                return None
-            at = behind
+                return fault
             place = r.more(at)
         # On to the next value. Here `at` is behind the last one, and a `place` of 0 ends a container.
         while True:
+            if bad:
+                seen -= bit
+                for i in range(bad, at):
+                    r.buf[i] = _NULL
+                bad = 0
             t = table[outer]
             if place and t == _ARRAY:
                 seen += 1
@@ -99,8 +100,6 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                 if most and seen > most:
                     what = "too many elements"
                     fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
-                    if not lenient:
-                        return fault
                 at = place
                 kind = _offset(table, outer + 4)
                 break
@@ -120,10 +119,11 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                         at = r.value(place)
                         kind = _offset(table, n + 1)
                         break
-                    if not lenient:
-                        return _say(r, table, around, place, outer, 0, UNKNOWN, "field twice")
-                elif t == _OBJECT and not lenient:
-                    return _say(r, table, around, 0, outer, 0, UNKNOWN, "unknown field")
+                if not lenient and (n >= 0 or t == _OBJECT):
+                    what = "unknown field" if n < 0 else "field twice"
+                    fault = fault or _say(
+                        r, table, around, place if n >= 0 else 0, outer, 0, UNKNOWN, what
+                    )
                 at = r.skip(r.value(place))
                 place = r.more(at)
                 continue
@@ -135,16 +135,12 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                 what = "missing " + _missing(table, outer, seen)
             if what:
                 fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
-                if not lenient:
-                    return fault
             if not around:
                 return fault
             at += 1
             place, outer, seen, bit = around.pop()
             if what:
-                seen -= bit
-                for i in range(place if table[outer] == _ARRAY else r.value(place), at):
-                    r.buf[i] = _NULL
+                bad = place if table[outer] == _ARRAY else r.value(place)
             place = r.more(at)
 
 

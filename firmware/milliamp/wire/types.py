@@ -1,5 +1,5 @@
 # OCPP data types that several blocks write.
-from milliamp.base.measurands import SLOTS, row
+from milliamp.base.measurands import NAMED, SLOTS, row
 from milliamp.base.packing import word
 
 _CONTEXTS = "Transaction.Begin Transaction.End Sample.Periodic Sample.Clock Trigger"
@@ -54,24 +54,28 @@ def read_info(st, r, at: int) -> tuple:
     )
 
 
-def meter_value(w, time: int, context: int, mask: int, numbers) -> None:
-    """MeterValueType of one sample group. What is the default of the schema is left out: it makes
-    frames longer and says nothing. `numbers` is walked: one for each bit of `mask`."""
+def meter_value(st, w, time: int, context: int, mask: int, numbers) -> None:
+    """MeterValueType of one sample group. What is the default of the schema is left out: it makes frames longer
+    and says nothing; but certification asks to see the context. `numbers` is walked: one for each bit of `mask`."""
     w.object()
     w.key("timestamp").time(time)
     w.array("sampledValue")
     for slot in range(SLOTS):
         if mask >> slot & 1:
-            _sampled_value(w, slot, context, numbers.number())
+            value = numbers.number()
+            if slot:  # 32 bits with a sign
+                value -= value >> 31 << 32
+            if slot < NAMED:
+                _sampled_value(st, w, slot, context, value)
     w.end()
     w.end()
 
 
-def _sampled_value(w, slot, context, value):
+def _sampled_value(st, w, slot, context, value):
     measurand, phase, unit, digits = row(slot)
     w.object()
     w.key("value").fixed(value, digits)
-    if context != 2:  # Sample.Periodic is the default
+    if context != 2 or st.profile.PERIODIC_CONTEXT:  # Sample.Periodic is the default
         w.field("context", word(_CONTEXTS, context))
     if slot:  # 0 is the default
         w.field("measurand", measurand)
