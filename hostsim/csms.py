@@ -402,7 +402,7 @@ class Csms:
             self._wake()
             await connection.close(code, "on purpose")
             return
-        identity = connection.request.path.rpartition("/")[2]
+        identity = connection.request.path.partition("?")[0].rpartition("/")[2]
         peer = self.peer = Peer(self, identity, connection, self.connections)
         self._wake()
         silence = None

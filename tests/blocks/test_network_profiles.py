@@ -115,7 +115,7 @@ async def test_what_may_be_stored():
             "ws://",
             "ws://csms.example:port",
             "ws://csms example",
-            "ws://csms.example/?tenant=1",
+            "ws://csms.example/#tenant",
             "ws://me@csms.example/",
             "ws://csms.example/ö",
         ):
@@ -130,6 +130,7 @@ async def test_what_may_be_stored():
         assert await put(csms, PRIORITY, "1,3") == ("Rejected", "InvalidValue")
         assert await store(csms, url, customData={"vendorId": "x"}) == ("Accepted", None)
         assert await store(csms, url, ocppInterface="Wireless0") == ("Accepted", None)
+        assert await store(csms, "ws://csms.example/?tenant=1") == ("Accepted", None)
         assert await put(csms, PRIORITY, "2, 1") == ("RebootRequired", None)
         assert await state(csms) == ["1", "30", "2,1"]
         long = "ws://csms.example/" + "x" * 494

@@ -449,7 +449,7 @@ sys.modules['esp32'] = _ESP32()
         ("url", "ws://"),
         ("url", "ws://csms:70000/"),
         ("url", "ws://user@csms/"),
-        ("url", "ws://csms/?a=b"),
+        ("url", "ws://csms/#a"),
         ("url", "ws://csms/" + "x" * 300),
         ("identity", "a:b"),
         ("identity", "a b"),

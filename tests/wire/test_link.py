@@ -360,3 +360,15 @@ def test_the_identity_is_one_segment_of_the_path(identity):
     last = url.rpartition("/")[2]
     assert unquote(last) == identity
     assert not set(last) & set("?# /:@")
+
+
+@pytest.mark.parametrize(
+    ("base", "whole"),
+    [
+        ("ws://csms.example/ocpp?tenant=1&x=a/b", "ws://csms.example/ocpp/CS%201?tenant=1&x=a/b"),
+        ("ws://csms.example/ocpp/?tenant=1", "ws://csms.example/ocpp/CS%201?tenant=1"),
+        ("ws://csms.example?tenant=1", "ws://csms.example/CS%201?tenant=1"),
+    ],
+)
+def test_a_query_stays_behind_the_path(base, whole):
+    assert module.url(base, "CS 1") == whole

@@ -104,7 +104,7 @@ def fault(name: str, text: str) -> str:
         if text.startswith("wss://"):
             return "there is no TLS yet: it must begin with ws://"
         found = _URL.fullmatch(text)
-        if not found or found[2] and not 0 < int(found[2][1:]) < 65536 or re.search("[?#@]", text):
+        if not found or found[2] and not 0 < int(found[2][1:]) < 65536 or re.search("[#@]", text):
             return "it must be ws://host, ws://host:port or ws://host:port/path"
     elif name == "identity" and (size > 48 or not _IDENTIFIER.fullmatch(text)):
         return "it must have 1 to 48 characters: letters, digits and * - _ = + | @ . (no colon)"

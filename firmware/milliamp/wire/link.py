@@ -188,14 +188,15 @@ class Link:
 
 
 def url(base: str, identity: str) -> str:
-    """The URL of the connection: the CSMS's, and the identity percent-encoded (Part 4, 3.1.1)."""
+    """The URL of the connection: the CSMS's, and behind its path the identity percent-encoded (Part 4, 3.1.1)."""
+    base, mark, query = base.partition("?")
     out = bytearray((base.rstrip("/") + "/").encode())
     for c in identity.encode():
         if 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"-._~":
             out.append(c)
         else:
             out += b"%%%02X" % c
-    return str(out, "utf-8")
+    return str(out, "utf-8") + mark + query
 
 
 def _variable(st, fact, evse, variable):

@@ -69,7 +69,7 @@ def _fits(r, data, security):
         return False
     url = r.text(r.get(data, "ocppCsmsUrl"))
     for c in url.encode():  # of the text itself, MicroPython would keep each character for ever
-        if not 33 <= c <= 126 or c in b"?#@":
+        if not 33 <= c <= 126 or c in b"#@":
             return False
     try:
         return split(url)[3] == (security > 1)
