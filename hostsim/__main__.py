@@ -3,6 +3,7 @@ lines."""
 
 import argparse
 import asyncio
+import difflib
 import re
 import signal
 import sys
@@ -14,6 +15,23 @@ from hostsim.errors import Trouble
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything here does."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """A wrong name is what is said first, before what is missing because of it."""
+        known = [text for text in self._option_string_actions if text.startswith("--")]
+        for word in args or () if self._subparsers is None else ():
+            name = word.partition("=")[0]
+            if not re.match("--?[A-Za-z]{2}", name) or any(
+                text.startswith(name) for text in known
+            ):
+                continue
+            near = [text for text in known if name.startswith(text)]
+            near += difflib.get_close_matches("--" + name.lstrip("-"), known[1:], 1)
+            self.error(
+                f"there is no {name}: "
+                + (f"is it {near[0]}?" if near else f"there are {', '.join(known)}")
+            )
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str):
         print(f"hostsim: {message}; `{self.prog} --help` says more", file=sys.stderr)
@@ -46,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     sim = commands.add_parser("sim", help="an interactive station in the terminal")
     sim.add_argument(
         "--csms",
+        "--url",
         metavar="URL",
         help="somebody else's CSMS, ws:// or wss://; default: the bundled one",
     )
@@ -58,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     station = commands.add_parser(
         "station", help="one station driven by JSON lines on stdin (try cmd help)"
     )
-    station.add_argument("--url", required=True, help="the CSMS, without the identity")
+    station.add_argument("--url", "--csms", required=True, help="the CSMS, without the identity")
     station.add_argument("--id", required=True, help="the station's identity")
     station.add_argument(
         "--protocol",
@@ -162,6 +181,9 @@ async def _run_station(given: argparse.Namespace) -> int:
     station.attach_log(
         lambda line: print(line, file=sys.stderr, flush=True)
     )  # stdout belongs to the answers
+    station.traffic.on_note.append(
+        lambda text: print(f"note: {text}", file=sys.stderr, flush=True)
+    )
     try:
         await station.start()
         serving = asyncio.create_task(

@@ -5,7 +5,7 @@ import mmap
 import os
 import runpy
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -165,19 +165,28 @@ class Device:
 
     # --- talking to the firmware -----------------------------------------------------------------
     async def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """A service command (boards/sim/probe.py). ConnectionError when the firmware does not run; ValueError
-        for what the firmware says is wrong."""
+        """A service command (boards/sim/probe.py). ConnectionError when the firmware does not run, or does not answer
+        in all the time that a busy machine may take; ValueError for what the firmware says is wrong."""
         if self.link is None:
             raise ConnectionError("the station has no power")
-        answer = await self.link.ask({"cmd": command, **arguments})
+        answer = await self._patiently(self.link.ask({"cmd": command, **arguments}))
         if "error" in answer:
             raise ValueError(answer["error"])
         return answer
 
     async def settled(self, polls: int = 2) -> None:
-        """Wait until the firmware has read its inputs and acted on them; at once when it does not run."""
+        """Wait until the firmware has read its inputs and acted on them; at once when it does not run. ConnectionError
+        as in `ask`."""
         if self.link is not None:
-            await self.link.polled(polls)
+            await self._patiently(self.link.polled(polls))
+
+    async def _patiently(self, work: Coroutine) -> Any:
+        patience = self.clock.patience
+        try:
+            async with self.clock.timeout(patience):
+                return await work
+        except TimeoutError:
+            raise ConnectionError(f"the firmware has not answered for {patience:g} s") from None
 
     # --- inside ----------------------------------------------------------------------------------
     async def _start(self, cause: str) -> None:

@@ -86,14 +86,16 @@ class Watcher:
         self._happened: Counter[tuple[str, int]] = Counter()
         self._seen: Counter[tuple[str, int]] = Counter()
         self._pulse: set[asyncio.Future] = set()
+        self._silence = ""  # why the last snapshot is none
         device.on_fact.append(self._heard)
         device.on_power.append(self._powered)
 
     async def snapshot(self) -> dict[str, Any] | None:
-        """What the firmware says of itself, numbers replaced by OCPP's names; None when it does not run."""
+        """What the firmware says of itself, numbers replaced by OCPP's names; None when it cannot."""
         try:
             state = await self.device.ask("state")
-        except ConnectionError:
+        except ConnectionError as error:
+            self._silence = str(error)
             return None
         for evse in state["evses"]:
             evse["status"] = [names.name(names.STATUSES, number) for number in evse["status"]]
@@ -120,6 +122,9 @@ class Watcher:
         come about in time.
         """
         meaning = _meaning(fact)
+        count = len(self.device.profile.evses)
+        if not 1 <= evse <= count:
+            raise ValueError(f"there is no EVSE {evse}; this station has {count}")
         key = (fact, evse if fact == "tx_ended" else 0)
         began = self.clock.now()
         state: dict[str, Any] | None = None
@@ -130,13 +135,13 @@ class Watcher:
                         if fact == "power_lost":
                             break
                         state = await self.snapshot()
-                        if state is not None and meaning.holds(state, _evse(state, evse)):
+                        if state is not None and meaning.holds(state, state["evses"][evse - 1]):
                             break
                     await self._change()
         except TimeoutError:
-            now = (
-                "the firmware does not run" if state is None else _brief(_evse(state, evse), state)
-            )
+            if fact in _EVENTS:  # it has not happened, so nobody has looked
+                state = await self.snapshot()
+            now = self._silence if state is None else _brief(state["evses"][evse - 1], state)
             raise TimeoutError(f"{fact} did not come about within {timeout:g} s; {now}") from None
         self._seen[key] = self._happened[key]
         return round(self.clock.now() - began, 3)
@@ -185,12 +190,6 @@ def _meaning(fact: str) -> Meaning:
         wanted = fact[len(_STATUS) :]
         return Meaning(fact, lambda station, evse: wanted in evse["status"])
     raise ValueError(f"unknown fact {fact!r}; `help` lists them")
-
-
-def _evse(state: dict[str, Any], evse: int) -> dict[str, Any]:
-    if not 1 <= evse <= len(state["evses"]):
-        raise ValueError(f"there is no EVSE {evse}; this station has {len(state['evses'])}")
-    return state["evses"][evse - 1]
 
 
 def _brief(evse: dict[str, Any], state: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ _NETWORK, _CARD_WAITS, _SERVICE_WAITS = 1, 2, 4
 _BUTTON, _BAY, _FAULTED = 1, 2, 4
 _NOT_SET = 0xFFFFFFFF
 _LOOK, _DATA = 1, 2
+_LAST, _GIVEN_UP = 1, 2  # of a REPLY
 _PAIR = struct.Struct("<II")
 _NOT_MEASURED = -0x80000000
 
@@ -204,7 +205,7 @@ class Link:
         elif op == TEXT:
             return self._text(a, v)
         elif op == REPLY:
-            self._reply(payload, last=bool(v))
+            self._reply(payload, v)
         elif op == RTC:
             self.rtc = self.clock.unix() - EPOCH_2000 - v
         elif op == HELLO:
@@ -291,12 +292,21 @@ class Link:
         self._answer.clear()
         return _counted(text)
 
-    def _reply(self, piece: bytes, last: bool) -> None:
+    def _reply(self, piece: bytes, what: int) -> None:
         self._answer += piece
-        if last and self._answering is not None:
+        if what and self._answering is not None:
             future, self._answering = self._answering, None
-            if not future.done():
+            if future.done():
+                return
+            if what == _LAST:
                 future.set_result(self._answer.decode())
+            else:
+                future.set_exception(
+                    ConnectionError(
+                        "the firmware has no memory left to answer the simulator: "
+                        "does it need a larger --heap?"
+                    )
+                )
 
 
 def _counted(text: str) -> bytes:

@@ -86,8 +86,9 @@ class Network:
 
     def url(self, host: str = "127.0.0.1") -> str:
         """The upstream URL with this proxy in the place of its host: what the station is given."""
-        path = urlsplit(self.upstream).path.rstrip("/")
-        return f"ws://{host}:{self.port}{path}"
+        parts = urlsplit(self.upstream)
+        query = "?" + parts.query if parts.query else ""
+        return f"ws://{host}:{self.port}{parts.path.rstrip('/')}{query}"
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accepted, sock=_bound(self.port))
@@ -151,6 +152,7 @@ class Network:
             downward = asyncio.create_task(self._pump(tap, DOWN, up_reader, writer))
             try:
                 await asyncio.wait((upward, downward), return_when=asyncio.FIRST_COMPLETED)
+                tap.ended(DOWN if downward.done() else UP)
                 if downward.done():  # the server closed: nothing else will come
                     return
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -213,6 +215,10 @@ def url_fault(url: str) -> str:
         return "it names no host"
     if port == 0:
         return "port 0 cannot be connected to"
+    if "@" in parts.netloc:
+        return "the user is always the identity, and --password takes the password"
+    if "#" in url:
+        return "a WebSocket has no fragment (#)"
     return ""
 
 

@@ -203,6 +203,7 @@ class Station:
             "frames": {
                 "count": traffic.frame_count,
                 "faults": list(traffic.faults),
+                "notes": list(traffic.notes),
                 "largest_frame": dict(traffic.largest_frame),
                 "largest_message": dict(traffic.largest_message),
             },

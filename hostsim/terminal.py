@@ -55,6 +55,9 @@ class Terminal:
             highlight=False, force_terminal=True if sys.stdout.isatty() else None
         )
         station.traffic.on_message.append(self._message)
+        station.traffic.on_note.append(
+            lambda text: self.show(f"[yellow]   note: {_plain(text)}[/yellow]")
+        )
         station.attach_log(self._log)
 
     # --- what is shown ---------------------------------------------------------------------------

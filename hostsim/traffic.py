@@ -76,6 +76,13 @@ class Traffic:
         self.on_frame: list[Callable[[FrameSeen], None]] = []
         self.on_message: list[Callable[[MessageSeen], None]] = []
         self.on_handshake: list[Callable[[Tap], None]] = []  # the server has answered the upgrade
+        self.on_end: list[
+            Callable[[Tap], None]
+        ] = []  # a side has ended a connection, the network has not
+        self.on_note: list[Callable[[str], None]] = []
+        self.notes: list[
+            str
+        ] = []  # what a CSMS does that is not quite OCPP, and that a station takes
         self._excused: set[str] = set()
 
     def tap(self) -> "Tap":
@@ -96,6 +103,13 @@ class Traffic:
 
     def fault(self, text: str) -> None:
         self.faults.append(text)
+
+    def note(self, text: str) -> None:
+        """Tell of something that is no fault, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            for callback in self.on_note:
+                callback(text)
 
     def _frame(self, direction: str, frame: Frame) -> None:
         self.frame_count += 1
@@ -123,7 +137,7 @@ class Traffic:
             self.faults += [
                 f"{arrow} {message.label} {message.id}: {fault}" for fault in message.faults
             ]
-        for callback in self.on_message:
+        for callback in list(self.on_message):
             callback(message)
 
 
@@ -135,6 +149,8 @@ class Tap:
         self.number = number
         self.request: list[str] = []  # lines of the HTTP upgrade, without Authorization
         self.response: list[str] = []
+        self.ender = ""  # the side that has ended the connection, once one has
+        self.close: tuple[int, str] | None = None  # code and reason of the first close frame
         self._readers = {UP: StreamReader(), DOWN: StreamReader()}
         self._decoders: dict[str, Iterator[None] | None] = {d: self._decode(d) for d in (UP, DOWN)}
         self._calls: dict[str, dict[str, tuple[str, float, str]]] = {UP: {}, DOWN: {}}
@@ -165,6 +181,17 @@ class Tap:
             self._decoders[direction] = None
             self.traffic.fault(f"connection {self.number} {direction}: {error}")
 
+    def ended(self, direction: str) -> None:
+        """A side has closed its end."""
+        self.ender = self.ender or direction
+        for callback in list(self.traffic.on_end):
+            callback(self)
+
+    @property
+    def unread(self) -> bytes:
+        """What the server has sent and what is no line of an HTTP answer, or stands behind one."""
+        return bytes(self._readers[DOWN].buffer)
+
     def _decode(self, direction: str) -> Iterator[None]:
         reader = self._readers[direction]
         head = self.request if direction == UP else self.response
@@ -172,7 +199,7 @@ class Tap:
             if not line.lower().startswith(b"authorization:"):
                 head.append(line.decode("latin-1"))
         if direction == DOWN:
-            for callback in self.traffic.on_handshake:
+            for callback in list(self.traffic.on_handshake):
                 callback(self)
             if self.status != 101:
                 return  # the server refused: no frames follow
@@ -180,6 +207,10 @@ class Tap:
         while True:
             frame = yield from Frame.parse(reader.read_exact, mask=direction == UP)
             self.traffic._frame(direction, frame)
+            if frame.opcode is Opcode.CLOSE and not self.ender:
+                code, reason = frame.data[:2], frame.data[2:]
+                self.ender = direction
+                self.close = int.from_bytes(code, "big"), bytes(reason).decode("utf-8", "replace")
             if frame.opcode in CTRL_OPCODES:
                 continue
             if (frame.opcode is Opcode.CONT) != bool(parts):
@@ -224,7 +255,7 @@ class Tap:
         message.kind, message.id, message.payload = frame[0], frame[1], frame[-1]
         if message.kind == schemas.CALL:
             message.action = frame[2]
-            message.faults += schemas.payload_faults(message.action, message.payload)
+            self._check(message)
             self._call(message)
             return
         asker = DOWN if message.direction == UP else UP
@@ -238,8 +269,20 @@ class Tap:
             return
         message.action = known[0]
         if message.kind == schemas.CALLRESULT:
-            message.faults += schemas.payload_faults(
-                message.action, message.payload, response=True
+            self._check(message)
+
+    def _check(self, message: MessageSeen) -> None:
+        fine: list[str] = []
+        message.faults += schemas.payload_faults(
+            message.action,
+            message.payload,
+            response=message.kind == schemas.CALLRESULT,
+            fine_times=fine if message.direction == DOWN else None,
+        )
+        if fine:
+            self.traffic.note(
+                "the CSMS writes times with more than three digits behind the second, which is "
+                "more than OCPP allows; the station takes them"
             )
 
     def _refusable(self, message: MessageSeen, decoded: Any) -> None:

@@ -124,6 +124,8 @@ def _make(board: str, overrides: dict, what: str) -> Path:
         if what != "tables" and not done(image):
             _clear(out)
             if not shelf.take(inputs, out):
+                text = f"build: the image of {out.name}, once until something in it changes"
+                print(text, file=sys.stderr, flush=True)
                 modules = _modules(chosen, out)
                 _write_image(*modules, out)
                 shelf.keep(inputs, out)

@@ -38,9 +38,13 @@ _INDICATE = const(12)  # a EVSE, v status
 _FACT = const(13)  # a EVSE, v fact, payload argument as text
 _RTC = const(14)  # v seconds since 2000
 _WATCHDOG = const(15)
-_REPLY = const(16)  # payload: a piece of the answer to a service command; v 1: the last one
+_REPLY = const(
+    16
+)  # payload: a piece of the answer to a service command; v 1: the last, 2: given up
 _REBOOT = const(17)  # v 0: soon
 # 18 and 19 are those of virtual.py.
+
+_GIVEN_UP = const(2)
 
 _CARD = const(0)
 _FAULT = const(1)
@@ -273,12 +277,18 @@ class SimBoard(hal.Board):
         self._link.send(_FACT, evse, fact, b"" if arg is None else str(arg))
 
     def _serve(self):
-        """Answer one service command of the host. The module is only there while it is wanted."""
-        import probe
-
+        """Answer one service command of the host. The module is only there while it is wanted, and the station comes
+        first: where the heap has no room for the answer there is none."""
+        gc.collect()
         self._link.send(_TEXT, _SERVICE)
-        probe.serve(self._station, self._link.text(), self._reply)
-        del sys.modules["probe"]
+        text = self._link.text()
+        try:
+            import probe
+
+            probe.serve(self._station, text, self._reply)
+        except MemoryError:
+            self._reply("", _GIVEN_UP)
+        sys.modules.pop("probe", None)
 
     def _reply(self, piece: str, last: int = 0) -> None:
         self._link.send(_REPLY, 0, last, piece)

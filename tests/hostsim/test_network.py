@@ -236,14 +236,24 @@ async def test_anything_can_be_sent_on_purpose():
 
 
 @pytest.mark.parametrize(
-    "url", ["http://x/", "localhost:9000", "ws://", "ws://h:99999/", "ws://h:0/", ""]
+    "url",
+    [
+        "http://x/",
+        "localhost:9000",
+        "ws://",
+        "ws://h:99999/",
+        "ws://h:0/",
+        "",
+        "ws://me:it@h/",
+        "ws://h/#a",
+    ],
 )
 def test_urls_that_cannot_be(url):
     assert url_fault(url)
 
 
 @pytest.mark.parametrize(
-    "url", ["ws://localhost:9000/ocpp", "wss://csms.example/x", "ws://[::1]:80/"]
+    "url", ["ws://localhost:9000/ocpp", "wss://csms.example/x?y=z", "ws://[::1]:80/"]
 )
 def test_urls_that_can_be(url):
     assert url_fault(url) == ""

@@ -1,15 +1,21 @@
 """The simulator with the real firmware in it."""
 
+import asyncio
+import json
 import random
+from collections import deque
 from pathlib import Path
 
 import pytest
 
+from hostsim import jsonlines
 from hostsim.clock import SimClock
 from hostsim.csms import Csms
 from hostsim.errors import Trouble
 from hostsim.harness import CARD, rig, simulate
+from hostsim.station import Options, Station
 from hostsim.traffic import UP
+from hostsim.virtual import VirtualClock
 from tests.programs import Program, really
 from tools import lane32
 
@@ -54,9 +60,15 @@ async def test_a_fact_that_holds_is_not_missed_and_one_that_does_not_says_what_d
             await this.station.wait("charging", 1)
         with pytest.raises(ValueError, match="unknown fact"):
             await this.station.wait("christmas")
+        with pytest.raises(ValueError, match="no EVSE 2; this station has 1"):
+            await this.station.wait("tx_ended", evse=2)
         await this.device.restart()
         await this.station.wait("rebooted")
-        with pytest.raises(TimeoutError):
+        for event in ("rebooted", "tx_ended", "power_lost"):
+            with pytest.raises(TimeoutError, match="EVSE 1 is Available"):
+                await this.station.wait(event, 1)
+        await this.device.power_off()
+        with pytest.raises(TimeoutError, match="has no power"):
             await this.station.wait("rebooted", 1)
 
 
@@ -158,6 +170,78 @@ async def test_what_cannot_be_set_up_is_one_clear_line(options, word):
     with pytest.raises(Trouble, match=word):
         async with rig(**options):
             pass
+
+
+@simulate
+async def test_a_firmware_that_does_not_answer_holds_up_nobody_for_ever():
+    """What is asked of it ends, and with the end of stdin the program."""
+
+    class Unheard(deque):
+        def __bool__(self):
+            return False
+
+    async def lines():
+        variable = {"component": "AuthCtrlr", "variable": "Enabled"}
+        yield json.dumps({"id": 1, "cmd": "get", "args": variable})
+        yield json.dumps({"id": 2, "cmd": "plug"})
+
+    async with rig() as this:
+        answers = []
+        this.device.link._commands = Unheard()
+        await jsonlines.serve(this.station, lines(), lambda text: answers.append(json.loads(text)))
+        assert "has not answered for 300 s" in answers[0]["error"]
+        assert answers[1] == {"id": 2, "result": None}
+
+
+@simulate
+async def test_a_question_that_the_heap_has_no_room_for_is_no_harm():
+    """The simulator's questions never take the station's tasks with them."""
+    async with rig(heap="256k") as this:
+        with pytest.raises(ConnectionError, match="larger --heap"):
+            await this.device.ask("get", component=[[]] * 5000, variable="")
+        assert await this.station.get("AuthCtrlr", "Enabled") == "true"
+        assert this.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("silent", "is not known here, and the CSMS gave no answer"),
+        ("error", "is not known here, and the CSMS gave no answer"),
+        ("Invalid", "was refused"),
+    ],
+)
+@simulate
+async def test_why_a_card_does_not_start(how, words):
+    """A CSMS that does not answer has refused nothing."""
+    async with rig(settings={"OCPPCommCtrlr.MessageTimeout.Default": "5"}) as this:
+        if how == "Invalid":
+            this.csms.stranger.status = how
+        else:
+            this.csms.wrong(how, "Authorize")
+        lines = asyncio.Queue()
+        this.device.on_log.append(lines.put_nowait)
+        this.hardware.card("DEADBEEF")
+        while not (line := await lines.get()).startswith("I a token"):
+            pass
+        assert line == "I a token " + words
+
+
+@simulate
+async def test_a_query_stays_behind_the_identity():
+    clock = VirtualClock()
+    csms = Csms(clock)
+    await csms.start()
+    station = Station(clock, csms.url() + "?tenant=a/b", Options(identity="CS7"))
+    asked = []
+    station.traffic.on_handshake.append(lambda tap: asked.append(tap.request[0]))
+    try:
+        async with station:
+            await station.wait("accepted")
+            assert asked == ["GET /ocpp/CS7?tenant=a/b HTTP/1.1"]
+            assert csms.peer.id == "CS7"
+    finally:
+        await csms.stop()
 
 
 @really

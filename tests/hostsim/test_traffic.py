@@ -149,3 +149,28 @@ def test_callbacks_and_since(tap, traffic):
     send(tap, DOWN, [4, "1", "InternalError", "", {}])
     assert heard == ["Heartbeat", "Heartbeat ERROR"]
     assert [frame.number for frame in traffic.since(1)] == [2]
+
+
+def test_times_that_are_too_exact_are_a_note_once(tap, traffic):
+    heard = []
+    traffic.on_note.append(heard.append)
+    for number in "12":
+        send(tap, UP, [2, number, "Heartbeat", {}])
+        send(tap, DOWN, [3, number, {"currentTime": f"2026-11-20T03:51:2{number}.123456+00:00"}])
+    assert traffic.faults == []
+    assert [message.faults for message in traffic.messages] == [[]] * 4
+    (note,) = heard
+    assert "three digits" in note and traffic.notes == heard
+    send(tap, UP, [2, "3", "Heartbeat", {}])
+    send(tap, DOWN, [3, "3", {"currentTime": "today"}])
+    assert len(traffic.faults) == 1, "what is no time stays a fault"
+
+
+def test_a_station_may_not_send_such_times(tap, traffic):
+    status = {"connectorStatus": "Available", "evseId": 1, "connectorId": 1}
+    send(
+        tap,
+        UP,
+        [2, "1", "StatusNotification", status | {"timestamp": "2026-11-20T03:51:26.1234Z"}],
+    )
+    assert len(traffic.faults) == 1 and traffic.notes == []

@@ -295,3 +295,14 @@ def test_the_mapped_image_loads_on_32_bits(tmp_path):
         pytest.skip("there is no 32-bit lane on this machine")
     result = run(lane, build.build("sim"), tmp_path)
     assert (result.stdout, result.stderr) == ("True Sim\n", "")
+
+
+def test_that_an_image_is_built_is_said_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(build, "BUILD", tmp_path)
+    monkeypatch.setattr(build.shelf, "take", lambda inputs, out: False)
+    monkeypatch.setattr(build.shelf, "keep", lambda inputs, out: None)
+    monkeypatch.setattr(build, "_modules", lambda chosen, out: ())
+    monkeypatch.setattr(build, "_write_image", lambda *given: None)
+    build.build("sim")
+    build.build("sim")
+    assert capsys.readouterr().err.count("build: the image of sim") == 1

@@ -82,6 +82,8 @@ def _first_token(st, e, token, verdict, group):
         _stop_all(st, token)
     elif verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
         _authorize(st, e, token, group, _AUTHORIZED)
+    elif verdict == tokens.UNKNOWN_OFFLINE:
+        st.log.info("a token is not known here, and the CSMS gave no answer")
     else:
         st.log.info("a token was refused")
 
