@@ -148,6 +148,8 @@ class Peer(ChargePoint):
         """Send a CALL as it is, checked by nobody, and await the answer. One at a time (OCPP-J 4.1.1)."""
         message = ocpp.messages.Call(str(self._unique_id_generator()), action, payload)
         async with self._call_lock:
+            while not self._response_queue.empty():  # of calls that a test made by hand
+                self._response_queue.get_nowait()
             await self._send(message.to_json())
             response = await self._get_specific_response(message.unique_id, self._response_timeout)
         if response.message_type_id == 4:

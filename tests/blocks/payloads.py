@@ -63,7 +63,7 @@ def wrong(action: str) -> Iterator[Case]:
     enumeration or range; each object with a field that it does not have, and with spoilt custom data."""
     for path, node, required in _places(action):
         for what, change, code in _changes(node, required and bool(path)):
-            payload = _with(action, path)
+            payload = with_place(action, path)
             name = ".".join(map(str, path)) or "payload"
             if path:
                 holder = functools.reduce(lambda value, step: value[step], path[:-1], payload)
@@ -79,9 +79,14 @@ def customised(action: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The least request with each of its objects, and the same with custom data in that object."""
     for path, node, _ in _places(action):
         if "properties" in node and "customData" in node["properties"]:
-            plain, other = _with(action, path), _with(action, path)
+            plain, other = with_place(action, path), with_place(action, path)
             functools.reduce(lambda value, step: value[step], path, other)["customData"] = CUSTOM
             yield plain, other
+
+
+def places(action: str, kind: str) -> list[tuple[tuple, dict, bool]]:
+    """Every place of a request for that type of JSON Schema."""
+    return [place for place in _places(action) if place[1].get("type") == kind]
 
 
 # --- from the schemas ----------------------------------------------------------------------------------
@@ -132,7 +137,7 @@ def _places(action: str) -> list[tuple[tuple, dict, bool]]:
     return found
 
 
-def _with(action: str, path: tuple) -> dict[str, Any]:
+def with_place(action: str, path: tuple) -> dict[str, Any]:
     """The least request that has that place."""
     root = node = _schema(action)
     value = payload = least(action)

@@ -108,6 +108,10 @@ class Attack:
         """This test breaks the WebSocket protocol itself, from the CSMS to the station."""
         self._excused = ("CSMS ? :", *(f"connection {n} {DOWN}" for n in range(1, 1000)))
 
+    def excuse_answers(self, action: str) -> None:
+        """Its answers to this action are none: for whoever looks on, the CALL before stays open."""
+        self._excused += (f"station {action} ",)
+
     def says(self, action: str, payload: Any) -> None:
         """Answer the next CALL of `action` with this payload, whatever the schema says."""
         self.csms.wrong("answer", action, payload=payload)

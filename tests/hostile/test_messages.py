@@ -1,14 +1,19 @@
 """Messages that are no OCPP, or no good OCPP: the right CALLERROR or silence, and life goes on."""
 
 import copy
+import functools
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hostsim.harness import CARD, simulate
-from tests.hostile.attack import HARMLESS, LANES, attack, invalid, lanes
+from tests.blocks import payloads
+from tests.hostile.attack import HARMLESS, LANES, attack, invalid, lanes, one_lane
+from tools.footprint.scenarios import REQUESTS
 
 CODES = (
     "OccurrenceConstraintViolation",
@@ -297,31 +302,89 @@ async def value_of(it, component, name, instance):
     return await it.station.get(component, name, instance)
 
 
-@lanes
+class Unseen:
+    """Text of characters that were never used before."""
+
+    def __init__(self) -> None:
+        self._next = iter([*range(0x4E00, 0xA000), *range(0x20000, 0x3FFFE)])
+
+    def __call__(self, length: int = 30) -> str:
+        return "".join(chr(next(self._next)) for _ in range(length))
+
+
+def leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Where the texts of a payload are."""
+    if isinstance(value, str):
+        yield path
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, (*path, key))
+
+
+def replaced(payload: Any, path: tuple, text: str) -> Any:
+    other = copy.deepcopy(payload)
+    functools.reduce(lambda value, key: value[key], path[:-1], other)[path[-1]] = text
+    return other
+
+
+def every_text() -> Iterator[tuple[str, Any, tuple]]:
+    """(action, payload, place of a text in it): each that the schemas know, and those of requests that are taken."""
+    for action in payloads.CORE:
+        for path, _, _ in payloads.places(action, "string"):
+            yield action, payloads.with_place(action, path), path
+    for action, payload in (*REQUESTS, *HARMLESS.items()):
+        for path in leaves(payload):
+            if action != "Reset":
+                yield action, payload, path
+
+
+BEFORE = ("", "http://127.0.0.1:1/", "ws://127.0.0.1:1/", "http://127.0.0.1:1/ ", "2026-01-01T")
+
+
+@one_lane
 @simulate
 async def test_characters_that_were_never_seen_before(bits):
-    """MicroPython keeps every character that a program makes of a number or takes out of a text, for ever."""
+    """MicroPython keeps every character that a program makes of a number or takes out of a text, for ever: 30 of them in
+    each text of each request, escaped and not, behind what makes it an address or a time."""
     async with attack(bits) as it:
-        new = iter(range(0x4E00, 0x9FFF))
+        unseen, count = Unseen(), 0
+        for action, payload, path in every_text():
+            for before in BEFORE:
+                for ascii in (True, False):
+                    call = [2, it.id(), action, replaced(payload, path, before + unseen())]
+                    await it.say(json.dumps(call, ensure_ascii=ascii))
+                    await it.answer(call[1])
+                    count += 1
+        for ascii in (True, False) * 20:
+            call = [2, it.id(), unseen(), {}]
+            await it.say(json.dumps(call, ensure_ascii=ascii))
+            await it.answer(call[1])
+        assert count > 1000
 
-        def text(length: int) -> str:
-            return "".join(chr(next(new)) for _ in range(length))
 
-        for ascii in (True, False):
+@one_lane
+@simulate
+async def test_characters_that_were_never_seen_before_in_answers(bits):
+    async with attack(bits) as it:
+        unseen = Unseen()
+        it.excuse_times()
+        it.excuse_answers("Heartbeat")
+        for answer in (
+            lambda: {"currentTime": unseen()},
+            lambda: {"currentTime": "2026-01-01T00:00:00Z" + unseen()},
+            lambda: {"currentTime": "2026-01-01T00:00:00Z", unseen(10): unseen()},
+            lambda: {"currentTime": "2026-01-01T00:00:00Z", "customData": {"vendorId": unseen()}},
+            None,
+        ):
             for _ in range(20):
-                items = [variable("EVSE", text(30)) for _ in range(4)]
-                items.append(
-                    variable("SecurityCtrlr", "BasicAuthPassword") | {"attributeValue": text(40)}
-                )
-                call = [2, it.id(), "GetVariables", {"getVariableData": items[:-1]}]
-                await it.say(json.dumps(call, ensure_ascii=ascii))
-                await it.answer(call[1])
-                call = [2, it.id(), "SetVariables", {"setVariableData": items[-1:]}]
-                await it.say(json.dumps(call, ensure_ascii=ascii))
-                await it.answer(call[1])
-                call = [2, it.id(), text(12), {}]
-                await it.say(json.dumps(call, ensure_ascii=ascii))
-                await it.answer(call[1])
+                mark = it.csms.mark()
+                if answer:
+                    it.says("Heartbeat", answer())
+                else:
+                    it.csms.wrong("error", "Heartbeat", code=unseen())
+                await it.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+                await it.csms.seen("Heartbeat", since=mark)
+                await it.csms.until(lambda: not it.csms.wrongs, "Heartbeat")
 
 
 @lanes
