@@ -30,11 +30,12 @@ class _Attempt:
 
 class Deliveries:
     """`faults` is what cannot be. `new`: different events; `unclear`: equal security events of which nobody can
-    tell whether they are one; `repeated`: events that came again, rightly."""
+    tell whether they are one; `repeated`: events that came again, rightly; `given_up`: security events that may
+    have been, after an error or in silence."""
 
     def __init__(self, traffic: Traffic, network: Network, device: Device):
         self.faults: list[str] = []
-        self.new = self.repeated = self.unclear = 0
+        self.new = self.repeated = self.unclear = self.given_up = 0
         self._network = network
         self._device = device
         self._last: _Attempt | None = None
@@ -64,6 +65,7 @@ class Deliveries:
             and message.time < last.message.time + _TIMEOUT + _ABOUT
         ):
             last.refused = message.kind == CALLERROR
+            self.given_up += last.refused and len(last.name) == 1
             last.answered = None if last.refused else message.time
             if self._network.mode != "on" or not self._device.powered:
                 self._shocked()  # it may never get there
@@ -84,11 +86,15 @@ class Deliveries:
             if again and len(name) > 1:
                 self.faults.append(f"{name} was sent again, though its answer had come")
         elif last.answered is None:
-            if again:
+            silent = len(last.name) == 1 and message.time >= last.message.time + _TIMEOUT - _ABOUT
+            self.given_up += silent and not last.refused
+            if again and len(name) > 1:
                 self.repeated += 1
+            elif again:
+                self.unclear += 1
             else:
                 self.new += 1
-                if not self._gives_way(last, message.time):
+                if len(last.name) > 1 or not (silent or last.refused):
                     self.faults.append(f"{name} was sent before {last.name} was answered")
         elif not again:
             self.new += 1
@@ -97,11 +103,6 @@ class Deliveries:
         else:
             self.unclear += 1
         self._shocks.clear()
-
-    def _gives_way(self, attempt: _Attempt, now: float) -> bool:
-        """May another event come behind this one, which nobody has taken?"""
-        silent = now >= attempt.message.time + _TIMEOUT - _ABOUT
-        return len(attempt.name) == 1 and (attempt.refused or silent)
 
     def _is_known(self, attempt: _Attempt) -> bool:
         """Has the answer surely reached the station's flash?"""

@@ -257,6 +257,7 @@ class Soak:
                 )
         await this.clock.sleep(day * DAY - self._now())
         if not self._away:
+            await self._wait("accepted")  # a connection has its share of the heap
             heaps = []
             for _ in range(3):  # what a register or the stack still points to may go meanwhile
                 heaps.append(await this.station.heap())

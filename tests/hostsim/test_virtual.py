@@ -7,7 +7,6 @@ import pytest
 
 from hostsim.deliveries import Deliveries
 from hostsim.harness import rig
-from hostsim.misbehaviour import KINDS
 from hostsim.soak import soak
 from hostsim.traffic import DOWN
 from hostsim.virtual import VirtualClock, virtually
@@ -90,13 +89,6 @@ async def test_firmware_that_ends_before_it_waits():
         await this.device.power_on()
         assert "larger --heap" in await failure
         assert len(this.device.crashes) == 5
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_day_with_each_csms_that_there_is(kind):
-    life, books = virtually(soak)(1, seed=2, kind=kind)
-    assert life.faults == []
-    assert books.delivered > 30
 
 
 def test_two_days_without_a_leak():

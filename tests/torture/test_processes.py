@@ -127,7 +127,8 @@ async def torture(seed, kills, **lane):
         await life.rest()
         queue = (await this.station.watcher.snapshot())["queue"]
         faults = this.problems(all_ended=True) + deliveries.faults
-        lost = {name: queue[name] for name in ("discarded", "thinned", "damaged", "pending")}
+        lost = {name: queue[name] for name in ("thinned", "damaged", "pending")}
+        lost["discarded"] = max(queue["discarded"] - deliveries.given_up, 0)
         faults += [f"{count} events {name}" for name, count in lost.items() if count]
         faults += ["a seqNo is missing"] * bool(this.csms.ledger.lost())
         made = queue["created"]
