@@ -271,8 +271,8 @@ def esp32(chip):
 
 
 class Wlan:
-    """A station as ports/esp32/network_wlan.c of MicroPython 1.29 has it (the same since 1.22): what it answers, and
-    what `lose` and `hear` make of events. `status` keeps the reason of the last loss until there is an address."""
+    """A station as ports/esp32/network_wlan.c of MicroPython 1.25 to 1.29 has it (1.22 with fewer reasons): what it
+    answers, and what `lose` and `hear` make of events. `status` keeps the last reason until there is an address."""
 
     IF_STA = PM_NONE = 0
     IDLE, CONNECTING, GOT_IP = 1000, 1001, 1010
@@ -353,7 +353,7 @@ class Wlan:
 
 def network(chip):
     return types.SimpleNamespace(
-        WLAN=chip.wlan, STAT_CONNECTING=1001, ipconfig={"dns": chip.dns}.get
+        WLAN=chip.wlan, STAT_CONNECTING=1001, ipconfig=lambda what: chip.dns
     )
 
 
@@ -386,7 +386,8 @@ class STM32(Chip):
             return chip.uart
 
         modules.ADC, modules.SPI, modules.UART = ADC, spi, uart
-        return {"machine": modules, "network": types.SimpleNamespace(LAN=lambda: self.lan)}
+        net = types.SimpleNamespace(LAN=lambda: self.lan, ipconfig=lambda what: self.dns)
+        return {"machine": modules, "network": net}
 
 
 class Lan:

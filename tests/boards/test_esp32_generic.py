@@ -728,7 +728,7 @@ def test_a_busy_driver_is_asked_again(yard, chip):
 
 def test_the_name_server_is_the_one_that_the_network_told_of(charger, chip):
     assert charger.board.dns() is None
-    charger.modules.charger.network.ipconfig = {"dns": "192.168.4.1"}.get
+    chip.dns = "192.168.4.1"
     assert charger.board.dns() == ("192.168.4.1", 53)
 
 

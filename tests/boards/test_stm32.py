@@ -100,6 +100,12 @@ def test_ethernet_is_started_once_and_again_when_it_stays_away(charger, chip):
     assert not seconds(2) and chip.lan.calls == [True, False, True]
 
 
+def test_the_name_server_is_the_one_that_the_network_told_of(charger, chip):
+    assert charger.board.dns() is None
+    chip.dns = "10.0.0.1"
+    assert charger.board.dns() == ("10.0.0.1", 53)
+
+
 def test_ethernet_that_cannot_start_is_tried_again(charger, chip):
     def active(on):
         chip.lan.calls.append(on)

@@ -93,6 +93,7 @@ class Station:
         self.changed = []  # variables
         self.closed = 0
         self.slept = 0
+        self.asked = []  # when the board was asked for a network, in ms slept
         self.attempts = []  # (ms slept before it, what it was given)
         self.served = 0
         self.longest = 0
@@ -117,6 +118,7 @@ class Station:
     warn = error = info
 
     def network(self):
+        self.asked.append(self.slept)
         return self.networks.pop(0) if self.networks else True
 
     def random(self, n):
@@ -214,6 +216,14 @@ def test_a_second_at_least_between_two_attempts(monkeypatch):
 def test_a_random_share_is_added_each_time_and_not_doubled(monkeypatch, share, seconds):
     waits = Station([False] * 3, share=share).live(monkeypatch)
     assert waits == pytest.approx([10 + seconds, 20 + seconds, 40 + seconds], abs=0.001)
+
+
+def test_the_network_is_asked_for_all_the_time_that_there_is_no_csms(monkeypatch):
+    """By that a driver knows that its access point leads nowhere."""
+    st = Station([False] * 6, minimum=100)
+    st.live(monkeypatch)
+    assert st.asked[-1] > 2_000_000
+    assert max(b - a for a, b in zip(st.asked, st.asked[1:])) <= 5000
 
 
 def test_without_doublings(monkeypatch):

@@ -60,8 +60,7 @@ def test_right_answers(data, known):
     "data",
     [
         right(),
-        changed(3, 0x82),  # the server fails
-        changed(3, 0x85),  # it refuses
+        right()[:3] + b"\x82" + right()[4:],  # the server fails
         answer(),
         answer(record(5, nameserver.labels("elsewhere.example"))),
         answer(record(28, bytes(16))),
@@ -85,9 +84,6 @@ def test_answers_without_an_address(data):
         changed(0, 0x13),  # another id
         changed(1, 0x35),
         changed(2, 0x01),
-        changed(2, 0xA1),  # another opcode
-        changed(5, 0),  # no question
-        changed(5, 2),
         changed(13, ord("d")),  # another question
         changed(13, ord("C")),
         changed(len(QUERY) - 1, 3),  # of another class

@@ -11,7 +11,6 @@ from milliamp.wire.websocket import HandshakeError, WebSocket, is_utf8
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SHORTEST = const(96)  # bytes that every right answer has: read at once, it cannot be too many
-_ACCEPT = const(48)  # bytes that its Sec-WebSocket-Accept has
 _LINE = const(128)  # bytes of a header line that are looked at: it may be long, our heap is not
 _LONGEST = const(
     16384
@@ -23,7 +22,7 @@ async def connect(
 ):
     """Open a WebSocket to "ws://host[:port]/path" or "wss://...".
 
-    subprotocols: a comma separated list in order of preference; the server must choose one of them.
+    subprotocols: a list in order of preference, "one,two"; the server must choose one of them.
     authorization: (user, password), or None. tls: an ssl.SSLContext, for wss. Raises HandshakeError,
     whose text is fit for a log.
     """
@@ -82,8 +81,11 @@ async def dial(st, host: str, port: int, key=None, **tls):
     there."""
     note = None
     # Numeric to the letter. What only looks so would be looked up by MicroPython, and that blocks.
-    parts = [part for part in host.split(".") if part.isdigit() and str(int(part) & 255) == part]
-    if len(parts) != 4 or ".".join(parts) != host:
+    parts = host.split(".")
+    for part in parts:
+        if not part.isdigit() or str(int(part) & 255) != part:
+            parts = ""
+    if len(parts) != 4:
         from milliamp.wire import resolver
 
         try:
@@ -158,12 +160,12 @@ async def _answer(stream, buf, key, subprotocols):
                 if name == "upgrade":
                     upgrade = value.lower()
                 elif name == "connection":
-                    connection = connection or "upgrade" in value.lower()
+                    connection |= "upgrade" in value.lower()
                 elif name == "sec-websocket-accept":
                     accept = value
                 elif name == "sec-websocket-protocol":
                     chosen = value
-                    if value not in [one.strip() for one in subprotocols.split(",")]:
+                    if value not in subprotocols.split(","):
                         raise HandshakeError("a subprotocol that we did not offer", status)
                 elif name == "sec-websocket-extensions" and value:
                     raise HandshakeError("an extension that we did not ask for", status)
@@ -172,8 +174,6 @@ async def _answer(stream, buf, key, subprotocols):
             size = _LINE
         ends = size and buf[size - 1] == 13
         want = (4 if size > ends else 2) - ends  # so much at least is still to come
-        if not accept and size > 2 and buf[2] | 32 != 99:
-            want = _ACCEPT  # this is not "Sec-..."
     if upgrade != "websocket" or not connection:
         raise HandshakeError("not upgraded", status)
     if accept.encode() != b2a_base64(hashlib.sha1(key + _GUID).digest())[:-1]:

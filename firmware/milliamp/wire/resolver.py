@@ -43,10 +43,7 @@ async def _ask(st, host):
     try:
         sock.setblocking(False)
         if server:
-            try:
-                sock.bind(_place("0.0.0.0", _PORTS | random[2] << 8 | random[3]))
-            except OSError:
-                pass  # somebody has this one: then any
+            sock.bind(_place("0.0.0.0", _PORTS | random[2] << 8 | random[3]))
             sock.connect(_place(*server))  # so that nobody else is heard
         stream = asyncio.StreamReader(sock)
         for seconds in range(1, 5):
@@ -81,25 +78,20 @@ async def _hear(stream, query):
 def addresses(data: bytes, query: bytes):
     """The addresses in the answer to a query, as texts. ValueError, IndexError: it is none. OSError: it has none."""
     at = len(query)
-    if (
-        data[:2] != query[:2]
-        or data[2] & 0xF8 != 0x80
-        or data[4:6] + data[12:at] != query[4:6] + query[12:]
-    ):
+    if data[2] < 128 or data[:2] + data[12:at] != query[:2] + query[12:]:
         raise ValueError
     known = []
-    if not data[3] & 15:
-        for _ in range(data[6] << 8 | data[7]):
-            # Whose record it is, is passed over: the host's, or that of a name that the records before lead to.
-            while data[at] and data[at] < 192:
-                at += data[at] + 1
-            at += 1 if not data[at] else 2
-            size = data[at + 8] << 8 | data[at + 9]
-            if data[at : at + 4] == _ADDRESS and size == 4:
-                known.append(
-                    "%d.%d.%d.%d" % (data[at + 10], data[at + 11], data[at + 12], data[at + 13])
-                )
-            at += size + 10
+    for _ in range(data[6] << 8 | data[7]):
+        # Whose record it is, is passed over: the host's, or that of a name that the records before lead to.
+        while 0 < data[at] < 192:
+            at += data[at] + 1
+        at += 2 if data[at] else 1
+        size = data[at + 8] << 8 | data[at + 9]
+        if data[at : at + 4] == _ADDRESS and size == 4:
+            known.append(
+                "%d.%d.%d.%d" % (data[at + 10], data[at + 11], data[at + 12], data[at + 13])
+            )
+        at += size + 10
     if not known:
         raise OSError("no such host")
     return known
