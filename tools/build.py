@@ -279,7 +279,8 @@ def _schemas_source(blocks: list) -> str:
     """The source of `tables/schemas.py`: the official schemas of what these blocks receive, compiled."""
     requests = sorted({action for block in blocks for action in block.calls})
     responses = sorted({action for block in blocks for action in block.sends})
-    return f"SCHEMAS = {schemas.compile(requests, responses)!r}\n"
+    unread = tuple(path for block in blocks for path in block.unread)
+    return f"SCHEMAS = {schemas.compile(requests, responses, unread=unread)!r}\n"
 
 
 def _profile_source(chosen) -> str:

@@ -4,7 +4,7 @@ Folding: a *constants module* holds nothing but `_NAME = const(integer)`. It is 
 becomes the constants themselves, which mpy-cross puts in place and forgets.
 
 Erasing: the dicts `CALLS`, `TRIGGERS` and `LIVE` of a block are read here, go into the generated routes in ROM, and
-leave the block.
+leave the block. So does `UNREAD`: what the schema table need not know of the block's messages.
 """
 
 import ast
@@ -16,6 +16,7 @@ from tools import FIRMWARE, ROOT, BuildError
 from tools.trees import walk
 
 TABLES = ("CALLS", "TRIGGERS", "LIVE")
+_UNREAD = "UNREAD"
 
 
 def _name(file: Path) -> str:
@@ -172,8 +173,11 @@ def _table_name(node) -> str:
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
     ):
-        if node.targets[0].id in TABLES and isinstance(node.value, ast.Dict):
-            return node.targets[0].id
+        name = node.targets[0].id
+        if name in TABLES and isinstance(node.value, ast.Dict):
+            return name
+        if name == _UNREAD and isinstance(node.value, ast.Tuple):
+            return name
     return ""
 
 
@@ -186,6 +190,7 @@ class Block:
     triggers: dict = field(default_factory=dict)
     live: dict = field(default_factory=dict)
     sends: list = field(default_factory=list)  # actions
+    unread: list = field(default_factory=list)  # "Action.field", nobody reads what is in there
     resident: bool = False  # defines init() or tick(): imported at boot
     where: dict = field(default_factory=dict)  # action or name -> file:line
 
@@ -201,7 +206,10 @@ def read_block(file: Path) -> Block:
     block = Block(file.stem, resident="init" in functions or "tick" in functions)
     tables = {"CALLS": block.calls, "TRIGGERS": block.triggers, "LIVE": block.live}
     for node in tree.body:
-        if name := _table_name(node):
+        name = _table_name(node)
+        if name == _UNREAD:
+            block.unread += [item.value for item in node.value.elts]
+        elif name:
             for key, value in zip(node.value.keys, node.value.values):
                 where = f"{_name(file)}:{value.lineno}"
                 if not isinstance(key, ast.Constant) or not isinstance(key.value, str):

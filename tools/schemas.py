@@ -48,18 +48,26 @@ def actions(version: str = "v201") -> list[str]:
     )
 
 
-def compile(requests: list[str], responses: list[str], version: str = "v201") -> bytes:
-    """The table for the requests that are received and the responses that are awaited."""
+def compile(
+    requests: list[str],
+    responses: list[str],
+    version: str = "v201",
+    unread: "tuple[str, ...]" = (),
+) -> bytes:
+    """The table for the requests that are received and the responses that are awaited. `unread`: optional fields as
+    "Action.field.field", of which nobody reads what is in there: they may be any JSON."""
     names = sorted({*requests, *responses})
     size = sum(len(name) + 7 for name in names)
     blank = bytes(len(_COMMON) + 5)
-    table = _Table(bytearray(size.to_bytes(2, "big") + bytes(size) + blank))
+    table = _Table(bytearray(size.to_bytes(2, "big") + bytes(size) + blank), unread)
     directory = b""
     for name in names:
         directory += b'"%s"\0' % name.encode()
         for wanted, suffix in ((requests, "Request"), (responses, "Response")):
             schema = load(name + suffix, version) if name in wanted else None
-            directory += table.kind(schema, schema) if schema else _offset(0)
+            directory += table.kind(schema, schema, name) if schema else _offset(0)
+    if missing := sorted(table.unread):
+        raise ValueError(f"no optional field is {', '.join(missing)}")
     table.data[2 : 2 + size] = directory
     if table.common:
         table.data[2 + size : 2 + size + len(blank)] = b'"%s"' % _COMMON.encode() + table.common
@@ -73,22 +81,24 @@ def compile(requests: list[str], responses: list[str], version: str = "v201") ->
 class _Table:
     """Collects types; equal ones are stored once."""
 
-    def __init__(self, data: bytearray):
+    def __init__(self, data: bytearray, unread: "tuple[str, ...]" = ()):
         self.data = data
+        self.unread = set(unread)  # those that were not met yet
+        self._unread = frozenset(unread)
         self.common = None  # what follows the name of the field that each object may have; b"": they have none
         self._known: dict[bytes, bytes] = {}
 
-    def kind(self, schema: dict, root: dict) -> bytes:
-        """The two-byte offset of a schema's type."""
+    def kind(self, schema: dict, root: dict, path: str) -> bytes:
+        """The two-byte offset of a schema's type; `path` is where it is met."""
         if "$ref" in schema:
             schema = root["definitions"][schema["$ref"].rsplit("/", 1)[1]]
-        packed = self._packed(schema, root)
+        packed = self._packed(schema, root, path)
         if packed not in self._known:
             self._known[packed] = _offset(len(self.data))
             self.data += packed
         return self._known[packed]
 
-    def _packed(self, schema: dict, root: dict) -> bytes:
+    def _packed(self, schema: dict, root: dict, path: str) -> bytes:
         match schema:
             case {"enum": values}:
                 # Compared as they stand on the wire: nothing that an encoder might escape.
@@ -98,11 +108,11 @@ class _Table:
                 blob = b'"' + b"".join(value.encode() + b'"' for value in values)
                 return b"e" + len(blob).to_bytes(2, "big") + blob
             case {"type": "object"}:
-                return self._object(schema, root)
+                return self._object(schema, root, path)
             case {"type": "array", "items": items}:
                 fewest = bytes((schema.get("minItems", 0),))
                 most = schema.get("maxItems", 0).to_bytes(2, "big")
-                return b"a" + fewest + most + self.kind(items, root)
+                return b"a" + fewest + most + self.kind(items, root, path)
             case {"type": "string", "format": "date-time"}:
                 return b"s" + _MAX_DATE_TIME.to_bytes(2, "big")
             case {"type": "string"}:
@@ -121,13 +131,13 @@ class _Table:
                 return b"x"
         raise ValueError(f"this schema has no compact form: {schema}")
 
-    def _object(self, schema: dict, root: dict) -> bytes:
+    def _object(self, schema: dict, root: dict, path: str) -> bytes:
         required = schema.get("required", [])
         properties = schema.get("properties", {})
         is_open = schema.get("additionalProperties", True) is not False
         if not is_open:
             common = properties.get(_COMMON)
-            common = bytes((_MAX_FIELDS,)) + self.kind(common, root) if common else b""
+            common = bytes((_MAX_FIELDS,)) + self.kind(common, root, path) if common else b""
             if self.common not in (None, common):
                 raise ValueError(f"{_COMMON} is not the same everywhere")
             self.common = common
@@ -141,7 +151,11 @@ class _Table:
             raise ValueError(f"object with the fields {fields}")
         blob = b""
         for index, name in enumerate(fields):
-            kind = self.kind(properties[name], root)
+            inner = f"{path}.{name}"
+            read = inner not in self._unread or name in required
+            if not read:
+                self.unread.discard(inner)
+            kind = self.kind(properties[name] if read else {}, root, inner)
             blob += b'"%s"' % name.encode() + bytes((index,)) + kind
         return (
             (b"c" if is_open else b"o")

@@ -335,6 +335,30 @@ def test_custom_data_is_open():
     assert check("Reset", False, json.dumps(good)) == (MISSING, "missing vendorId: customData")
 
 
+def test_what_nobody_reads_may_be_anything():
+    action, field = "RequestStartTransaction", "chargingProfile"
+    table = schemas.compile([action], [], unread=(f"{action}.{field}",))
+    assert len(table) < len(schemas.compile([action], [])) - 500
+    call = {"remoteStartId": 1, "idToken": {"idToken": "04", "type": "Central"}}
+
+    def judge(call):
+        return asyncio.run(
+            schema.check(reader(json.dumps(call)), 0, table, schema.find(table, action))
+        )
+
+    for value in (5, None, "x", {"id": [{}]}, []):
+        assert judge(call | {field: value}) is None
+    assert judge(call | {"evseId": "1"}) == (TYPE, "wrong type: evseId")
+    assert judge(call | {field + "s": 1})[0] == UNKNOWN
+
+
+@pytest.mark.parametrize("path", ["idToken", "chargingProfil", "idToken.idToken"])
+def test_what_must_be_there_or_is_not_known_cannot_be_unread(path):
+    action = "RequestStartTransaction"
+    with pytest.raises(ValueError, match="no optional field is RequestStartTransaction." + path):
+        schemas.compile([action], [], unread=(f"{action}.{path}",))
+
+
 def test_every_schema_of_the_version_compiles():
     known = schemas.actions()
     assert len(known) == 64

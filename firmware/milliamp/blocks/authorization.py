@@ -61,4 +61,5 @@ def storage(st, index, connector):
 
 CALLS = {"ClearCache": clear_cache}
 LIVE = {"AuthCacheCtrlr.Storage": storage}
+UNREAD = ("Authorize.idTokenInfo.personalMessage", "Authorize.certificateStatus")
 SENDS = ((1, _WHEN_ACCEPTED, "Authorize", _due, _render, _answered),)

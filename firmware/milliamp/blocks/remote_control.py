@@ -85,3 +85,4 @@ CALLS = {
     "UnlockConnector": unlock_connector,
     "TriggerMessage": trigger_message,
 }
+UNREAD = ("RequestStartTransaction.chargingProfile",)

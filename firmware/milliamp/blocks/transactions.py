@@ -111,4 +111,8 @@ def trigger(st, evse, connector):
 
 CALLS = {"GetTransactionStatus": get_transaction_status}
 TRIGGERS = {"TransactionEvent": trigger}
+UNREAD = (
+    "TransactionEvent.idTokenInfo.personalMessage",
+    "TransactionEvent.updatedPersonalMessage",
+)
 SENDS = ((9, _FROM_JOURNAL, "TransactionEvent", _due, _render, _answered),)
