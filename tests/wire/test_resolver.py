@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies
 
 from hostsim import nameserver
 from milliamp.wire import resolver
+from tools import FIRMWARE
 
 HOST = "csms.example"
 QUERY = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + nameserver.labels(HOST) + b"\0\1\0\1"
@@ -130,6 +131,13 @@ def test_anything_at_all_ends(data, flips, rng):
         except (ValueError, IndexError, OSError):
             continue
         assert 0 < len(known) < 50
+
+
+def test_nothing_else_looks_hosts_up():
+    """MicroPython's own look-up blocks: only here is it called, for what is numeric."""
+    for word, where in (("getaddrinfo(", "resolver.py"), ("open_connection(", "handshake.py")):
+        sources = [file for file in FIRMWARE.rglob("*.py") if word in file.read_text()]
+        assert [file.name for file in sources] == [where]
 
 
 # --- which one is used ------------------------------------------------------------------------------
