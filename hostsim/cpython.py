@@ -69,6 +69,15 @@ async def open_connection(
     return stream, stream
 
 
+def ticks_ms() -> int:
+    """`time.ticks_ms` of MicroPython, by the clock of the event loop that runs: it may be a virtual one."""
+    try:
+        now = asyncio.get_running_loop().time()
+    except RuntimeError:
+        now = time.monotonic()
+    return int(now * 1000) % _TICKS_PERIOD
+
+
 def install(tables: Path | None = None) -> None:
     """Make `import milliamp` work here; with `tables`, the folder that holds a board's `tables` package too."""
     for folder in (ROOT / "firmware", tables):
@@ -79,7 +88,7 @@ def install(tables: Path | None = None) -> None:
         module.const = lambda value: value
         sys.modules["micropython"] = module
     if not hasattr(time, "ticks_ms"):
-        time.ticks_ms = lambda: int(time.monotonic() * 1000) % _TICKS_PERIOD
+        time.ticks_ms = ticks_ms
         time.ticks_diff = ticks_diff
         time.ticks_add = lambda ticks, delta: (ticks + delta) % _TICKS_PERIOD
     if not hasattr(asyncio, "sleep_ms"):

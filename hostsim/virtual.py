@@ -170,6 +170,11 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.times.ms / 1000
 
 
+async def sleep(seconds: float) -> None:
+    """`asyncio.sleep` that is sure to cost no real time. RuntimeError: this is not virtual time."""
+    await VirtualClock().sleep(seconds)
+
+
 def run(main: Coroutine) -> Any:
     """`asyncio.run` in virtual time."""
     loop = _Loop()

@@ -4,10 +4,14 @@ import asyncio
 import functools
 import json
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from hostsim.clock import time_limit
+
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 600  # real seconds
 
 
 class Program:
@@ -49,11 +53,21 @@ class Program:
         return out, await self._said
 
 
+def patiently(work: Coroutine) -> Any:
+    """Run something in real time, because another program is not in ours. It has minutes before it counts as stuck."""
+
+    async def run() -> Any:
+        async with time_limit(PATIENCE):
+            return await work
+
+    return asyncio.run(run())
+
+
 def really(test) -> Any:
-    """Run an `async def` test in real time: another program is not in ours."""
+    """`patiently`, for an `async def` test."""
 
     @functools.wraps(test)
     def run(*arguments: Any, **named: Any) -> None:
-        asyncio.run(test(*arguments, **named))
+        patiently(test(*arguments, **named))
 
     return run

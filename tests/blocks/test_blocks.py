@@ -179,7 +179,8 @@ async def test_a_new_password_is_secret_and_a_short_one_is_not_taken():
         this.csms.text = lambda: f"it is {new} o'clock"
         heartbeat = {"requestedMessage": "Heartbeat"}
         assert await status(this, "TriggerMessage", heartbeat) == "Accepted"
-        line = await asyncio.wait_for(heard, 10)
+        async with this.clock.timeout(10):
+            line = await heard
         assert line.endswith("no time: it is *** o'clock")
         del this.csms.text
         base = {"requestId": 1, "reportBase": "FullInventory"}

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from hostsim import virtual
 from hostsim.clock import time_limit, unix_time
 from hostsim.harness import CARD, rig, simulate
 
@@ -61,7 +62,7 @@ class Server:
         """Wait until something is true of this server."""
         async with time_limit(10):
             while not holds(self):
-                await asyncio.sleep(0.01)
+                await virtual.sleep(0.01)
 
 
 async def get_log(this, url, kind="DiagnosticsLog", number=1, log=(), **more):

@@ -351,7 +351,7 @@ class Octt:
         """Let our answer leave, if one does: a CSMS that is silent on purpose sends none."""
         for _ in range(20):
             if call.answer is None:
-                await asyncio.sleep(0.005)
+                await self.sleep(0.005)
 
     async def nothing(
         self,
@@ -498,7 +498,7 @@ class Octt:
         """The time of entry `count` (from 0) of `attempts` or `upgrades`, waited for."""
         async with self.clock.timeout(within):
             while len(times) <= count:
-                await asyncio.sleep(0.005)
+                await self.sleep(0.005)
         return times[count][0]
 
     def request_id(self) -> int:

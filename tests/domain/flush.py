@@ -4,8 +4,8 @@ each call after one round trip."""
 import asyncio
 import heapq
 import json
-import selectors
 
+from hostsim import virtual
 from tests.domain.bench import Bench
 
 from milliamp.base.facts import _LINK  # isort: skip
@@ -14,31 +14,10 @@ from milliamp.wire.websocket import HEAD  # isort: skip
 ROUND_TRIP = 0.05  # seconds
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop in which time passes when there is nothing else to do, and at once."""
-
-    def __init__(self):
-        self.now = 0.0
-        loop = self
-
-        class Selector(selectors.DefaultSelector):
-            def select(self, timeout=None):
-                ready = super().select(0)
-                if not ready and timeout is None:
-                    raise RuntimeError("everybody waits for ever")
-                if not ready and timeout:
-                    loop.now = loop._scheduled[0].when()  # exactly: no rounding adds up
-                return ready
-
-        super().__init__(Selector())
-
-    def time(self):
-        return self.now
-
-
 class Socket:
     """What wire.rpc needs of a WebSocket."""
 
+    clock: virtual.VirtualClock
     continued = oversize = binary = False
     diverted = ()
     dead = ""
@@ -50,7 +29,7 @@ class Socket:
         self.events: list = []  # (sent, answered) of each TransactionEvent
 
     def send(self, end, final):
-        loop = asyncio.get_running_loop()
+        now = self.clock.now()
         assert final
         _, ident, action, payload = json.loads(bytes(self.bench.st.rpc.transmit[HEAD:end]))
         answer = self.bench.reply(action, payload)
@@ -60,19 +39,17 @@ class Socket:
             answer = {"currentTime": self.bench.time()}
         elif action == "TransactionEvent":
             self.bench.ledger.record(payload)
-            self.events.append((loop.time(), loop.time() + ROUND_TRIP))
-        heapq.heappush(
-            self.answers, (loop.time() + ROUND_TRIP, json.dumps([3, ident, answer]).encode())
-        )
+            self.events.append((now, now + ROUND_TRIP))
+        heapq.heappush(self.answers, (now + ROUND_TRIP, json.dumps([3, ident, answer]).encode()))
 
     async def drain(self):
         pass
 
     async def recv(self):
         while not self.answers:
-            await asyncio.sleep(ROUND_TRIP / 10)
+            await virtual.sleep(ROUND_TRIP / 10)
         due, text = heapq.heappop(self.answers)
-        await asyncio.sleep(due - asyncio.get_running_loop().time())
+        await virtual.sleep(due - self.clock.now())
         self.bench.st.rpc.receive[: len(text)] = text
         return len(text)
 
@@ -98,9 +75,8 @@ def flush(events):
     bench.stop_button()
     bench.unplug()
     queued = bench.st.journal.pending
-    loop = Loop()
     begin = bench.board.now
-    bench.board.ticks = lambda: begin + int(loop.now * 1000 + 0.5) & 0x3FFFFFFF
+    bench.board.ticks = lambda: begin + socket.clock.now_ms() & 0x3FFFFFFF
     bench.board.started = lambda st: None
 
     socket = Socket(bench)
@@ -111,18 +87,18 @@ def flush(events):
         await bench.st.rpc.run(socket)
 
     async def live():
+        socket.clock = virtual.VirtualClock()
         bench.st.link.run = connected
         station = asyncio.ensure_future(bench.st.run())
         while bench.st.journal.pending:
-            await asyncio.sleep(1)
-            assert not station.done() and loop.now < 60 + 10 * queued * ROUND_TRIP
+            await virtual.sleep(1)
+            assert not station.done() and socket.clock.now() < 60 + 10 * queued * ROUND_TRIP
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    loop.run_until_complete(live())
-    loop.close()
+    virtual.run(live())
     assert len(socket.events) == queued
     first, last = socket.events[0][0], socket.events[-1][1]
     return queued * ROUND_TRIP / (last - first), bench.problems()

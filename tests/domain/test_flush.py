@@ -21,8 +21,8 @@ def test_a_queue_is_flushed_at_one_event_a_round_trip(events):
 def test_a_sender_that_rests_between_events_is_noticed(monkeypatch):
     acknowledge = outbox.Outbox._journal
 
-    def and_rest(self, outcome):
-        acknowledge(self, outcome)
+    def and_rest(self, *outcome):
+        acknowledge(self, *outcome)
         self._attempt_at = self._st.clock.ticks()
         self._gap = 50  # ms
 

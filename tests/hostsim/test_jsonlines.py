@@ -6,9 +6,10 @@ import json
 import pytest
 
 from hostsim import commands, jsonlines, terminal
-from hostsim.clock import SimClock, time_limit
+from hostsim.clock import time_limit
 from hostsim.hardware import Hardware
 from hostsim.traffic import Traffic
+from hostsim.virtual import VirtualClock, run
 
 
 class NoDevice:
@@ -28,7 +29,7 @@ class NoStation:
     """What the commands need of a Station, without firmware."""
 
     def __init__(self):
-        clock = SimClock(1000)
+        clock = VirtualClock()
         self.hardware = Hardware(clock, 2)
         self.traffic = Traffic(clock)
         self.device = NoDevice()
@@ -64,7 +65,7 @@ def converse(*requests) -> list[dict]:
                 NoStation(), lines(), lambda text: answers.append(json.loads(text))
             )
 
-    asyncio.run(main())
+    run(main())
     return answers
 
 

@@ -1,11 +1,11 @@
 """The tap: what it decodes from bytes, and what it has against a message."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from hostsim.clock import SimClock
 from hostsim.traffic import DOWN, UP, Tap, Traffic
 
 REQUEST = b"GET /ocpp/CS1 HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\r\n\r\n"
@@ -16,7 +16,7 @@ NOW = {"currentTime": "2026-11-20T03:51:26Z"}
 
 @pytest.fixture
 def traffic() -> Traffic:
-    return Traffic(SimClock())
+    return Traffic(SimpleNamespace(now=lambda: 0.0))
 
 
 @pytest.fixture

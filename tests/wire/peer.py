@@ -5,6 +5,7 @@ import json
 import struct
 from collections import deque
 
+from hostsim import virtual
 from milliamp.wire.websocket import WebSocket
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -88,7 +89,8 @@ class Peer:
         """The next frame that the station sent: (final, opcode, payload)."""
         while not self._frames:
             self._heard.clear()
-            await asyncio.wait_for(self._heard.wait(), 20)
+            await self._heard.wait()
+            await virtual.sleep(0.001)  # what the station does behind it is done too
         return self._frames.pop(0)
 
     async def hear(self):

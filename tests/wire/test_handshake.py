@@ -6,6 +6,7 @@ import types
 import pytest
 from hypothesis import given, settings, strategies
 
+from hostsim import virtual
 from milliamp.wire import handshake
 from milliamp.wire.websocket import HandshakeError
 
@@ -68,7 +69,7 @@ def attempt(answer, then=b"", timeout_s=20, **options):
             finally:
                 await ws.release()
 
-    return asyncio.run(asyncio.wait_for(test(), 30))
+    return virtual.run(test())
 
 
 def test_request():
@@ -188,7 +189,7 @@ def test_nobody_there():
         await handshake.connect(station(), f"ws://127.0.0.1:{port}", "x")
 
     with pytest.raises(HandshakeError, match="no connection"):
-        asyncio.run(test())
+        virtual.run(test())
 
 
 @pytest.mark.parametrize(

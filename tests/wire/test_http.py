@@ -5,6 +5,8 @@ import base64
 
 import pytest
 
+from hostsim import virtual
+from hostsim.clock import time_limit
 from milliamp.wire import http
 
 BODY = b"line\n" * 1000
@@ -15,9 +17,10 @@ def put(serve, body=BODY, url="http://127.0.0.1:{port}/logs/a%20b.log?x=1", time
     """What `http.put` returns or raises, and what the server read before it did `serve(reader, writer)`."""
 
     async def test():
-        seen = []
+        seen, serving = [], []
 
         async def accept(reader, writer):
+            serving.append(asyncio.current_task())
             try:
                 seen.append(await serve(reader, writer))
             finally:
@@ -27,22 +30,15 @@ def put(serve, body=BODY, url="http://127.0.0.1:{port}/logs/a%20b.log?x=1", time
             port = server.sockets[0].getsockname()[1]
             pieces = (body[at : at + 300] for at in range(0, len(body), 300))
             try:
-
-                async def call():
-                    return await http.status(
-                        await http.put(None, url.format(port=port), len(BODY), pieces)
-                    )
-
-                result = await asyncio.wait_for(call(), timeout_s)
+                async with time_limit(timeout_s):
+                    stream = await http.put(None, url.format(port=port), len(BODY), pieces)
+                    result = await http.status(stream)
             except Exception as error:
                 result = error
-            for _ in range(100):
-                if seen:
-                    break
-                await asyncio.sleep(0.01)
+        await asyncio.gather(*serving, return_exceptions=True)
         return result, seen[0] if seen else None
 
-    return asyncio.run(asyncio.wait_for(test(), 30))
+    return virtual.run(test())
 
 
 async def request(reader):
@@ -58,7 +54,7 @@ def answering(*answers, pause=0.0):
         for answer in answers:
             writer.write(answer)
             await writer.drain()
-            await asyncio.sleep(pause)
+            await virtual.sleep(pause)
         return seen
 
     return serve
@@ -131,7 +127,7 @@ def test_a_server_that_hangs_up_half_way():
 
 def test_a_server_that_stalls():
     async def serve(reader, writer):
-        await asyncio.sleep(2)
+        await virtual.sleep(2)
 
     result, _ = put(serve, timeout_s=0.3)
     assert isinstance(result, asyncio.TimeoutError)
@@ -156,9 +152,11 @@ def test_a_source_that_has_more_is_cut():
 
 def test_cancelling_closes_the_connection():
     async def test():
-        closed = asyncio.Event()
+        begun, closed = asyncio.Event(), asyncio.Event()
 
         async def accept(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            begun.set()
             await reader.read()
             closed.set()
             writer.close()
@@ -167,11 +165,11 @@ def test_cancelling_closes_the_connection():
             port = server.sockets[0].getsockname()[1]
             stream = await http.put(None, f"http://127.0.0.1:{port}/x", 3, [b"abc"])
             task = asyncio.create_task(http.status(stream))
-            await asyncio.sleep(0)
+            await begun.wait()
             task.cancel()
-            await asyncio.wait_for(closed.wait(), 5)
+            await closed.wait()
 
-    asyncio.run(test())
+    virtual.run(test())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import serve
 
+from tests.programs import patiently
 from tests.wire import test_schema
 from tools import FIRMWARE, lane32, prepare
 
@@ -54,7 +55,7 @@ async def micropython(lane, *arguments) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
@@ -98,7 +99,7 @@ def corpus() -> list[str]:
 def test_the_same_verdicts(lane):
     lines = corpus()
     (lane[1] / "corpus").write_text("\n".join(lines))
-    there = asyncio.run(micropython(lane, "judge", "corpus")).splitlines()
+    there = patiently(micropython(lane, "judge", "corpus")).splitlines()
     judge = runpy.run_path(str(HERE / "portable.py"))["judge"]
     here = [judge(line, test_schema.TABLE) for line in lines]
     assert len(here) == len(there)
@@ -166,8 +167,8 @@ def test_the_same_connection(lane):
             sys.path.remove(str(HERE))
         return out.getvalue()
 
-    a = asyncio.run(asyncio.wait_for(session(here), 60))
-    b = asyncio.run(asyncio.wait_for(session(there), 60))
+    a = patiently(session(here))
+    b = patiently(session(there))
     assert a[1:] == b[1:]
     assert sorted(a[0][:3]) == sorted(b[0][:3]) == ["0", "0", "0"]
     assert a[0][3:] == b[0][3:]

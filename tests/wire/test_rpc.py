@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostsim import virtual
 from milliamp.base import counts
 from milliamp.wire import rpc
 from milliamp.wire.websocket import ConnectionClosed
@@ -61,7 +62,7 @@ def bench(test, **sizes):
             await b.ended()
         assert not [line for line in b.st.log.lines if "secret" in line]
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    virtual.run(run())
 
 
 @pytest.mark.parametrize(
@@ -584,7 +585,7 @@ def test_down_at_once_without_a_link():
                 await st.rpc.call("Heartbeat", station.heartbeat, 1, station.answered) == rpc.DOWN
             )
 
-    asyncio.run(asyncio.wait_for(test(), 20))
+    virtual.run(test())
 
 
 @pytest.mark.parametrize("how", ["eof", "close", "error"])
@@ -699,10 +700,10 @@ def test_a_handler_that_hangs_is_seen():
         keep, passed = b.ws.keep, []
         b.ws.keep = lambda now, doubt: (passed.append(now), keep(now, doubt))[1]
         while len(passed) < 2:
-            await asyncio.sleep(0)
+            await virtual.sleep(0.1)
         before = len(alive)
         while len(passed) < 5:
-            await asyncio.sleep(0)
+            await virtual.sleep(0.1)
         assert len(alive) == before
         b.st.calls.append("go")
         assert await b.peer.hear() == [3, "u", {"status": "Unlocked"}]
@@ -751,4 +752,4 @@ def test_the_next_connection_starts_afresh():
         with contextlib.suppress(asyncio.CancelledError):
             await b.running
 
-    asyncio.run(asyncio.wait_for(test(), 30))
+    virtual.run(test())

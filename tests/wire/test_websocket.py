@@ -4,13 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hostsim.virtual import run
 from milliamp.wire.jsonwriter import Writer
 from milliamp.wire.websocket import HEAD, ConnectionClosed, is_utf8
 from tests.wire.peer import BINARY, CLOSE, PING, PONG, TEXT, Peer, frame, websocket
-
-
-def run(test):
-    return asyncio.run(asyncio.wait_for(test, 20))
 
 
 def received(ws, size) -> bytes:
