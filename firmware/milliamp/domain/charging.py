@@ -109,6 +109,7 @@ def _resume(st, e, tx):
     the power path and the energy transfer were interrupted, that is certain."""
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
+    e.wh = max(e.wh, tx.register)  # a meter that lost its memory is one that began anew
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     e.sampled = e.kept = e.since = st.clock.ticks()
     held = _PARKING_BAY | _AUTHORIZATION if tx.authorized else _PARKING_BAY
@@ -241,7 +242,7 @@ def _points(st, e):
 def _is_used_up(st, e):
     """Has a transaction whose token was refused had all its energy?"""
     tx = e.tx
-    return tx is not None and tx.limit is not None and st.board.energy(e.index) >= tx.limit
+    return tx is not None and tx.limit is not None and e.wh >= tx.limit
 
 
 def _state(st, e):
@@ -362,7 +363,7 @@ def release(st, e) -> None:
 
 def _start(st, e, trigger):
     tx = transaction.Transaction(st.journal.next_transaction(), e.index)
-    tx.start_register = tx.register = st.board.energy(e.index)
+    tx.start_register = tx.register = e.wh
     tx.started = st.clock.now()
     tx.guessed = not st.clock.synced
     e.tx = tx
@@ -423,7 +424,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
         time=time,
     )
     if samples:
-        tx.register = max(tx.register, st.board.energy(e.index))
+        tx.register = e.wh
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None

@@ -1,6 +1,11 @@
 # One EVSE: its cable, its EV, its faults, whether it may be used, and what it reports of its connectors.
+from micropython import const
+
+from milliamp.base.counts import _METERS_ANEW
 from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
 from milliamp.storage.keys import _OPERATIVE
+
+_ANEW_MS = const(60000)
 
 # Connector status, in the order of ConnectorStatusEnumType.
 AVAILABLE = 0
@@ -21,6 +26,10 @@ class Evse:
         self.pilot = 65  # ord() of the control pilot state
         self.fault = None  # name
         self.bay = False  # parking bay occupied
+        self.wh = 0  # import register, as it is told
+        self.ahead = 0  # Wh that this is ahead of the meter's own
+        self.low = None  # Wh that a meter began with which counts less than it did
+        self.low_at = 0  # ticks
         self.status = bytearray(connectors)  # last effective status of each connector
         # Charging: domain.charging owns these.
         self.tx = None  # the running Transaction
@@ -57,6 +66,7 @@ def scan(st, e: Evse) -> None:
     if bay != e.bay:
         e.bay = bay
         tell(_BAY, index, 1 if bay else 0)
+    e.wh = _follow(st, e, board.energy(index))
     e.plug = board.cable(index)
     pilot = board.pilot(index)
     cable = e.plug if pilot != 65 else 0
@@ -70,6 +80,22 @@ def scan(st, e: Evse) -> None:
     if board.stop_button(index):
         tell(_STOP_BUTTON, index)
     refresh(st, e)
+
+
+def _follow(st, e, wh):
+    """The register that is told where the meter shows `wh`: it never falls. A meter that shows less than before is
+    held; one that has counted on from there a minute later has begun anew, and is followed from where it was."""
+    told = wh + e.ahead
+    if told < e.wh:
+        if e.low is None or wh < e.low:
+            e.low, e.low_at = wh, st.clock.ticks()
+        if wh == e.low or st.clock.since(e.low_at) < _ANEW_MS:
+            return e.wh
+        st.counters[_METERS_ANEW] += 1
+        e.ahead = e.wh - e.low
+        told = wh + e.ahead
+    e.low = None
+    return told
 
 
 def status(st, e: Evse, connector: int) -> int:

@@ -6,8 +6,6 @@ from milliamp.domain.transaction import group
 
 def read(st, e, slot: int):
     """The present value of a slot (Wh, W, mA, mV, ...), None when the board does not measure it."""
-    if slot == 0:
-        return st.board.energy(e.index)
     name, phase, _, _ = row(slot)
     return st.board.measure(e.index, name, phase)
 
@@ -16,8 +14,7 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     """Read what `mask` names and pack it as sample groups of at most `most` values; empty when nothing of it
     is measured.
 
-    `register`: Wh to report in place of the meter's present one. Within a transaction the register never
-    falls, not even when a meter lost its memory. `age`: seconds, of the time that the sample is to have.
+    `register`: Wh to report in place of the meter's present one. `age`: seconds, of the time that the sample is to have.
     """
     out = b""
     values = bytearray()
@@ -29,9 +26,7 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
             elif register is not None:
                 value = register
             else:
-                value = read(st, e, 0)
-                if e.tx is not None:
-                    value = max(value, e.tx.register)
+                value = e.wh
             if value is not None:
                 if count == most:
                     out += group(context, measured, values, age)
