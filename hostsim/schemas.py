@@ -77,7 +77,7 @@ def frame_faults(frame: Any) -> list[str]:
     if kind == CALL and not isinstance(frame[2], str):
         faults.append("action is not a string")
     if kind == CALLERROR:
-        if frame[2] not in ERROR_CODES:
+        if not isinstance(frame[2], str) or frame[2] not in ERROR_CODES:
             faults.append(f"error code {_short(repr(frame[2]))}")
         if not isinstance(frame[3], str) or len(frame[3]) > 255:
             faults.append("error description is not a string of up to 255 characters")

@@ -295,7 +295,8 @@ class Tap:
     def _is_echo(self, direction: str, frame: list) -> bool:
         """Does this answer a message whose id was odd on purpose?"""
         asker = DOWN if direction == UP else UP
-        return frame[0] != schemas.CALL and frame[1] in self._calls[asker]
+        ident = frame[1]
+        return frame[0] != schemas.CALL and isinstance(ident, str) and ident in self._calls[asker]
 
     def _call(self, message: MessageSeen) -> None:
         calls, now = self._calls[message.direction], message.time

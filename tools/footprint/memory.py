@@ -3,6 +3,7 @@ mapped as ROMFS. The simulator's own (its link and service commands, and what vi
 """
 
 import asyncio
+import functools
 import re
 import signal
 import subprocess
@@ -14,14 +15,15 @@ from hostsim.clock import SimClock
 from hostsim.harness import rig
 from hostsim.virtual import run
 from tools import BOARDS, BUILD, BuildError
-from tools.footprint import scenarios
+from tools.footprint import gates, scenarios
 from tools.footprint.image import DRIVERS, modules
 from tools.lane32 import BOOT, lane32
 
 SPY = Path(__file__).parent / "spy.py"
 SEEDS = (1, 2, 3)  # of the bundled scenario
 LEAST, MOST = 24, 128  # kB that the search tries
-_PATIENCE = 60  # real seconds for what takes 2: a firmware that has no memory may try for ever
+_PATIENCE = 300  # real seconds for what takes 5: a firmware that has no memory may try for ever
+_HELD = 51 * 1024  # with less, REQUESTS do not pass
 _ROOMY = "512k"  # nothing is collected there unasked
 _BLOCK = 16  # bytes of the garbage collector's
 
@@ -148,6 +150,14 @@ def simulator(board: str) -> int:
             return (await this.station.heap())["board"]
 
     return asyncio.run(look())
+
+
+@functools.cache
+def gated(board: str) -> int:
+    """The heap of the gate, and what virtual time takes beside it: the smallest in which a board of the simulator must do,
+    for whoever runs it in virtual time."""
+    gate = gates.read()[board]
+    return max(gate["min_heap_bytes"], _HELD) + at_rest(board)[1] - gate["simulator_heap_bytes"]
 
 
 def peaks(board: str) -> dict:
