@@ -83,7 +83,7 @@ def _first_token(st, e, token, verdict, group):
     elif verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
         _authorize(st, e, token, group, _AUTHORIZED)
     elif verdict == tokens.UNKNOWN_OFFLINE:
-        st.log.info("a token is not known here, and the CSMS gave no answer")
+        st.log.info("a token got no answer")
     else:
         st.log.info("a token was refused")
 
