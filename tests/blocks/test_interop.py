@@ -434,3 +434,16 @@ def test_the_tests_that_the_document_names_are_there():
     sources = "".join(file.read_text() for file in (root / "tests").rglob("test_*.py"))
     assert len(named) > 50
     assert named <= set(re.findall(r"def (test_\w+)\(", sources)), "no such test"
+
+
+def test_the_lines_of_the_log_that_the_page_on_csmss_explains_are_there():
+    root = Path(__file__).resolve().parents[2]
+    section = (root / "docs" / "csms.md").read_text().partition("\n## What the log says\n")[2]
+    rows = [
+        row.split("|")[1] for row in section.partition("\n## ")[0].splitlines() if row[:3] == "| `"
+    ]
+    said = "".join(file.read_text() for file in (root / "firmware").rglob("*.py"))
+    for line in re.findall("`(.+?)`", "".join(rows)):
+        for piece in re.split(r"\.\.\.|: |\b\d+\b", line):
+            assert piece.strip() in said, line
+    assert len(rows) >= 12
