@@ -23,6 +23,14 @@ STATUSES = (
     "Faulted",
 )  # as domain.evse numbers them
 
+BREAKS = (
+    "",
+    "inputs",
+    "contactor",
+    "lock",
+    "meter",
+)  # drivers that can fail, as boards/sim/board.py numbers them
+
 
 @dataclass
 class Outlet:
@@ -38,6 +46,8 @@ class Outlet:
     fault: str | None = None
     bay: bool = False
     lock_fails: bool = False
+    broken: str = ""  # the driver that raises whenever it is asked, or tells nonsense
+    holds: bool = False  # the EV stays in C although it is offered nothing
     button: bool = False  # pressed and not read yet
     closed: bool = False  # contactor
     offered: int = 0  # mA
@@ -53,13 +63,15 @@ class Outlet:
             return self.forced
         if not self.cable:
             return "A"
-        return "C" if self.ev_ready and self.offered >= LEAST_OFFER else "B"
+        if self.ev_ready and (self.offered >= LEAST_OFFER or self.holds and self.closed):
+            return "C"
+        return "B"
 
     @property
     def current(self) -> int:
         """mA that flow in each phase."""
         flows = self.closed and self.pilot in "CD"
-        return min(self.load, self.offered) if flows else 0
+        return min(self.load, self.offered or LEAST_OFFER) if flows else 0
 
     @property
     def power(self) -> int:
@@ -157,6 +169,13 @@ class Hardware:
         self.outlet(evse).fault = name
         self._changed(f"EVSE {evse}: {'fault ' + name if name else 'no fault'}")
 
+    def set_broken(self, evse: int, part: str) -> None:
+        """Let a driver fail, one of BREAKS; "": all work."""
+        if part not in BREAKS:
+            raise ValueError(f"what can break is {', '.join(BREAKS[1:])}, not {part!r}")
+        self.outlet(evse).broken = part
+        self._changed(f"EVSE {evse}: {part or 'nothing'} is broken")
+
     def set_lock_fails(self, evse: int, on: bool) -> None:
         self.outlet(evse).lock_fails = on
         self._changed(f"EVSE {evse}: the lock {'fails' if on else 'works'}")
@@ -177,6 +196,9 @@ class Hardware:
         outlet = self.outlet(evse)
         if closed and outlet.pilot not in "BCD":
             self.hazards.append(f"EVSE {evse}: contactor closed in state {outlet.pilot}")
+        if not closed and outlet.current and not outlet.fault and not outlet.broken:
+            if outlet.offered:
+                self.hazards.append(f"EVSE {evse}: contactor opened under load")
         if closed and outlet.fault:
             self.hazards.append(f"EVSE {evse}: contactor closed with the fault {outlet.fault}")
         if closed != outlet.closed:
@@ -192,6 +214,8 @@ class Hardware:
     def lock(self, evse: int, connector: int, locked: bool) -> bool:
         """Move the lock; False when it does not get there."""
         outlet = self.outlet(evse)
+        if not locked and outlet.closed:
+            self.hazards.append(f"EVSE {evse}: unlocked while it is live")
         if outlet.lock_fails:
             return False
         outlet.locked = connector if locked else 0

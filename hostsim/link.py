@@ -16,7 +16,7 @@ from typing import Any
 
 from hostsim.clock import EPOCH_2000, SimClock
 from hostsim.flash import PowerCut
-from hostsim.hardware import Hardware
+from hostsim.hardware import BREAKS, Hardware
 
 _HEAD = struct.Struct("<BBHI")
 _EVSE = struct.Struct("<BBBBI")
@@ -246,7 +246,7 @@ class Link:
         flags, *states = self._state()
         out = bytearray((flags, 0, 0, 0))
         for state, outlet in zip(states, hardware.outlets, strict=True):
-            out += _EVSE.pack(*state, 0, outlet.wh)
+            out += _EVSE.pack(*state, outlet.wh)
             outlet.button = False
         self._seen = [flags & _NETWORK, *self._state()[1:]]  # what waits is about to be fetched
         return bytes(out)
@@ -262,7 +262,8 @@ class Link:
             bits = _BUTTON if outlet.button else 0
             bits |= _BAY if outlet.bay else 0
             bits |= _FAULTED if outlet.fault else 0
-            state.append((outlet.cable, ord(outlet.pilot), bits))
+            broken = BREAKS.index(outlet.broken)
+            state.append((outlet.cable, ord(outlet.pilot), bits, broken))
         return state
 
     def _wake_polled(self) -> None:

@@ -43,6 +43,8 @@ STATE = {
     "model",
     "counters",
     "accepted",
+    "resetting",
+    "unread",
     "online",
 }
 CONTEXT = {

@@ -25,6 +25,7 @@ _KEYS = (
 ).split()
 _COMPONENT_KEYS = ("per", "block")
 _NUMBERS = ("boolean", "integer", "decimal")
+POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
 _LISTS = ("OptionList", "SequenceList", "MemberList")
 _MAX_ID = 0x7FF - 1  # settings keys of variables are id * 16 + EVSE, below 0x8000
 _NOTHING = 0xFFFF
@@ -186,6 +187,8 @@ def derived(profile: Profile, evse: int, connector: int) -> dict:
         "receive": profile.receive,
         "items": profile.items,
         "measurands": profile.measurands,
+        # Transactions begin and end with a parking bay only where one is seen.
+        "points": POINTS if any(item.bay for item in profile.evses) else POINTS[1:],
         "cache": profile.cache_bytes,
         "phases": here.phases if here else max(item.phases for item in profile.evses),
         "power": here.power if here else sum(item.power for item in profile.evses),

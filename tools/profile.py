@@ -79,12 +79,14 @@ _REQUIRED = object()
 
 @dataclass
 class Evse:
-    """One EVSE: its connector types, AC phases (0: DC), rated power in W and current in mA."""
+    """One EVSE: its connector types, AC phases (0: DC), rated power in W and current in mA, and whether it sees its
+    parking bay."""
 
     connectors: list
     phases: int
     power: int
     current: int
+    bay: bool = False
 
 
 @dataclass
@@ -513,7 +515,7 @@ class _Check:
             self.error(("evse",), f"{len(tables)} EVSEs: at most 15")
         for index, table in enumerate(tables):
             at = ("evse", index)
-            self.known(at, table, ("connectors", "phases", "power", "current"))
+            self.known(at, table, ("connectors", "phases", "power", "current", "bay"))
             connectors = self.take(at, table, "connectors", list)
             for kind in connectors:
                 if kind not in CONNECTORS:
@@ -535,7 +537,8 @@ class _Check:
                 self.error(at, "'current' is missing: a DC EVSE needs it, in mA")
             derived = power * 1000 // (_NOMINAL_VOLTAGE * (phases or 1))
             current = self.number(at, table, "current", 6000, 4_000_000, default=derived)
-            profile.evses.append(Evse(connectors, phases, power, current))
+            bay = self.take(at, table, "bay", bool, False)
+            profile.evses.append(Evse(connectors, phases, power, current, bay))
 
     def _flash(self, profile: Profile) -> None:
         at, flash = ("flash",), self.table("flash", ("size", "sector", "unit", *REGIONS))

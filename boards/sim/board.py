@@ -26,7 +26,7 @@ _PROGRAM = const(4)  # a region, v address, payload -> errno u8
 _ERASE = const(5)  # a region, v address -> errno u8
 _INPUTS = const(
     6
-)  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, spare u8, Wh u32
+)  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, broken u8, Wh u32
 _TEXT = const(
     7
 )  # a: 0 card, 1 fault, 2 service command, 3 name server; v EVSE -> n u32, then text
@@ -58,6 +58,12 @@ _SERVICE_WAITS = const(4)
 _BUTTON = const(1)
 _BAY = const(2)
 _FAULTED = const(4)
+
+# What is broken of an EVSE's drivers.
+_INPUT_BREAKS = const(1)
+_CONTACTOR_BREAKS = const(2)
+_LOCK_BREAKS = const(3)
+_METER_BREAKS = const(4)
 
 _NOT_MEASURED = const(-0x80000000)
 _RING = sys.maxsize >> 1  # of milliseconds, as time.ticks_ms has it: 30 bits or 62
@@ -165,13 +171,20 @@ class SimBoard(hal.Board):
         if self._inputs[0] & _SERVICE_WAITS and self._station:
             self._serve()
 
+    def _works(self, evse, part):
+        if self._inputs[evse * 8 - 1] == part:
+            raise OSError(5)
+
     def cable(self, evse: int) -> int:
+        self._works(evse, _INPUT_BREAKS)
         return self._inputs[evse * 8 - 4]
 
     def pilot(self, evse: int) -> int:
         return self._inputs[evse * 8 - 3]
 
     def energy(self, evse: int) -> int:
+        if self._inputs[evse * 8 - 1] == _METER_BREAKS:
+            return None
         return struct.unpack_from("<I", self._inputs, evse * 8)[0]
 
     def measure(self, evse: int, measurand: str, phase: int):
@@ -203,12 +216,14 @@ class SimBoard(hal.Board):
 
     # --- outputs ----------------------------------------------------------------------------------
     def contactor(self, evse: int, closed: bool) -> None:
+        self._works(evse, _CONTACTOR_BREAKS)
         self._link.send(_CONTACTOR, evse, int(closed))
 
     def offer(self, evse: int, milliamps: int) -> None:
         self._link.send(_OFFER, evse, milliamps)
 
     def lock(self, evse: int, connector: int, locked: bool) -> bool:
+        self._works(evse, _LOCK_BREAKS)
         self._link.send(_LOCK, evse, connector * 2 + int(locked))
         return bool(self._link.byte())
 

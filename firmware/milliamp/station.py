@@ -11,7 +11,7 @@ from milliamp import resident
 from milliamp.base import rare
 from milliamp.base.bus import Bus
 from milliamp.base.counts import _COUNTS, _HANDLER_FAULTS
-from milliamp.base.facts import _CARD, _CLOCK, _WHO_IS_BUSY
+from milliamp.base.facts import _CLOCK, _WHO_IS_BUSY
 from milliamp.base.log import Log
 from milliamp.domain import charging, drivers, evse
 from milliamp.storage.clock import Clock
@@ -71,6 +71,10 @@ class Station:
         self.boot_reason = self.settings.get(_BOOT_REASON) or board.reset_cause()
         self.accepted = False  # by the CSMS, since this boot
         self.online = False  # accepted, and the link is up
+        self.resetting = (
+            0  # a reset is due: bit 0, and bit n for an EVSE that is unavailable for it
+        )
+        self.unread = False  # the card reader failed, and the log has it
         self.evses = []
         for connectors in profile.EVSES:
             self.evses.append(evse.Evse(len(self.evses) + 1, len(connectors)))
@@ -196,7 +200,7 @@ class Station:
     def set_clock(self, text) -> None:
         """The CSMS told the time. The journal learns by how much earlier records of this boot were off."""
         seconds = self.clock.parse(text or "")
-        if seconds is None:
+        if seconds is None or not 0 <= seconds < 1 << 32:  # the years 2000 to 2135
             self.log.warn("no time: " + str(text))
             return
         moved = seconds - self.clock.now()
@@ -209,9 +213,14 @@ class Station:
 
     def reboot(self, reason: str, when_idle: bool = False) -> None:
         """Restart soon: once the queue is empty or ten seconds have passed; `when_idle`: and no sooner
-        than nobody objects. The next BootNotification gives `reason`."""
+        than nobody objects. The next BootNotification gives `reason`. Nothing is started any more, and who waits
+        for transactions shows the EVSEs that are free as unavailable (B12)."""
         self._reboot = reason
         self._reboot_at = None if when_idle else self.clock.ticks()
+        self.resetting = 1
+        for e in self.evses:
+            if when_idle and e.tx is None:
+                self.resetting |= 1 << e.index
 
     def fault(self, error, where: str) -> None:
         """Something failed that nobody foresaw, and all goes on. Where memory is short again and again the station starts
@@ -233,36 +242,36 @@ class Station:
 
     async def _control(self):
         # Reads the hardware and lets the domain act: the task that must never wait for another.
-        board, clock = self.board, self.clock
+        clock = self.clock
         second = clock.ticks()
-        while True:
-            self.progress(0)
-            board.scan()
+        try:
+            while True:
+                self.progress(0)
+                charging.poll(self)
+                drivers.poll(self)
+                if clock.since(second) >= 1000:
+                    second = clock.ticks()
+                    clock.now()
+                    for tick in self._ticking:
+                        tick(self)
+                    self._drop_idle_blocks()
+                    self.outbox.wake()
+                    if not (self.journal.prepare() or self.settings.prepare()) and self.tokens:
+                        self.tokens.prepare()
+                    if self._reboot is not None:
+                        await self._reboot_if_due()
+                await asyncio.sleep_ms(self.board.scan_ms)
+        finally:  # nothing stays live that nobody watches
             for e in self.evses:
-                evse.scan(self, e)
-                charging.tick(self, e)
-            card = board.card()
-            if card is not None:
-                self.bus.tell(_CARD, card[2], card[:2])
-            if clock.since(second) >= 1000:
-                second = clock.ticks()
-                clock.now()
-                for tick in self._ticking:
-                    tick(self)
-                self._drop_idle_blocks()
-                self.outbox.wake()
-                if not (self.journal.prepare() or self.settings.prepare()) and self.tokens:
-                    self.tokens.prepare()
-                if self._reboot is not None:
-                    await self._reboot_if_due()
-            await asyncio.sleep_ms(board.scan_ms)
+                evse.failed(self, e, None)
 
     async def _reboot_if_due(self):
         if self._reboot_at is None:
             if self.bus.tell(_WHO_IS_BUSY):
                 return
             self._reboot_at = self.clock.ticks()
-        if self.online and self.journal.pending and self.clock.since(self._reboot_at) < _FLUSH_MS:
+        waits = self.online and self.journal.pending or self.bus.tell(_WHO_IS_BUSY)
+        if waits and self.clock.since(self._reboot_at) < _FLUSH_MS:
             return
         self._keep_reason(self._reboot)
         self.log.info("reboot: " + self._reboot)
@@ -270,7 +279,7 @@ class Station:
             await asyncio.wait_for_ms(self.link.close(), _CLOSE_MS)
         except asyncio.TimeoutError:
             pass  # a CSMS that does not read keeps nobody from a reset
-        self.board.reboot()
+        self._restart()
 
     async def run(self) -> None:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
@@ -305,7 +314,12 @@ class Station:
         self._deaths += _FORGOTTEN
         if self._deaths > (_DEATHS - 1) * _FORGOTTEN:
             self._keep_reason("Watchdog")
-            self.board.reboot()
+            self._restart()
+
+    def _restart(self):
+        for e in self.evses:
+            evse.switch(self, e, False)
+        self.board.reboot()
 
     def _keep_reason(self, reason):
         try:
@@ -321,4 +335,5 @@ def run(board, tables, buffers) -> None:
         asyncio.run(station.run())
     finally:  # Ctrl-C at the console, a fault that nobody foresaw: nothing stays live that nobody watches
         for e in station.evses:
-            board.contactor(e.index, False)
+            e.closed = True
+            evse.switch(station, e, False)

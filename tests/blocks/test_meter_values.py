@@ -56,6 +56,23 @@ def test_in_a_transaction(only_idle):
     assert b.ledger.problems() + b.errors() == []
 
 
+@pytest.mark.parametrize("jump", [3600 - 30, 3600 + 40, -3600, -30, 86_400])
+@pytest.mark.parametrize("busy", [False, True])
+def test_no_value_of_a_time_that_the_clock_has_jumped_over(jump, busy):
+    b = Bench({INTERVAL: "900", "AlignedDataCtrlr.TxEndedInterval": "900"})
+    if busy:
+        b.plug()
+        b.card()
+    live(b, 60)
+    b.st.set_clock(b.st.clock.text(b.st.clock.now() + jump))
+    live(b, 5)
+    assert taken(b) == []
+    live(b, 901)
+    assert len(taken(b)) == 1
+    if busy:
+        assert b"" == b.e.tx.samples or len(list(transaction.packed(b.e.tx.samples))) == 1
+
+
 def test_a_new_interval_begins_at_its_next_full_one():
     b = Bench({INTERVAL: "3600"})
     live(b, 90)

@@ -298,9 +298,11 @@ class Octt:
                 f"no {what} within {within:g} s; not taken yet: {seen or 'nothing'}"
             ) from None
 
-    def forget(self) -> None:
-        """What has come so far is no longer of interest."""
+    def forget(self, before: "Call | None" = None) -> None:
+        """What has come so far, or before a call, is no longer of interest."""
         for call in self.calls:
+            if call is before:
+                return
             if not call.taken:
                 self._take(call)
 

@@ -46,6 +46,7 @@ async def reported(
     """What a station says when it has booted: BootNotification, every connector, a security event."""
     boot = await octt.expect("BootNotification", within=120)
     check(boot, wanted)
+    octt.forget(boot)  # free EVSEs are unavailable while a reset waits (B12)
     await octt.statuses(dict.fromkeys(octt.connectors, "Available") | (statuses or {}))
     await octt.expect("SecurityEventNotification", type=BOOT_EVENTS)
     await octt.station.wait("accepted")

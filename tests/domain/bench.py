@@ -19,8 +19,8 @@ from tools import build
 cpython.install(build.tables("sim"))  # for tables.ids, which is the same in every variant
 
 from milliamp.base import hal  # noqa: E402
-from milliamp.base.facts import _CARD, _LINK  # noqa: E402
-from milliamp.domain import charging, evse  # noqa: E402
+from milliamp.base.facts import _LINK  # noqa: E402
+from milliamp.domain import charging, drivers  # noqa: E402
 from milliamp.station import Station  # noqa: E402
 from milliamp.wire import rpc  # noqa: E402
 from milliamp.wire.gates import _ACCEPTED_BY_CSMS, _FROM_JOURNAL  # noqa: E402
@@ -127,6 +127,8 @@ class Board(hal.Board):
         self.done.append(("contactor", evse, closed))
 
     def offer(self, evse, milliamps):
+        if not milliamps and self.outlet(evse).offered:
+            self.done.append(("offer", evse, 0))
         self.outlet(evse).offered = milliamps
 
     def lock(self, evse, connector, locked):
@@ -252,13 +254,8 @@ class Bench:
             for outlet in board.outlets:
                 if outlet.closed and outlet.state() == "C":
                     outlet.ms += 50
-            board.scan()
-            for e in st.evses:
-                evse.scan(st, e)
-                charging.tick(st, e)
-            card = board.card()
-            if card is not None:
-                st.bus.tell(_CARD, card[2], card[:2])
+            charging.poll(st)
+            drivers.poll(st)
 
     # --- the world -------------------------------------------------------------------------------
     @property

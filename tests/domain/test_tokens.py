@@ -397,6 +397,130 @@ def test_it_outlives_a_reboot():
     assert b.outlet.closed  # offline
 
 
+# --- what is kept, and for how long ---------------------------------------------------------------------
+
+
+def reads(b, info):
+    """What a block makes of an IdTokenInfoType."""
+    import json
+
+    from milliamp.wire import types
+
+    reader = b.st.rpc.reader
+    text = json.dumps([info]).encode()
+    reader.buf[: len(text)] = text
+    reader.load(len(text))
+    while reader.check(1000) is None:
+        pass
+    return types.read_info(b.st, reader, reader.first(0))
+
+
+@pytest.mark.parametrize(
+    "expiry, valid",
+    [
+        ("1999-12-31T23:59:59Z", False),
+        ("1970-01-01T00:00:00Z", False),
+        ("0001-01-01T00:00:00Z", False),
+        ("2026-11-20T11:59:59Z", False),
+        ("", False),
+        ("never", False),
+        ("2026-11-21T12:00:00Z", True),
+        ("2999-12-31T23:59:59Z", True),
+        ("9999-12-31T23:59:59Z", True),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("before", [False, True])
+def test_until_when_a_token_is_known(expiry, valid, before):
+    from milliamp.domain import tokens
+
+    b = met() if before else Bench()
+    info = {"status": "Accepted"} | ({} if expiry is None else {"cacheExpiryDateTime": expiry})
+    tokens.learn(b.st, CARD, reads(b, info))
+    b.disconnect()
+    b.plug()
+    b.card()
+    b.poll(500)
+    assert b.outlet.closed == valid
+
+
+def test_an_expiry_counts_alone():
+    from milliamp.domain import tokens
+
+    b = Bench({LIFE: "60"})
+    now = b.st.clock.now()
+    tokens.learn(b.st, CARD, ("Accepted", None, 0, now + 1000))
+    tokens.learn(b.st, OTHER, ("Accepted", None, 0, 0))
+    b.poll(100_000)
+    b.disconnect()
+    b.plug()
+    b.card(OTHER)
+    assert not b.e.authorized
+    b.card(CARD)
+    assert b.e.authorized
+
+
+def test_unknown_cards_do_not_take_the_place_of_customers():
+    from milliamp.domain import tokens
+
+    b = Bench()
+    entries = b.tables.profile.CACHE
+    for n in range(entries - 1):
+        tokens.learn(b.st, (f"customer{n}", "ISO14443"), ("Accepted", None, 0, 0))
+    for n in range(3 * entries):
+        b.poll(1000)
+        tokens.learn(b.st, (f"stranger{n}", "ISO14443"), ("Unknown", None, 0, 0))
+        assert row(b, (f"stranger{n}", "ISO14443"))  # C10.FR.01
+    assert all(row(b, (f"customer{n}", "ISO14443")) for n in range(entries - 1))
+    b.power_cycle()
+    assert all(row(b, (f"customer{n}", "ISO14443")) for n in range(entries - 1))
+
+
+@pytest.mark.parametrize("status", ["ConcurrentTx", "NotAtThisTime"])
+@pytest.mark.parametrize("unknown", ["true", "false"])
+def test_how_it_was_at_that_moment_decides_nothing(status, unknown):
+    from milliamp.domain import tokens
+
+    b = met({DISABLE_POST: "true", UNKNOWN: unknown}, csms={CARD[0]: (status, None, None)})
+    assert row(b) is not None
+    b.csms[CARD[0]] = ("Accepted", None, None)
+    b.plug()
+    b.card()
+    assert asked(b) == [CARD[0]] and b.e.authorized
+    b.card()
+    tokens.learn(b.st, CARD, (status, None, 0, 0))
+    b.disconnect()
+    b.card()
+    assert b.e.authorized == (unknown == "true")
+
+
+def test_an_empty_group_is_none():
+    from milliamp.domain import tokens
+
+    assert tokens.group_hash(("", "Central")) == tokens.group_hash(None) == b""
+
+
+def test_an_empty_cache_is_cleared_without_a_write():
+    from milliamp.blocks import authorization
+
+    b = met()
+    flash = b.flashes["tokens"]
+
+    def clear():
+        before = flash.operations
+        assert b.st.tokens.clear() and b.st.tokens.used() == 0
+        return flash.operations - before
+
+    assert clear() > 0 and clear() == 0
+    b.power_cycle()
+    b.connect()
+    assert clear() == 0
+    b.card()
+    b.deliver()
+    assert b.st.tokens.used() and clear() > 0 and clear() == 0
+    assert authorization.clear_cache
+
+
 class Life:
     """A cache that is used at random, and what it must hold."""
 
@@ -411,14 +535,15 @@ class Life:
     def rows_after(self, hashed, now):
         rows = dict(self.rows)
         if hashed not in rows and len(rows) == self.entries:
-            del rows[next(iter(rows))]
+            refused = [key for key, row in rows.items() if row[2]]
+            del rows[(refused or list(rows))[0]]
         rows.pop(hashed, None)
-        return rows | {hashed: (hashed, b"G" * 6, now % 100, 0, 2, now + 5, now)}
+        return rows | {hashed: (hashed, b"G" * 6, now // 7 % 2, 0, 2, now + 5, now)}
 
     def put(self, n, now):
         after = self.rows_after(b"token%d" % n, now)
         self.doubt = self.rows, after
-        self.cache.put(b"token%d" % n, b"G" * 6, now % 100, 2, now + 5, now)
+        self.cache.put(b"token%d" % n, b"G" * 6, now // 7 % 2, 2, now + 5, now)
         self.rows = after
 
     def held(self):

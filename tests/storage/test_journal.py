@@ -353,6 +353,24 @@ def test_times_that_were_guessed_are_put_right():
     assert 5100 < journal.head()[3] < 5110 and journal.head()[4] == b"known"
 
 
+@pytest.mark.parametrize("offset", [-90, -2000, 1, 2**31 - 1, 2**31, 4_000_000_000])
+def test_corrections_of_any_size(offset):
+    """A clock that stood at its beginning may be off by more than 68 years."""
+    nor, clock = Nor(16384), Clock()
+    clock.synced = False
+    clock.time = 3000
+    journal = journal_on(nor, clock)
+    journal.append(_TX_EVENT, b"guessed")
+    guessed = journal.head()[3]
+    clock.synced = True
+    clock.time += offset
+    journal.clock_set(offset)
+    for _ in range(2):
+        assert journal.head()[3] == guessed + offset
+        journal = journal_on(nor, Clock())
+    assert journal.last >= guessed + max(offset, 0)
+
+
 def test_corrections_are_bounded():
     nor = Nor(65536)
     for boot in range(20):

@@ -4,6 +4,10 @@
 # interrupt handler may set an attribute that the next poll reads and must do nothing else. The first
 # `scan` comes before any input is asked for. Apart from the calls marked "may block", a method returns
 # at once.
+#
+# What is told of an EVSE is checked. A method that raises, or tells what cannot be, is the fault "DriverFailed" of
+# that EVSE (of all, if it is `scan`) for at least five seconds: its contactor opens, the others go on. A contactor
+# that could not be opened is opened again at every poll.
 
 VERSION = 1
 
@@ -47,8 +51,7 @@ class Board:
         return 65
 
     def energy(self, evse: int) -> int:
-        """The import register in Wh. It never falls and is never rebased: one that does is held, and followed from
-        where it was once it has counted on from there for a minute."""
+        """The import register in Wh. It never falls and is never rebased."""
         return 0
 
     def measure(self, evse: int, measurand: str, phase: int):
@@ -63,7 +66,8 @@ class Board:
         return None
 
     def stop_button(self, evse: int) -> bool:
-        """True once for each press."""
+        """True once for each press of the button with which a driver ends charging, as with the card: the pilot goes
+        first, the contactor up to 3 s later. An emergency stop is a `fault`: the contactor opens at once."""
         return False
 
     def fault(self, evse: int):
@@ -71,12 +75,13 @@ class Board:
         return None
 
     def bay(self, evse: int) -> bool:
-        """Is the parking bay occupied? (only with TxStartPoint or TxStopPoint ParkingBayOccupancy)"""
+        """Is the parking bay occupied? Only where the profile says `bay = true`: then transactions may begin and
+        end with it."""
         return False
 
     # --- outputs ----------------------------------------------------------------------------------
     def contactor(self, evse: int, closed: bool) -> None:
-        """Close or open the contactor. Opening must work whatever else happens; once it is open the call
+        """Close or open the contactor; raise if it did not obey. Opening must work whatever else happens; once it is open the call
         may block for the few ms of a small flash write."""
 
     def offer(self, evse: int, milliamps: int) -> None:

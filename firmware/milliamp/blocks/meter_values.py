@@ -1,4 +1,6 @@
 # Meter values (functional block J): values taken by the clock, outside transactions in MeterValues.
+from micropython import const
+
 from milliamp.base.measurands import slots
 from milliamp.base.packing import Bytes
 from milliamp.domain import charging, meter, transaction
@@ -12,6 +14,8 @@ from tables.ids import (
     _ALIGNED_DATA_TX_ENDED_INTERVAL,
     _ALIGNED_DATA_TX_ENDED_MEASURANDS,
 )
+
+_LATE = const(10)  # seconds behind the begin of an interval in which a value still is one of then
 
 
 class MeterValues:
@@ -34,13 +38,13 @@ def tick(st) -> None:
         return
     own = st.meter_values
     kept, own.kept = own.kept, _slot(st, _ALIGNED_DATA_TX_ENDED_INTERVAL)
-    if _begins(kept, own.kept):
+    if _begins(st, kept, own.kept):
         for e in st.evses:
             if e.tx is not None and own.kept[1] > e.tx.started:
                 variable = _ALIGNED_DATA_TX_ENDED_MEASURANDS
                 charging.keep(st, e, variable, _SAMPLE_CLOCK, own.kept[1])
     before, own.slot = own.slot, _slot(st, _ALIGNED_DATA_INTERVAL)
-    if not _begins(before, own.slot):
+    if not _begins(st, before, own.slot):
         return
     time = own.slot[1]
     only_idle = st.model.get(_ALIGNED_DATA_SEND_DURING_IDLE)
@@ -64,9 +68,11 @@ def _slot(st, variable):
     return (interval, now - now % 86400 % interval) if interval else (0, 0)
 
 
-def _begins(before, slot):
-    # Has an interval begun? Not with the first look at a new length.
-    return slot[0] and before[0] == slot[0] and before[1] != slot[1]
+def _begins(st, before, slot):
+    # Has an interval begun? Not with the first look at a new length, and not where the clock has jumped over its
+    # begin, or back behind it: nothing was read then.
+    fresh = before[1] < slot[1] and st.clock.now() - slot[1] < _LATE
+    return slot[0] and before[0] == slot[0] and fresh
 
 
 def _sample(st, e, context, age, most):

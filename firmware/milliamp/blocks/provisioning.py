@@ -133,8 +133,8 @@ def _entry(st, r, item):
     return st.model.find(
         r.text(r.get(component, "name")),
         r.text(r.get(component, "instance")),
-        r.number(r.get(where, "id")) or 0,
-        r.number(r.get(where, "connectorId")) or 0,
+        types.index(r, r.get(where, "id")),
+        types.index(r, r.get(where, "connectorId")),
         r.text(r.get(variable, "name")),
         r.text(r.get(variable, "instance")),
     )
@@ -396,7 +396,7 @@ def _report_answered(st, entry, r, at):
 
 def reset(st, r, at, w):
     """B11, B12: at once, or when no transaction is in the way; answered first."""
-    index = r.number(r.get(at, "evseId")) or 0
+    index = types.index(r, r.get(at, "evseId"))
     if not 0 <= index <= len(st.evses) or index and not st.model.get(_EVSE_ALLOW_RESET, index):
         return w.status("Rejected")
     if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(_WHO_IS_BUSY, index):
@@ -409,11 +409,11 @@ def reset(st, r, at, w):
 
 
 def _reset_now(st, index):
+    if not index:
+        st.reboot("RemoteReset")
     for e in st.evses:
         if index in (0, e.index):
             charging.finish(st, e, _RESET_COMMAND, _IMMEDIATE_RESET)
-    if not index:
-        st.reboot("RemoteReset")
 
 
 CALLS = {

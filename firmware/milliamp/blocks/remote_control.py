@@ -6,7 +6,7 @@ from milliamp.wire import types
 
 def request_start(st, r, at, w):
     """F01, F02: answer, then start. A transaction that runs without a token is taken over."""
-    e = _start_on(st, r.number(r.get(at, "evseId")) or 0)
+    e = _start_on(st, types.index(r, r.get(at, "evseId")))
     if e is None or not st.accepted:  # B02.FR.05
         return w.status("Rejected")
     w.object()
@@ -16,7 +16,9 @@ def request_start(st, r, at, w):
     w.end()
     token = types.read_token(r, r.get(at, "idToken"))
     group = types.read_token(r, r.get(at, "groupIdToken"))
-    return _start, (e, token, r.number(r.get(at, "remoteStartId")), group)
+    # Until the answer has left nobody is faster: Accepted is the truth.
+    e.remote_id = r.number(r.get(at, "remoteStartId"))
+    return _start, (e, token, e.remote_id, group)
 
 
 def _start(st, arg):
@@ -55,24 +57,25 @@ def _running(st, name):
 
 
 def unlock_connector(st, r, at, w):
-    """F05: never under an authorized transaction."""
+    """F05: never under an authorized transaction, nor under energy that no transaction could be written for."""
     index, connector = r.number(r.get(at, "evseId")), r.number(r.get(at, "connectorId"))
     if not 0 < index <= len(st.evses) or not 0 < connector <= len(st.evses[index - 1].status):
         return w.status("UnknownConnector")
     e = st.evses[index - 1]
-    if e.tx is not None and e.authorized:
+    if e.authorized and (e.tx is not None or e.closed):
         return w.status("OngoingAuthorizedTransaction")
     w.status("Unlocked" if charging.unlock(st, e, connector) else "UnlockFailed")
 
 
 def trigger_message(st, r, at, w):
     """F06: the answer, then the message."""
-    where = types.read_evse(st, r, r.get(at, "evse"))
+    # One that there is not is left alone by messages that it means nothing to (F06.FR.03).
+    where = types.read_evse(st, r, r.get(at, "evse")) or (-1, 0)
     name = r.text(r.get(at, "requestedMessage"))
     trigger = st.trigger(name)
     if trigger is None:
         return w.status("NotImplemented")
-    if where is None or not trigger(st, *where):
+    if not trigger(st, *where):
         return w.status("Rejected")
     w.status("Accepted")
     # The answer holds the transmit buffer, so what was triggered leaves after it.

@@ -3,9 +3,15 @@
 # Every change ends in `step`: it computes which start and stop points hold, what the charging is doing, writes
 # the event that follows and then sets the contactor. Opening comes before anything else, closing after the
 # event is durable.
+#
+# The contactor opens at once for a fault, an EV that is gone or has stopped, and pilot states E and F. Every other
+# stop (card, button, CSMS, limit, reset) takes the pilot away first and leaves the EV up to three seconds to stop, as
+# IEC 61851-1 has it: contacts that open under load weld. The event follows when the contactor is open, so that the
+# register of Ended holds all the energy; what was decided is in flash meanwhile.
 from micropython import const
 
 from milliamp.base.facts import (
+    _ACCEPTED,
     _BAY,
     _CABLE,
     _CHARGING_STATE,
@@ -15,6 +21,7 @@ from milliamp.base.facts import (
     _PILOT,
     _STOP_BUTTON,
     _TX,
+    _VARIABLE,
     _WHO_IS_BUSY,
 )
 from milliamp.base.measurands import slots
@@ -69,6 +76,7 @@ from tables.ids import (
     _TX_TX_STOP_POINT,
 )
 
+_FADE_MS = const(3000)  # for an EV to stop once the pilot is steady
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
 _SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
 
@@ -80,13 +88,24 @@ def init(st) -> None:
     """Take up the transactions that a reboot interrupted, then listen to the EVSEs."""
     st.journal.checkpoint = lambda write: _checkpoint(st, write)
     st.journal.stream = transaction.stream
-    st.board.scan()
+    _scan(st)
     for e in st.evses:
-        st.board.contactor(e.index, False)
+        evse.switch(st, e, False)
         evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
     for tx in transaction.replay(st):
         st.evses[tx.evse - 1].tx = tx
-    st.bus.subscribe(_CABLE | _PILOT | _STOP_BUTTON | _FAULT | _BAY | _CLOCK | _WHO_IS_BUSY, _hear)
+    st.bus.subscribe(
+        _CABLE
+        | _PILOT
+        | _STOP_BUTTON
+        | _FAULT
+        | _BAY
+        | _CLOCK
+        | _ACCEPTED
+        | _VARIABLE
+        | _WHO_IS_BUSY,
+        _hear,
+    )
     for e in st.evses:
         if e.tx is not None and e.tx.seq:
             _resume(st, e, e.tx)
@@ -95,7 +114,23 @@ def init(st) -> None:
             step(st, e, _CABLE_PLUGGED_IN if e.cable else _EV_DETECTED)
         if not e.authorized:  # the plug is the driver's again
             for connector in range(len(e.status)):
-                st.board.lock(e.index, connector + 1, False)
+                unlock(st, e, connector + 1)
+
+
+def _scan(st):
+    try:
+        st.board.scan()
+    except Exception as error:
+        for e in st.evses:
+            evse.failed(st, e, error)
+
+
+def poll(st) -> None:
+    """Read all inputs and act on them: what the control task does at every poll."""
+    _scan(st)
+    for e in st.evses:
+        evse.scan(st, e)
+        tick(st, e)
 
 
 def _checkpoint(st, write):
@@ -109,19 +144,20 @@ def _resume(st, e, tx):
     the power path and the energy transfer were interrupted, that is certain."""
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
-    e.wh = max(e.wh, tx.register)  # a meter that lost its memory is one that began anew
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     e.sampled = e.kept = e.since = st.clock.ticks()
-    held = _PARKING_BAY | _AUTHORIZATION if tx.authorized else _PARKING_BAY
+    stopping = not tx.authorized and tx.state == _CHARGING  # the EV was about to
+    authorized = tx.authorized or stopping
+    held = _PARKING_BAY | _AUTHORIZATION if authorized else _PARKING_BAY
     if tx.state != _IDLE:
         held |= _EV_CONNECTION
-    if tx.authorized and tx.state in (_EV_CONNECTED, _CHARGING, _SUSPENDED_EV):
+    if authorized and tx.state in (_EV_CONNECTED, _CHARGING, _SUSPENDED_EV):
         held |= _POWER_PATH
     if tx.state == _CHARGING:
         held |= _ENERGY_TRANSFER
     lost = held & ~(_points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER))
     end = lost & points_of(st, _TX_TX_STOP_POINT)
-    step(st, e, _ABNORMAL_CONDITION, _POWER_LOSS, end)
+    step(st, e, _ABNORMAL_CONDITION, tx.reason if stopping else _POWER_LOSS, end)
 
 
 def points_of(st, variable: int) -> int:
@@ -148,6 +184,10 @@ def _hear(st, fact, index, arg):
             if e.tx is not None and e.tx.guessed:  # as the journal rights its records
                 e.tx.started += arg
                 e.tx.guessed = False
+        return 0
+    if fact & (_ACCEPTED | _VARIABLE):
+        for e in st.evses:
+            e.look = True
         return 0
     e = st.evses[index - 1]
     if fact == _CABLE:
@@ -185,7 +225,7 @@ def _unplugged(st, e):
 
 
 def deauthorize(st, e, trigger: int, reason: int, token=None) -> None:
-    """End the authorization of an EVSE, whoever asked for it (`token`: with which card); charging stops at once."""
+    """End the authorization of an EVSE, whoever asked for it (`token`: with which card), and with it the energy."""
     if e.authorized or e.tx is not None:
         if e.tx is not None:
             if token is not None:
@@ -214,9 +254,11 @@ def _forget(e):
 
 
 def usable(st, e) -> bool:
-    """May charging begin here at all?"""
-    if e.fault is not None or not evse.operative(st, e, e.cable):
+    """May charging begin here at all? Whatever this asks for makes a step when it changes."""
+    if e.fault is not None or st.resetting or not evse.operative(st, e, e.cable):
         return False
+    if e.tx is not None and e.cause is not None and e.cause[2]:
+        return False  # it is about to end, and would take a new authorization along
     return bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED)) or st.accepted
 
 
@@ -231,7 +273,7 @@ def _points(st, e):
     if e.authorized:
         points |= _AUTHORIZATION
         able = e.fault is None if e.tx is not None else usable(st, e)
-        able = able and not e.barred and not _is_used_up(st, e)
+        able = able and not e.barred and not _is_used_up(e)
         if e.cable and able and e.pilot < 69:
             points |= _POWER_PATH
             if e.pilot > 66:
@@ -239,7 +281,7 @@ def _points(st, e):
     return points
 
 
-def _is_used_up(st, e):
+def _is_used_up(e):
     """Has a transaction whose token was refused had all its energy?"""
     tx = e.tx
     return tx is not None and tx.limit is not None and e.wh >= tx.limit
@@ -274,11 +316,16 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         if end:  # and with it the authorization: a point that still holds starts nothing new
             _forget(e)
             points = _points(st, e)
+    elif not usable(st, e):
+        points &= before  # what comes now may start something when it is usable again
+    if not points & _ENERGY_TRANSFER and (_fades(st, e) or not evse.switch(st, e, False)):
+        e.cause = _fade(st, e, trigger, reason, end), reason, end
+        return
+    if e.fading is not None:
+        e.fading = e.cause = None
     e.points = points
-    if not points & _ENERGY_TRANSFER:
-        _contactor(st, e, False)
     if not points & _POWER_PATH:
-        st.board.offer(e.index, 0)
+        evse.drive(st, e, st.board.offer, 0)
     elif not before & _POWER_PATH:
         e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
@@ -287,7 +334,13 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         if e.tx is None:
             # A new authorization may start what held before; energy always belongs to a transaction.
             new = points if points & ~before & _AUTHORIZATION else points & ~before
-            if new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER) and usable(st, e):
+            start = new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER)
+            if start and usable(st, e):
+                if trigger == _CHARGING_STATE_CHANGED:  # it came before, and could start nothing
+                    if start & _PARKING_BAY:
+                        trigger = _EV_DETECTED
+                    elif new & _EV_CONNECTION:
+                        trigger = _CABLE_PLUGGED_IN
                 _start(st, e, trigger)
         elif end:
             _end(st, e, trigger, reason)
@@ -307,7 +360,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         e.cause = trigger, reason, end
         unrecorded = e.tx is None and st.profile.CHARGE_UNRECORDED
         if not unrecorded:
-            _contactor(st, e, False)
+            evse.switch(st, e, False)
             points = 0
     else:
         e.cause = None
@@ -316,21 +369,45 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     if points & _POWER_PATH:
         if e.locked != e.cable and not _lock(st, e):
             return
-        st.board.offer(e.index, st.profile.CURRENTS[e.index - 1])
-        if points & _ENERGY_TRANSFER and (e.tx is not None or unrecorded):
-            _contactor(st, e, True)
+        evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
+        if points & _ENERGY_TRANSFER and (e.tx is not None or unrecorded) and e.failed is None:
+            evse.switch(st, e, True)
     elif not e.authorized and e.locked and not e.holder:
         release(st, e)
 
 
-def _contactor(st, e, closed):
-    if e.closed != closed:
-        e.closed = closed
-        st.board.contactor(e.index, closed)
+def _fades(st, e):
+    """May the EV stop by itself before the contactor opens? Its pilot is steady then."""
+    if not e.closed or e.fault is not None or e.failed is not None:
+        return False
+    if not e.cable or not 66 < e.pilot < 69:
+        return False
+    if e.fading is None:
+        e.fading = st.clock.ticks()
+        evse.drive(st, e, st.board.offer, 0)
+    return e.closed and st.clock.since(e.fading) < _FADE_MS
+
+
+def _fade(st, e, trigger, reason, end):
+    """What is written while energy still flows that is to stop: that somebody stopped it, or just for a power cut
+    that nobody is authorized any more. The trigger of the event that follows."""
+    tx = e.tx
+    if tx is not None and e.cause is None:
+        try:
+            if not end and trigger in (_STOP_AUTHORIZED, _REMOTE_STOP):
+                _write(st, e, _UPDATED, trigger)
+                return _CHARGING_STATE_CHANGED
+            tx.authorized = e.authorized and not e.barred
+            if end:
+                tx.reason = reason
+            st.journal.note(tx.checkpoint())
+        except OSError:
+            pass  # there is no room: it is written when it has stopped
+    return trigger
 
 
 def _lock(st, e):
-    if st.board.lock(e.index, e.cable, True):
+    if evse.drive(st, e, st.board.lock, e.cable, True):
         _lock_problem(st, e, 0)
         e.locked = e.cable
         return True
@@ -348,15 +425,20 @@ def _lock_problem(st, e, connector):
 
 
 def unlock(st, e, connector: int) -> bool:
-    """Release the plug of a connector, locked or not (F05); True: it is free."""
-    if e.locked == connector:
+    """Release the plug of a connector, locked or not (F05); True: it is free. Never while the contactor is closed."""
+    if e.closed:
+        return False
+    done = evse.drive(st, e, st.board.lock, connector, False)
+    if (
+        e.locked == connector and done is not None
+    ):  # a driver that raised is asked again when its fault ends
         e.locked = 0
         e.holder = b""
-    return st.board.lock(e.index, connector, False)
+    return bool(done)
 
 
 def release(st, e) -> None:
-    """Release the plug that is locked here, if one is."""
+    """Release the plug that is locked here, if one is. While energy flows it stays: the step that stops it follows."""
     if e.locked:
         unlock(st, e, e.locked)
 
@@ -424,7 +506,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
         time=time,
     )
     if samples:
-        tx.register = e.wh
+        tx.register = max(tx.register, e.wh)
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None
@@ -470,7 +552,8 @@ def _is_due(st, since, interval):
 
 def tick(st, e) -> None:
     """What time brings: timeouts, periodic values, an EV that does not get ready. Called at every poll."""
-    if e.cause is not None:
+    if e.cause is not None or e.look or e.closed and not e.points & _ENERGY_TRANSFER:
+        e.look = False
         step(st, e)
     elif e.authorized and not e.cable:
         timeout = st.model.get(_TX_EV_CONNECTION_TIME_OUT)
@@ -479,7 +562,7 @@ def tick(st, e) -> None:
                 e.tx.reason = _TIMEOUT
             _forget(e)
             step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-    elif e.points & _POWER_PATH and (e.state == _EV_CONNECTED or _is_used_up(st, e)):
+    elif e.points & _POWER_PATH and (e.state == _EV_CONNECTED or _is_used_up(e)):
         step(st, e)
     if e.tx is not None and e.cause is None:
         due = _is_due(st, e.kept, _SAMPLED_DATA_TX_ENDED_INTERVAL)

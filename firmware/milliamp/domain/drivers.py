@@ -2,7 +2,7 @@
 # domain.charging's, what is known of tokens domain.tokens'.
 from micropython import const
 
-from milliamp.base.facts import _CARD
+from milliamp.base.facts import _CARD, _LINK
 from milliamp.domain import charging, tokens
 from milliamp.domain.events import (
     _AUTHORIZED,
@@ -20,15 +20,44 @@ from tables.ids import (
 )
 
 _DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
+_LONGEST_TOKEN = const(36)  # characters of an idToken
 
 
 def init(st) -> None:
     """Listen to the card readers."""
-    st.bus.subscribe(_CARD, _card)
+    st.bus.subscribe(_CARD | _LINK, _hear)
 
 
-def _card(st, fact, index, token):
-    """A card was read: at an EVSE, or (index 0) at a reader that all share."""
+def poll(st) -> None:
+    """Ask the card readers. One that fails, or tells what is no token, is passed over, and that is said once."""
+    try:
+        card = st.board.card()
+        if card is not None:
+            name, kind, index = card
+            if (
+                len(name + "") > _LONGEST_TOKEN
+                or kind not in tokens.TOKEN_TYPES.split(" ")
+                or not 0 <= index | 0 <= len(st.evses)
+            ):
+                raise ValueError
+    except Exception as error:
+        if not st.unread:
+            st.log.error("card reader: " + type(error).__name__)
+        st.unread = True
+        return
+    st.unread = False
+    if card is not None:
+        st.bus.tell(_CARD, index, (name, kind))
+
+
+def _hear(st, fact, index, token):
+    """A card was read: at an EVSE, or (index 0) at a reader that all share. Or the link is gone, and perhaps an
+    answer with it that would have started something."""
+    if fact == _LINK:
+        for e in st.evses:
+            if not token and e.asking is None and not e.authorized:
+                e.remote_id = None
+        return
     e = st.evses[index - 1] if index else _which_evse(st, tokens.token_hash(token))
     if e is None:
         st.log.info("a card, but no EVSE for it")
@@ -63,7 +92,7 @@ def present(st, e, token) -> None:
     hashed = tokens.token_hash(token)
     again = _is_double(st, e, hashed)
     e.card_hash, e.card_at = hashed, st.clock.ticks()
-    if again or e.asking is not None:
+    if again or e.asking is not None or e.remote_id is not None and not e.authorized:
         return
     if e.authorized and hashed == e.token_hash:
         charging.deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
@@ -106,9 +135,8 @@ def _stop_all(st, token):
 
 
 def remote_start(st, e, token, remote_id: int, group) -> None:
-    """RequestStartTransaction was accepted: start with its token (F01, F02)."""
-    if not startable(st, e):
-        return  # somebody was faster
+    """RequestStartTransaction was accepted, and the EVSE kept for it by `reserve`: start with its token (F01, F02).
+    A fault of this very moment shows in the status."""
     e.remote_id = remote_id
     if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
         tokens.check(st, e, token, _remote_token)
@@ -163,4 +191,4 @@ def token_answered(st, counter: int, token, info) -> None:
 
 def startable(st, e) -> bool:
     """May a transaction be started here from afar? (F01.FR.21 to FR.25, F02)"""
-    return not e.authorized and e.asking is None and charging.usable(st, e)
+    return not e.authorized and e.asking is None and e.remote_id is None and charging.usable(st, e)

@@ -1,11 +1,11 @@
 # One EVSE: its cable, its EV, its faults, whether it may be used, and what it reports of its connectors.
+#
+# All that a driver tells of an EVSE is checked here, and nothing that one raises leaves here: it is a fault of
+# that EVSE, whose contactor opens at once.
 from micropython import const
 
-from milliamp.base.counts import _METERS_ANEW
 from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
 from milliamp.storage.keys import _OPERATIVE
-
-_ANEW_MS = const(60000)
 
 # Connector status, in the order of ConnectorStatusEnumType.
 AVAILABLE = 0
@@ -13,6 +13,8 @@ OCCUPIED = 1
 RESERVED = 2
 UNAVAILABLE = 3
 FAULTED = 4
+
+_FAILED_MS = const(5000)  # a driver that failed is a fault for so long: no contactor chatters
 
 
 class Evse:
@@ -26,10 +28,8 @@ class Evse:
         self.pilot = 65  # ord() of the control pilot state
         self.fault = None  # name
         self.bay = False  # parking bay occupied
-        self.wh = 0  # import register, as it is told
-        self.ahead = 0  # Wh that this is ahead of the meter's own
-        self.low = None  # Wh that a meter began with which counts less than it did
-        self.low_at = 0  # ticks
+        self.wh = 0  # import register
+        self.failed = None  # ticks at which a driver failed, while that is a fault
         self.status = bytearray(connectors)  # last effective status of each connector
         # Charging: domain.charging owns these.
         self.tx = None  # the running Transaction
@@ -42,7 +42,11 @@ class Evse:
         self.points = 0  # which of the start and stop points hold
         self.state = 0  # charging state
         self.cause = None  # (trigger, reason, end) of a step that the journal could not take
-        self.closed = False  # contactor
+        self.closed = True  # contactor: it may be, until a driver has opened it
+        self.fading = (
+            None  # ticks from which the EV is to stop by itself, before the contactor opens
+        )
+        self.look = False  # something that charging.usable asks for has changed
         self.locked = 0  # connector whose plug is locked
         self.holder = b""  # hash of the token that releases a plug whose EV is gone
         self.lock_failed = 0  # connector whose plug should be locked and is not
@@ -58,17 +62,30 @@ class Evse:
 def scan(st, e: Evse) -> None:
     """Read the inputs of one EVSE and tell what changed."""
     board, index, tell = st.board, e.index, st.bus.tell
-    fault = board.fault(index)
+    fault, bay, pilot, pressed = e.fault, e.bay, e.pilot, False
+    try:
+        fault = board.fault(index)
+        bay = bool(board.bay(index))
+        plug, pilot, wh = board.cable(index), board.pilot(index), board.energy(index)
+        # `|` takes nothing but integers.
+        if not (0 <= plug <= len(e.status) and 64 < pilot < 71) or plug | pilot | wh < 0:
+            raise ValueError("cable %d, pilot %d, energy %d" % (plug, pilot, wh))
+        e.plug, e.wh = plug, wh
+        pressed = board.stop_button(index)
+    except Exception as error:
+        pilot = e.pilot
+        failed(st, e, error)
+    if e.failed is not None:
+        if st.clock.since(e.failed) < _FAILED_MS:
+            fault = fault or "DriverFailed"
+        else:
+            e.failed = None
     if fault != e.fault:
         e.fault = fault
         tell(_FAULT, index, fault)
-    bay = board.bay(index)
     if bay != e.bay:
         e.bay = bay
         tell(_BAY, index, 1 if bay else 0)
-    e.wh = _follow(st, e, board.energy(index))
-    e.plug = board.cable(index)
-    pilot = board.pilot(index)
     cable = e.plug if pilot != 65 else 0
     if cable != e.cable:
         e.cable = cable
@@ -77,25 +94,44 @@ def scan(st, e: Evse) -> None:
     if pilot != e.pilot:
         e.pilot = pilot
         tell(_PILOT, index, pilot)
-    if board.stop_button(index):
+    if pressed:
         tell(_STOP_BUTTON, index)
     refresh(st, e)
 
 
-def _follow(st, e, wh):
-    """The register that is told where the meter shows `wh`: it never falls. A meter that shows less than before is
-    held; one that has counted on from there a minute later has begun anew, and is followed from where it was."""
-    told = wh + e.ahead
-    if told < e.wh:
-        if e.low is None or wh < e.low:
-            e.low, e.low_at = wh, st.clock.ticks()
-        if wh == e.low or st.clock.since(e.low_at) < _ANEW_MS:
-            return e.wh
-        st.counters[_METERS_ANEW] += 1
-        e.ahead = e.wh - e.low
-        told = wh + e.ahead
-    e.low = None
-    return told
+def failed(st, e: Evse, error) -> None:
+    """A driver of this EVSE raised, or told what cannot be: a fault, and the contactor opens. Said once; None: it
+    is said elsewhere."""
+    if e.closed:
+        try:
+            st.board.contactor(e.index, False)
+            e.closed = False
+        except Exception:
+            pass  # the next poll tries again
+    if e.failed is None and error is not None:
+        st.log.error("EVSE %d: %r" % (e.index, error))
+    e.failed = st.clock.ticks()
+
+
+def drive(st, e: Evse, driver, *args):
+    """What a driver of this EVSE answers, None when it raised."""
+    try:
+        return driver(e.index, *args)
+    except Exception as error:
+        failed(st, e, error)
+        return None
+
+
+def switch(st, e: Evse, closed: bool) -> bool:
+    """Close or open the contactor; False: it did not. Until a driver has opened it, it counts as closed."""
+    if e.closed != closed:
+        e.closed = True
+        try:
+            st.board.contactor(e.index, closed)
+            e.closed = closed
+        except Exception as error:
+            failed(st, e, error)
+    return e.closed == closed
 
 
 def status(st, e: Evse, connector: int) -> int:
@@ -106,7 +142,9 @@ def status(st, e: Evse, connector: int) -> int:
     if not _busy(e, connector) and not operative(st, e, connector):
         return UNAVAILABLE
     in_use = e.cable if is_attached(st, e, connector) else e.plug
-    return OCCUPIED if in_use == connector else AVAILABLE
+    if in_use == connector:
+        return OCCUPIED
+    return UNAVAILABLE if st.resetting >> e.index & 1 else AVAILABLE
 
 
 def is_attached(st, e: Evse, connector: int) -> bool:
@@ -128,17 +166,16 @@ def refresh(st, e: Evse) -> None:
         if new != old:
             e.status[connector - 1] = new
             st.bus.tell(_STATUS, e.index, connector)
-            st.board.indicate(e.index, new)
+            drive(st, e, st.board.indicate, new)
 
 
 def operative(st, e: Evse, connector: int = 0) -> bool:
-    """Are the station, the EVSE and (if given) the connector all operative?"""
+    """Are the station, the EVSE and the connector all operative? 0: any of its connectors."""
     get = st.settings.get
-    return bool(
-        get(_OPERATIVE, 1)
-        and get(_OPERATIVE + e.index * 16, 1)
-        and (not connector or get(_OPERATIVE + e.index * 16 + connector, 1))
-    )
+    if not (get(_OPERATIVE, 1) and get(_OPERATIVE + e.index * 16, 1)):
+        return False
+    connectors = (connector,) if connector else range(1, len(e.status) + 1)
+    return any(get(_OPERATIVE + e.index * 16 + n, 1) for n in connectors)
 
 
 def set_operative(st, evse: int, connector: int, on: bool) -> bool:
@@ -151,6 +188,7 @@ def set_operative(st, evse: int, connector: int, on: bool) -> bool:
     for e in st.evses:
         if evse in (0, e.index):
             refresh(st, e)
+            e.look = True
             if not on and _busy(e, connector):
                 at_once = False
     return at_once

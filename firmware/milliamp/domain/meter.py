@@ -4,17 +4,23 @@ from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
 
 
-def read(st, e, slot: int):
-    """The present value of a slot (Wh, W, mA, mV, ...), None when the board does not measure it."""
-    name, phase, _, _ = row(slot)
-    return st.board.measure(e.index, name, phase)
+def read(st, e, measurand: str, phase: int):
+    """The present value (W, mA, mV, ...), None when the board does not measure it. A value that is no number is
+    not measured, and stops nobody."""
+    try:
+        value = st.board.measure(e.index, measurand, phase)
+        return value if value is None else value | 0  # takes nothing but integers
+    except Exception as error:
+        st.log.error("EVSE %d: %s: %r" % (e.index, measurand, error))
+        return None
 
 
 def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: int = 32) -> bytes:
     """Read what `mask` names and pack it as sample groups of at most `most` values; empty when nothing of it
     is measured.
 
-    `register`: Wh to report in place of the meter's present one. `age`: seconds, of the time that the sample is to have.
+    `register`: Wh to report in place of the meter's present one. Within a transaction the register never
+    falls, not even when a meter lost its memory. `age`: seconds, of the time that the sample is to have.
     """
     out = b""
     values = bytearray()
@@ -22,11 +28,14 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     for slot in range(SLOTS):
         if mask >> slot & 1:
             if slot:
-                value = read(st, e, slot)
+                measurand, phase, _, _ = row(slot)
+                value = read(st, e, measurand, phase)
             elif register is not None:
                 value = register
             else:
                 value = e.wh
+                if e.tx is not None:
+                    value = max(value, e.tx.register)
             if value is not None:
                 if count == most:
                     out += group(context, measured, values, age)

@@ -12,17 +12,21 @@ from milliamp.storage.records import Records
 # (0: none), last use; times in seconds since 2000. A row of zeros is free.
 _FORMAT = "<6s6sBBHII"
 _ROW = const(24)
+_STATUS = const(12)
 _LAST_USE = const(20)
 _CHANGED = const(1)  # the record kind
 
 
 class Cache:
-    """The rows, and where they lie. `entries` of them; the one that was not used for longest makes room."""
+    """The rows, and where they lie. `entries` of them. Room is made by what is not accepted (C10.FR.07), of that and
+    then of all by what was not used for longest."""
 
     def __init__(self, flash, entries: int):
+        self._kept = False  # flash holds something that `clear` would take
         self._rows = bytearray(entries * _ROW)
         records = self._records = Records(flash, self._snapshot, self._load, flash.sector // 8)
         records.acked = records.next  # nothing has a number, but what is damaged may look so
+        self._kept = self._kept or sum(1 for g in records.generations if g) > 1
         self.prepare = records.prepare
 
     def row(self, hashed: bytes):
@@ -50,11 +54,14 @@ class Cache:
             end = start + _ROW
         if start < 0:
             return False
+        if not self._kept:
+            return True
         self._rows[start:end] = bytes(end - start)
         try:
             self._records.renew()
         except OSError:
             return False
+        self._kept = bool(hashed)
         return True
 
     def used(self) -> int:
@@ -73,16 +80,19 @@ class Cache:
         return -1
 
     def _load(self, kind, row):
+        self._kept = True
         row = bytes(row)
         if kind != _CHANGED or len(row) != _ROW:
             return
         at = self._find(row[:6])
-        if at < 0:  # the least recently used one; a free row was never used
-            oldest = None
+        if at < 0:
+            first = None
             for n in range(0, len(self._rows), _ROW):
                 used = struct.unpack_from("<I", self._rows, n + _LAST_USE)[0]
-                if oldest is None or used < oldest:
-                    at, oldest = n, used
+                refused = self._rows[n + _STATUS]
+                rank = 0 if not any(self._rows[n : n + 6]) else 1 if refused else 2, used
+                if first is None or rank < first:
+                    at, first = n, rank
         self._rows[at : at + _ROW] = row
 
     def _snapshot(self, write):

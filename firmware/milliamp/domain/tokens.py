@@ -44,8 +44,8 @@ def token_hash(token) -> bytes:
 
 
 def group_hash(group) -> bytes:
-    """The same of a groupIdToken (idToken, type), whatever its type; empty for none."""
-    return token_hash((group[0], "")) if group else b""
+    """The same of a groupIdToken (idToken, type), whatever its type; empty for none, which one without a name is too."""
+    return token_hash((group[0], "")) if group and group[0] else b""
 
 
 def is_master(st, group: bytes) -> bool:
@@ -129,14 +129,21 @@ def is_caching(st) -> bool:
 
 
 def _known(st, token):
-    # The row of a token in the cache, unless it has expired or was not used for too long.
+    # The row of a token in the cache, unless it has expired, was not used for too long (C10.FR.08: only one without an
+    # expiry), or says no more than how it was at that moment.
     row = st.tokens.row(token_hash(token)) if is_caching(st) else None
     if row is not None:
         now = st.clock.now()
         life = st.model.get(_AUTH_CACHE_LIFE_TIME)
-        if 0 < row[5] <= now or 0 < life <= now - row[6]:
+        if row[5] <= now if row[5] else 0 < life <= now - row[6]:
+            return None
+        if _status(row) in ("ConcurrentTx", "NotAtThisTime"):
             return None
     return row
+
+
+def _status(row):
+    return _STATUSES[row[2] :].split(" ")[0]
 
 
 def learn(st, token, info) -> None:
@@ -144,6 +151,8 @@ def learn(st, token, info) -> None:
     it may charge or 0, expiry or 0)."""
     if is_caching(st) and _is_kept(token):
         status, group, evses, expiry = info
+        if 0 < expiry <= st.clock.now() and st.tokens.row(token_hash(token)) is None:
+            return  # C10.FR.13: it would be gone at once
         group = group_hash(group) or _NO_GROUP
         status = _STATUSES.find(status)
         st.tokens.put(token_hash(token), group, status, evses, expiry, st.clock.now())
@@ -155,7 +164,7 @@ def describe(st, token) -> str:
     if row is None:
         return ""
     text = "authorization cache: %s, last used %s" % (
-        _STATUSES[row[2] :].split(" ")[0],
+        _status(row),
         st.clock.text(row[6]),
     )
     return text if row[1] == _NO_GROUP else text + ", member of a group"

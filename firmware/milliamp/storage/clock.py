@@ -75,8 +75,8 @@ class Clock:
         )
 
     def parse(self, text: str):
-        """Seconds since 2000 of an RFC 3339 time (any offset, any fraction, UTC if it names none); None
-        when it is none, or not one of the years 2000 to 2135."""
+        """Seconds since 2000 of an RFC 3339 time (any offset, any fraction, UTC if it names none), below 0 for
+        one before; None when it is none."""
         try:
             year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
             seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
@@ -107,4 +107,4 @@ class Clock:
                 return None
             offset = int(digits[:2]) * 3600 + int(digits[2:]) * 60
             seconds += -offset if zone[:1] == "+" else offset
-        return seconds if 0 <= seconds < 1 << 32 else None
+        return seconds

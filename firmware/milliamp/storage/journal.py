@@ -11,7 +11,7 @@ from milliamp.storage.records import Records
 # Boot, salt, transactions, discarded, damaged, time; behind it come the corrections.
 _BASE_FORMAT = "<H3sIIII"
 _BASE_SIZE = const(21)
-_CORRECTION = "<Bi"  # boot number's low 7 bits, seconds
+_CORRECTION = "<BI"  # boot number's low 7 bits, seconds modulo 2**32, as times are
 _CORRECTIONS = const(8)  # boots whose times can be put right at once
 _PREFIX = "<HI"  # connection, time
 _PREFIX_SIZE = const(6)
@@ -146,6 +146,7 @@ class Journal:
                 return  # older than what the boot before stamped they cannot be: the answer took its time
             self._head = None
             boot = self.boot & 0x7F
+            offset &= 0xFFFFFFFF
             try:
                 self._records.append(_CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
             except OSError:
@@ -208,7 +209,7 @@ class Journal:
             connection ^= _GUESSED
             for boot, offset in self._corrections:
                 if boot == connection >> 8:
-                    time += offset
+                    time = (time + offset) & 0xFFFFFFFF
         return connection, time, bytes(payload[_PREFIX_SIZE:])
 
     def _correct(self, boot, offset):
@@ -232,7 +233,9 @@ class Journal:
         elif kind == _CLOCK_SET:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
-            self.last += max(offset, 0)  # guesses so far, which ran on from the times before
+            self.last = max(
+                self.last, (self.last + offset) & 0xFFFFFFFF
+            )  # guesses so far, which ran on from the times before
         elif kind == _ACK:
             self.discarded += len(payload) & 1  # _DISCARDED
             if len(payload) > 7:

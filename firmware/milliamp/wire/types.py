@@ -14,13 +14,18 @@ def evse(w, index: int, connector: int = 0) -> None:
     w.end()
 
 
+def index(r, at: int) -> int:
+    """The number of an EVSE or a connector: 0 where none is named, -1 for a 0, which is none."""
+    number = r.number(at)
+    return 0 if number is None else number or -1
+
+
 def read_evse(st, r, at: int):
     """(EVSE, connector) of an EVSEType, 0 for what it does not name; None when the station has none such."""
-    index = r.number(r.get(at, "id")) or 0
-    connector = r.number(r.get(at, "connectorId")) or 0
+    number, connector = index(r, r.get(at, "id")), index(r, r.get(at, "connectorId"))
     evses = st.profile.EVSES
-    if 0 <= index <= len(evses) and 0 <= connector <= (len(evses[index - 1]) if index else 0):
-        return index, connector
+    if 0 <= number <= len(evses) and 0 <= connector <= (len(evses[number - 1]) if number else 0):
+        return number, connector
     return None
 
 
@@ -38,19 +43,22 @@ def read_token(r, at: int):
 
 
 def read_info(st, r, at: int) -> tuple:
-    """(status, group or None, mask of EVSEs or 0, expiry or 0) of an IdTokenInfoType."""
+    """(status, group or None, mask of EVSEs or 0, expiry or 0) of an IdTokenInfoType; an expiry before 2000 is 1."""
     evses = 0
     where = r.get(at, "evseId")
     if where:
         for n in r.each(where):
             n = r.number(n) or 0
             evses |= 1 << n if 0 < n < 16 else 1  # the bit of an EVSE that there is not
-    expiry = r.get(at, "cacheExpiryDateTime")
+    expiry = 0
+    until = r.get(at, "cacheExpiryDateTime")
+    if until:  # what is no time is over, too
+        expiry = max(1, min(st.clock.parse(r.text(until) or "") or 0, 0xFFFFFFFF))
     return (
         r.text(r.get(at, "status")),
         read_token(r, r.get(at, "groupIdToken")),
         evses,
-        st.clock.parse(r.text(expiry)) or 0 if expiry else 0,
+        expiry,
     )
 
 
