@@ -138,7 +138,10 @@ async def test_an_address_that_names_the_file_is_taken_as_it_is():
 @simulate
 async def test_an_address_that_it_cannot_upload_to_is_rejected(url):
     async with rig() as this:
-        assert await get_log(this, url) == {"status": "Rejected"}
+        assert await get_log(this, url) == {
+            "status": "Rejected",
+            "statusInfo": {"reasonCode": "InvalidURL"},
+        }
         await this.clock.sleep(5)
         assert told(this) == [] and this.problems() == []
 
