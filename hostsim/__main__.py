@@ -3,6 +3,7 @@ lines."""
 
 import argparse
 import asyncio
+import contextlib
 import difflib
 import re
 import signal
@@ -99,7 +100,13 @@ def _lane(command: argparse.ArgumentParser) -> None:
 
 
 def _speed(command: argparse.ArgumentParser, default: int = 20) -> None:
-    command.add_argument(
+    pace = command.add_mutually_exclusive_group()
+    pace.add_argument(
+        "--virtual",
+        action="store_true",
+        help="time stands still while anything has something to do, or no command is carried out, and jumps otherwise",
+    )
+    pace.add_argument(
         "--speed",
         type=_whole,
         default=default,
@@ -172,12 +179,27 @@ def options(given: argparse.Namespace):
     )
 
 
+async def _serve(station) -> None:
+    from hostsim import jsonlines
+
+    if (
+        station.clock.virtual
+    ):  # what is wrong with the CSMS comes to light before time stands still
+        with contextlib.suppress(TimeoutError):
+            await station.wait("connected")
+    await jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout)
+
+
 async def _run_station(given: argparse.Namespace) -> int:
-    from hostsim import jsonlines, refusal
+    from hostsim import refusal
     from hostsim.clock import SimClock
     from hostsim.station import Station
+    from hostsim.virtual import VirtualClock
 
-    station = Station(SimClock(given.speed), given.url, options(given))
+    clock = VirtualClock() if given.virtual else SimClock(given.speed)
+    station = Station(clock, given.url, options(given))
+    if given.virtual:
+        clock.outside(station.network.owed)
     station.attach_log(
         lambda line: print(line, file=sys.stderr, flush=True)
     )  # stdout belongs to the answers
@@ -186,9 +208,7 @@ async def _run_station(given: argparse.Namespace) -> int:
     )
     try:
         await station.start()
-        serving = asyncio.create_task(
-            jsonlines.serve(station, jsonlines.stdin_lines(), jsonlines.to_stdout)
-        )
+        serving = asyncio.create_task(_serve(station))
         refused = asyncio.create_task(refusal.watch(station))
         failed = asyncio.create_task(station.device.failure())
         tasks = (serving, refused, failed)
@@ -210,10 +230,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for stop in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(stop, _interrupt)
+        run = asyncio.run
+        if getattr(given, "virtual", False):
+            from hostsim.virtual import run
         if given.command == "run":
             from hostsim.scenario import play
 
-            return asyncio.run(play(given.lane, given.heap, given.speed, given.seed))
+            speed = None if given.virtual else given.speed
+            return run(play(given.lane, given.heap, speed, given.seed))
         if given.command == "day":
             from hostsim.day import measure
 
@@ -225,8 +249,8 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "sim":
             from hostsim.terminal import interact
 
-            return asyncio.run(interact(given, options(given)))
-        return asyncio.run(_run_station(given))
+            return run(interact(given, options(given)))
+        return run(_run_station(given))
     except Trouble as trouble:
         print(f"hostsim: {trouble}", file=sys.stderr)
         return 2

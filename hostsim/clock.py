@@ -67,6 +67,9 @@ class SimClock:
     def release(self, holder: object) -> None:
         """See `hold`."""
 
+    def stand(self, still: bool) -> None:
+        """Whether virtual time stands still though all wait: between two commands it does."""
+
     def handed(self, size: int) -> None:
         """So many bytes are on their way to the station: virtual time waits until it has them."""
 

@@ -3,6 +3,9 @@
 `{"id": 7, "cmd": "plug", "args": {"evse": 1}}` is answered `{"id": 7, "result": ...}` or `{"id": 7, "error": "..."}`
 when it is done. Commands run one after the other, in order, except `wait`, which lets others pass. The answer to
 `quit`, or the end of stdin, is the last one.
+
+In virtual time (`--virtual`) time passes only while a command is carried out, so most of all in `wait`, and each answer
+also has the `time`, in seconds since the start. What is sent before the answer to a `wait` is there comes at any time.
 """
 
 import asyncio
@@ -27,18 +30,26 @@ _PASSING = (
 async def serve(station: Station, lines: AsyncIterator[str], write: Callable[[str], None]) -> None:
     """Run every command in `lines` and `write` its answer; return after quit or the last line."""
     running: set[asyncio.Task] = set()
+    clock = station.clock
+
+    def ended(task: asyncio.Task) -> None:
+        running.discard(task)
+        clock.stand(not running)
+
+    clock.stand(True)
     before: asyncio.Task | None = None
     async for line in lines:
         if not line.strip():
             continue
         request, fault = _parse(line)
         if fault:
-            write(json.dumps({"id": request.get("id"), "error": fault}))
+            write(_text(station, {"id": request.get("id"), "error": fault}))
             continue
         passing = request["cmd"] in _PASSING
         task = asyncio.create_task(_answer(station, request, None if passing else before, write))
         running.add(task)
-        task.add_done_callback(running.discard)
+        task.add_done_callback(ended)
+        clock.stand(False)
         if not passing:
             before = task
         if request["cmd"] == "quit":
@@ -48,6 +59,7 @@ async def serve(station: Station, lines: AsyncIterator[str], write: Callable[[st
         await asyncio.gather(*running)
     for task in running:
         task.cancel()
+    clock.stand(False)
 
 
 async def _answer(
@@ -68,7 +80,11 @@ async def _answer(
         answer["error"] = str(error) or type(error).__name__
     except Exception as error:  # a bug of ours must not leave the other program waiting
         answer["error"] = f"bug in {request['cmd']}: {error!r}"
-    write(json.dumps(answer))
+    write(_text(station, answer))
+
+
+def _text(station: Station, answer: dict[str, Any]) -> str:
+    return json.dumps(answer | ({"time": station.clock.now()} if station.clock.virtual else {}))
 
 
 def _parse(line: str) -> tuple[dict[str, Any], str]:

@@ -45,6 +45,8 @@ class Network:
         self._passing.set()
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task] = set()
+        self._taps: set[Tap] = set()  # of connections that both sides still hold
+        self._dialling = 0
         self._sockets: set[asyncio.StreamWriter] = set()
         self._place: socket.socket | None = None
         self._fuse: tuple[str, int] | None = None
@@ -83,6 +85,11 @@ class Network:
         """Reset the connection, and all others, when so many more bytes have passed in a direction (traffic.UP,
         DOWN): anywhere in a frame, or between two."""
         self._fuse = direction, size
+
+    def owed(self) -> frozenset:
+        """What the station waits for from the far side: connections, and what was asked in them."""
+        asked = {(tap.number, what) for tap in self._taps for what in tap.owed()}
+        return frozenset(asked | {("connection", n) for n in range(self._dialling)})
 
     def url(self, host: str = "127.0.0.1") -> str:
         """The upstream URL with this proxy in the place of its host: what the station is given."""
@@ -128,6 +135,7 @@ class Network:
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.upstream)
         secure = target.scheme == "wss"
+        self._dialling += 1
         try:
             up_reader, up_writer = await asyncio.open_connection(
                 target.hostname,
@@ -140,9 +148,12 @@ class Network:
             for callback in self.on_unreachable:
                 callback(error)
             return
+        finally:
+            self._dialling -= 1
         for stream in (writer, up_writer):
             stream.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         tap = self.traffic.tap()
+        self._taps.add(tap)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.clock.arrived(len(head))
@@ -152,6 +163,7 @@ class Network:
             downward = asyncio.create_task(self._pump(tap, DOWN, up_reader, writer))
             try:
                 await asyncio.wait((upward, downward), return_when=asyncio.FIRST_COMPLETED)
+                self._taps.discard(tap)
                 tap.ended(DOWN if downward.done() else UP)
                 if downward.done():  # the server closed: nothing else will come
                     return
@@ -162,6 +174,7 @@ class Network:
                 downward.cancel()
                 await asyncio.gather(upward, downward, return_exceptions=True)
         finally:
+            self._taps.discard(tap)
             up_writer.close()
 
     async def _pump(

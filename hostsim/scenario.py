@@ -222,18 +222,17 @@ class Scenario:
         return f"reason {boot['reason']}"
 
 
-async def play(lane: int, heap: str | None, speed: int, seed: int | None) -> int:
-    """Play the scenario and return 0 if the books balance."""
+async def play(lane: int, heap: str | None, speed: int | None, seed: int | None) -> int:
+    """Play the scenario and return 0 if the books balance. `speed` None: in virtual time."""
     console = Console(highlight=False, soft_wrap=True)
     seed = random.randrange(1 << 16) if seed is None else seed
-    words = (
-        f"lane {lane}, heap {heap or 'as it comes'}, {speed} times as fast as life, seed {seed}"
-    )
+    pace = f"{speed} times as fast as life" if speed else "in virtual time"
+    words = f"lane {lane}, heap {heap or 'as it comes'}, {pace}, seed {seed}"
     console.print(f"[bold]Milliamp[/bold]: the real firmware in MicroPython, {words}")
     began = time.monotonic()
     failure = ""
     async with rig(
-        clock=SimClock(speed, off_the_quarter()),
+        clock=SimClock(speed, off_the_quarter()) if speed else None,
         power=False,
         lane=lane,
         heap=heap,

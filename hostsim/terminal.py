@@ -28,6 +28,7 @@ from hostsim.network import MODES
 from hostsim.schemas import CALLERROR
 from hostsim.station import Options, Station
 from hostsim.traffic import UP, MessageSeen
+from hostsim.virtual import VirtualClock
 
 _REFRESH = 1.0  # real seconds between looks at the status
 _PREVIEW = 150  # characters of a message that are shown
@@ -87,12 +88,13 @@ class Terminal:
         return FormattedText(self.status)
 
     async def watch(self) -> None:
-        """Keep the status line true."""
+        """Keep the status line true; in virtual time a minute passes at once."""
+        pause = 60 if self.station.clock.virtual else _REFRESH
         while True:
             with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
                 async with time_limit(5):
                     self.status = _status(await self.station.state())
-            await asyncio.sleep(_REFRESH)
+            await asyncio.sleep(pause)
 
     # --- what is typed ---------------------------------------------------------------------------
     async def run_line(self, line: str) -> bool:
@@ -104,10 +106,13 @@ class Terminal:
             return True
         if not words:
             return True
+        self.station.clock.stand(False)
         try:
             await self._run(words, line)
         except (ValueError, ConnectionError, TimeoutError, OSError, CallError) as error:
             self.show(f"[red]{_plain(str(error) or type(error).__name__)}[/red]")
+        finally:
+            self.station.clock.stand(words[0] != "quit")
         return words[0] != "quit"
 
     async def _run(self, words: list[str], line: str) -> None:
@@ -142,7 +147,11 @@ class Terminal:
         self.show(_plain(json.dumps(answer, indent=2)))
 
     async def converse(self) -> None:
-        """Read commands until quit or the end of input."""
+        """Read commands until quit or the end of input. Virtual time passes while one is carried out."""
+        if self.station.clock.virtual:
+            with contextlib.suppress(TimeoutError):
+                await self.station.wait("accepted")
+        self.station.clock.stand(True)
         self.show(_HELP.format(card=CARD))
         if not sys.stdin.isatty() or not sys.stdout.isatty():
             async for line in stdin_lines():
@@ -261,7 +270,7 @@ def _plain(text: str) -> str:
 
 async def interact(given: argparse.Namespace, options: Options) -> int:
     """Run the terminal program until quit."""
-    clock = SimClock(given.speed)
+    clock = VirtualClock() if given.virtual else SimClock(given.speed)
     csms = None
     url = given.csms
     if url is None:
@@ -274,6 +283,8 @@ async def interact(given: argparse.Namespace, options: Options) -> int:
             raise Trouble(f"port {given.port} is busy: choose another with --port") from error
         url = csms.url()
     station = Station(clock, url, options)
+    if given.virtual and csms is None:
+        clock.outside(station.network.owed)
     terminal = Terminal(station, csms)
     if csms is not None:
         csms.excuse = station.traffic.excuse

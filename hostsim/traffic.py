@@ -155,6 +155,7 @@ class Tap:
         self._decoders: dict[str, Iterator[None] | None] = {d: self._decode(d) for d in (UP, DOWN)}
         self._calls: dict[str, dict[str, tuple[str, float, str]]] = {UP: {}, DOWN: {}}
         self._open: dict[str, tuple[str, float] | None] = {UP: None, DOWN: None}
+        self._pings, self._pongs = {UP: 0, DOWN: 0}, {UP: 0, DOWN: 0}
 
     @property
     def status(self) -> int:
@@ -180,6 +181,15 @@ class Tap:
         except (WebSocketException, RuntimeError, UnicodeDecodeError) as error:
             self._decoders[direction] = None
             self.traffic.fault(f"connection {self.number} {direction}: {error}")
+
+    def owed(self) -> list[str]:
+        """What the station waits for: the answer to its upgrade, to its CALL, to its pings."""
+        if not self.response:
+            return ["upgrade"] * bool(self.request)
+        asked = [asked[0] for asked in [self._open[UP]] if asked]
+        if self._pings[UP] > self._pongs[DOWN]:
+            asked.append(f"pong {self._pings[UP]}")
+        return asked
 
     def ended(self, direction: str) -> None:
         """A side has closed its end."""
@@ -212,6 +222,8 @@ class Tap:
                 self.ender = direction
                 self.close = int.from_bytes(code, "big"), bytes(reason).decode("utf-8", "replace")
             if frame.opcode in CTRL_OPCODES:
+                self._pings[direction] += frame.opcode is Opcode.PING
+                self._pongs[direction] += frame.opcode is Opcode.PONG
                 continue
             if (frame.opcode is Opcode.CONT) != bool(parts):
                 self.traffic.fault(

@@ -19,10 +19,11 @@ from typing import Any
 
 from hostsim.clock import SimClock, time_limit
 
-_EPOCH = 1_772_323_260  # 2026-03-01 00:01: it always begins there, off the quarter of an hour
+EPOCH = 1_772_323_260  # 2026-03-01 00:01: it always begins there, off the quarter of an hour
 _DAY = 86_400_000
 _ARRIVAL = 0.3  # real seconds that something needs at most to get from one socket to another
 _STUCK = 120  # real seconds for which something may compute
+_OUTSIDE = 20  # real seconds within which somebody outside answers
 
 
 class VirtualClock(SimClock):
@@ -41,7 +42,7 @@ class VirtualClock(SimClock):
         if not isinstance(loop, _Loop):
             raise RuntimeError("virtual time needs hostsim.virtual.run")
         self._time = loop.times
-        self._epoch = _EPOCH
+        self._epoch = EPOCH
 
     def now(self) -> float:
         return self._time.ms / 1000
@@ -68,6 +69,14 @@ class VirtualClock(SimClock):
         self._time.up = 0 if self._time.gone else self._time.up + written
         self._time.gone = False
         self._time.down = 0 if self._time.waited and not read else self._time.down - read
+
+    def stand(self, still: bool) -> None:
+        self._time.still = still
+
+    def outside(self, owed: Callable[[], frozenset]) -> None:
+        """Somebody lives in real time: `owed` says what the station waits for from there. As long as that is not
+        there, and has not been waited for, no time passes."""
+        self._time.owed = owed
 
     def handed(self, size: int) -> None:
         self._time.down += size
@@ -105,6 +114,11 @@ class _Times(selectors.DefaultSelector):
         self.up = self.down = 0  # bytes on their way, as far as is known
         self.waited = False  # the firmware was told to wait for some
         self.gone = False  # a connection, and what the firmware writes until it knows
+        self.still = False  # time is to stand still, for as long as it may take
+        self.owed: Callable[[], frozenset] = frozenset
+        self.missed: frozenset = (
+            frozenset()
+        )  # what did not come from outside though it was waited for
 
     def select(self, timeout: float | None = None) -> list:
         running = self._running()
@@ -131,6 +145,12 @@ class _Times(selectors.DefaultSelector):
             self.stirred = self.stirred or not self.talk
             return ready
         self.talk = False
+        owed = self.owed()
+        if self.still or owed - self.missed:
+            ready = super().select(None if self.still else _OUTSIDE)
+            self.missed = self.missed if ready else owed
+            self.stirred = True
+            return ready
         ms = _DAY if timeout is None else math.ceil(timeout * 1000 - 1e-6)
         if not self.holders and self.parked:
             if self.up > 0:

@@ -31,20 +31,12 @@ REFUSED = {
 _MODULES = {"time", "asyncio", "datetime", "hostsim.clock"}
 _NAP = {"asyncio.sleep", "asyncio.sleep_ms"}  # refused unless it is 0
 
-_PROGRAM = "the CSMS of a program that runs beside us, in real time"
 # (file, function) -> why it may.
 EXCEPTIONS = {
     (
         "wire/station.py",
         "unlock",
     ): "a handler that waits, on MicroPython too; here the loop's time is virtual",
-    ("hostile/test_command_line.py", "test_lines_that_are_no_commands"): _PROGRAM,
-    ("hostile/test_command_line.py", "test_every_command_with_the_real_firmware"): _PROGRAM,
-    (
-        "hostsim/test_station.py",
-        "test_another_program_drives_a_station_on_somebody_elses_csms",
-    ): _PROGRAM,
-    ("hostsim/test_station.py", "test_a_csms_that_will_not_have_the_station"): _PROGRAM,
 }
 
 

@@ -1,10 +1,8 @@
 """The bench of a script: the CSMS, the virtual charger and what has been seen of the station, in simulated time.
 
-Times are those of the tap on the wire, in simulated seconds. The clock runs `speed` (20) times as fast as the wall, so
-one millisecond in which this machine does something else is 0.02 simulated seconds: `EARLY` and `LATE` are 50 and 200
-of them. The station polls its inputs and its clock every 50 to 100 simulated milliseconds and rounds timestamps to
-seconds. A gap that must be at least n is checked as n - EARLY; one that must be n, as n - EARLY to n + LATE. Where that
-is too coarse, a script runs at a lower speed (`@bench(speed=5)`), and the same milliseconds weigh less.
+Times are those of the tap on the wire, in virtual seconds: what this machine does besides takes none. The station looks
+at its inputs and its clock once a second when nothing happens, and rounds timestamps to seconds. A gap that must be at
+least n is checked as n - EARLY; one that must be n, as n - EARLY to n + LATE.
 """
 
 import asyncio

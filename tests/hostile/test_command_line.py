@@ -1,6 +1,7 @@
 """`python -m hostsim station` as its users get it wrong: one clear line, an exit code, no traceback. And every command,
 against the real firmware."""
 
+import asyncio
 import json
 import os
 import socket
@@ -10,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hostsim.clock import SimClock
-from hostsim.harness import CARD, rig
-from tests.programs import Program, really
+from hostsim.harness import CARD
+from tests.programs import PATIENCE, Program, csms, really
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = ("station", "--id", "CS1", "--speed", "20", "--url", "ws://127.0.0.1:9/")
+FLAGS = ("station", "--id", "CS1", "--virtual", "--url", "ws://127.0.0.1:9/")
 
 
 def run(*flags: str, **more) -> subprocess.CompletedProcess:
@@ -28,7 +28,7 @@ def run(*flags: str, **more) -> subprocess.CompletedProcess:
             stdin=reader,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             **more,
         )
     finally:
@@ -147,7 +147,7 @@ def test_a_tool_that_is_missing(tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     refused(done, "make")
 
@@ -211,8 +211,8 @@ BAD_LINES = [
 @really
 async def test_lines_that_are_no_commands():
     """Each gets one answer, an error in one line, and the station goes on."""
-    async with rig(clock=SimClock(20), power=False) as this:
-        async with Program("--id", "CS1", "--speed", "20", "--url", this.csms.url()) as program:
+    async with csms() as this:
+        async with Program("--id", "CS1", "--url", this.url()) as program:
             await program.command("wait", fact="accepted", timeout=300)
             for line in BAD_LINES:
                 answer = await program.ask(line)
@@ -237,17 +237,16 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
     if "32" in lane and lane32.lane32(fetch=False) is None:
         pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
     flags = (
-        "--id", "CS9", "--speed", "60", "--evses", "2", "--state", str(tmp_path), "--protocol", "ocpp2.0.1",
+        "--id", "CS9", "--evses", "2", "--state", str(tmp_path), "--protocol", "ocpp2.0.1",
         "--password", "0123456789abcdef", "--vendor", "V", "--model", "M", "--serial", "S-1", "--board", "sim", *lane,
         "--set", "SampledDataCtrlr.TxUpdatedInterval=5", "--set", "OCPPCommCtrlr.MessageTimeout.Default=20",
         "--set", "OCPPCommCtrlr.RetryBackOffWaitMinimum=1", "--set", "OCPPCommCtrlr.RetryBackOffRandomRange=0",
     )  # fmt: skip
-    async with rig(clock=SimClock(60), power=False, password="0123456789abcdef") as this:
-        csms = this.csms
-        async with Program(*flags, "--url", csms.url()) as program:
+    async with csms(password="0123456789abcdef") as this:
+        async with Program(*flags, "--url", this.url(), follow=this.clock) as program:
             do = program.command
             await do("wait", fact="accepted", timeout=300)
-            boot = (await csms.seen("BootNotification"))["chargingStation"]
+            boot = (await this.seen("BootNotification"))["chargingStation"]
             assert (boot["vendorName"], boot["model"], boot["serialNumber"]) == ("V", "M", "S-1")
             # --set holds whatever the mutability.
             timeout = {
@@ -295,7 +294,7 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
             await do("power", mode="on")
             await do("wait", fact="accepted", timeout=300)
             await do("wait", fact="queue_empty", timeout=300)
-            assert csms.ledger.lost() == 0 and tx["id"] in csms.ledger.transactions
+            assert this.ledger.lost() == 0 and tx["id"] in this.ledger.transactions
             await do("restart")
             await do("wait", fact="rebooted")
             await do("power", mode="cycle")
@@ -322,7 +321,7 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
             state = await do("state")
             assert await do("quit") is None
             assert await program.process.wait() == 0
-        async with Program(*flags, "--url", csms.url()) as program:
+        async with Program(*flags, "--url", this.url(), follow=this.clock) as program:
             await program.command("wait", fact="accepted", timeout=300)
             await program.command("wait", fact="queue_empty", timeout=300)
             later = await program.command("state")
@@ -330,23 +329,44 @@ async def test_every_command_with_the_real_firmware(lane, tmp_path):
             assert (
                 await program.command("get", component="AuthCtrlr", variable="Enabled") == "true"
             )
-            assert csms.ledger.lost() == 0
+            assert this.ledger.lost() == 0
             await program.command("quit")
-        assert csms.ledger.problems() == []
+        assert this.ledger.problems() == []
 
 
-def test_commands_from_a_file(tmp_path):
+@really
+async def test_commands_from_a_file(tmp_path):
     """stdin may be a file: its end is the end."""
     lines = tmp_path / "lines"
     lines.write_text('{"id":1,"cmd":"help"}\n{"id":2,"cmd":"quit"}\n')
-    with lines.open() as stdin:
-        done = subprocess.run(
-            [sys.executable, "-m", "hostsim", *FLAGS],
-            cwd=ROOT,
-            stdin=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1, 2]
-    assert done.returncode == 0 and "Traceback" not in done.stderr
+    async with csms() as this:
+        with lines.open() as stdin:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hostsim", *FLAGS[:-1], this.url(), cwd=ROOT, stdin=stdin,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, err = await process.communicate()
+    assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 2]
+    assert process.returncode == 0 and b"Traceback" not in err
+
+
+def test_the_scenario_in_virtual_time():
+    done = run("run", "--virtual", "--seed", "3")
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_charge_in_the_terminal_program():
+    """Its commands come from a pipe; between them no time passes, however long that takes."""
+    lines = ["plug", f"card {CARD}", "wait charging", "wait unplugged 1200", "state", "quit"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hostsim", "sim", "--virtual"],
+        cwd=ROOT,
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "unplugged did not come about within 1200 s" in done.stdout
+    assert '"time": "2026-03-01T00:21' in done.stdout
+    assert done.stdout.count("TransactionEvent answer") > 20  # a sample a minute

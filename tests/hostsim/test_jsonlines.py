@@ -30,6 +30,7 @@ class NoStation:
 
     def __init__(self):
         clock = VirtualClock()
+        self.clock = clock
         self.hardware = Hardware(clock, 2)
         self.traffic = Traffic(clock)
         self.device = NoDevice()
@@ -66,6 +67,7 @@ def converse(*requests) -> list[dict]:
             )
 
     run(main())
+    assert [answer.pop("time") for answer in answers] == [0.0] * len(answers)
     return answers
 
 

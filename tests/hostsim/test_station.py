@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from hostsim import jsonlines
-from hostsim.clock import SimClock
 from hostsim.csms import Csms
 from hostsim.errors import Trouble
 from hostsim.harness import CARD, rig, simulate
 from hostsim.station import Options, Station
 from hostsim.traffic import UP
 from hostsim.virtual import VirtualClock
-from tests.programs import Program, really
+from tests.programs import Program, csms, really
 from tools import lane32
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,21 +245,19 @@ async def test_a_query_stays_behind_the_identity():
 
 @really
 async def test_another_program_drives_a_station_on_somebody_elses_csms():
-    async with rig(clock=SimClock(20), power=False) as this:
-        url = this.csms.url()
+    async with csms() as this:
+        url = this.url()
         flags = (
             "--url",
             url,
             "--id",
             "CS7",
-            "--speed",
-            "20",
             "--set",
             "SampledDataCtrlr.TxUpdatedInterval=15",
         )
         async with Program(*flags) as program:
             await program.command("wait", fact="accepted", timeout=200)
-            assert this.csms.peer.id == "CS7"
+            assert this.peer.id == "CS7"
             await program.command("plug")
             await program.command("card", token=CARD)
             await program.command("wait", fact="charging")
@@ -287,7 +284,7 @@ async def test_another_program_drives_a_station_on_somebody_elses_csms():
 )
 @really
 async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
-    async with Program("--id", "CS1", "--speed", "20", *flags) as program:
+    async with Program("--id", "CS1", *flags) as program:
         out, err = await program.end()
         assert program.process.returncode == 2
         assert out == b""
@@ -296,7 +293,7 @@ async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
 
 
 @pytest.mark.parametrize(
-    ("csms", "flags", "word"),
+    ("options", "flags", "word"),
     [
         ({"password": "0123456789abcdef"}, ["--password", "fedcba9876543210"], b"--password"),
         ({"password": "0123456789abcdef"}, [], b"--password"),
@@ -304,15 +301,9 @@ async def test_bad_input_is_one_line_and_an_exit_code(flags, word):
     ],
 )
 @really
-async def test_a_csms_that_will_not_have_the_station(csms, flags, word):
-    other = Csms(SimClock(20), **csms)
-    await other.start()
-    try:
-        async with Program(
-            "--id", "CS1", "--url", other.url(), "--speed", "20", *flags
-        ) as program:
+async def test_a_csms_that_will_not_have_the_station(options, flags, word):
+    async with csms(**options) as other:
+        async with Program("--id", "CS1", "--url", other.url(), *flags) as program:
             _, err = await program.end()
             assert program.process.returncode == 2
             assert word in err.strip().splitlines()[-1]
-    finally:
-        await other.stop()
