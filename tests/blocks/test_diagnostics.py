@@ -176,6 +176,21 @@ async def test_what_the_server_says():
 
 
 @simulate
+async def test_what_is_to_be_told_takes_no_memory_while_there_is_no_link():
+    """A connection needs it; what came of the upload is told afterwards."""
+    async with rig(settings=FAST) as this, Server("stall") as server:
+        await get_log(this, server.url, number=4)
+        await server.until(lambda s: s.begun)
+        await this.station.set_network("off")
+        with_it = (await this.station.heap())["live"]
+        await this.clock.sleep(120)
+        assert (await this.station.heap())["live"] < with_it - 2000  # twice what it is on 32 bits
+        await this.station.set_network("on")
+        await tell(this, (4, "Uploading"), (4, "UploadFailure"))
+        assert this.problems() == []
+
+
+@simulate
 async def test_a_server_that_stalls_holds_nobody_up():
     async with rig() as this, Server("stall") as server:
         await get_log(this, server.url)

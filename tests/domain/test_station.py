@@ -1,5 +1,7 @@
 """What the station does at its start and at its end, whatever happens there."""
 
+import asyncio
+
 import pytest
 
 from milliamp import station
@@ -53,3 +55,67 @@ def test_a_first_start_on_flash_that_takes_no_settings(own):
     bench.board.settings = ()
     bench.power_cycle()
     assert bench.st.settings.get(_IDENTITY) == "CP001"
+
+
+class Over(BaseException):
+    """The time of a test is up."""
+
+
+def supervised(bench, monkeypatch, deaths, seconds):
+    """Run the supervisor while the link task dies at these seconds; how often the board was reset in that time."""
+    begin, due = bench.board.now, list(deaths)
+
+    async def link():
+        while not due or bench.board.now < begin + due[0] * 1000:
+            await asyncio.sleep(0)
+        due.pop(0)
+        raise ValueError
+
+    async def idle():
+        while True:
+            for task in range(3):
+                bench.st.progress(task)
+            await asyncio.sleep(0)
+
+    async def nap(ms):
+        bench.board.now += ms
+        if bench.board.now > begin + seconds * 1000:
+            raise Over
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    for owner, name, task in (
+        (bench.st, "_control", idle),
+        (bench.st.outbox, "run", idle),
+        (bench.st.link, "run", link),
+        (asyncio, "sleep_ms", nap),
+    ):
+        monkeypatch.setattr(owner, name, task)
+    with pytest.raises(Over):
+        asyncio.run(bench.st.run())
+    assert not due
+    return bench.board.rebooted
+
+
+def test_ten_deaths_in_a_minute_are_a_reset_and_ten_in_a_day_are_none(monkeypatch):
+    bench = Bench()
+    assert supervised(bench, monkeypatch, range(3600, 36001, 3600), 40000) == 0
+    bench = Bench()
+    assert supervised(bench, monkeypatch, range(3, 30, 3), 40) == 0
+    bench = Bench()
+    assert supervised(bench, monkeypatch, range(3, 33, 3), 40) == 1
+
+
+def test_memory_that_is_short_again_and_again_is_a_reset_when_nobody_charges(monkeypatch):
+    bench = Bench()
+    asked = []
+    monkeypatch.setattr(bench.st, "reboot", lambda *given: asked.append(given))
+    for error in (MemoryError(), ValueError(), MemoryError(), ValueError(), MemoryError()):
+        bench.st.fault(error, "a test")
+    assert asked == []
+    supervised(bench, monkeypatch, (), 3601)
+    bench.st.fault(MemoryError(), "a test")
+    assert asked == []  # the first was an hour ago
+    bench.st.fault(MemoryError("secret"), "a test")
+    assert asked == [("ApplicationReset", True)]
+    assert not [line for line in bench.board.lines if "secret" in line]

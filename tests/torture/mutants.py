@@ -35,7 +35,7 @@ class Mutants:
     def __init__(self, seed: int):
         self._dice = Random(seed)
         self._count = 0
-        self._calls: set[str] = set()
+        self._seen: set[str] = set()
         self._requests = [
             (action, json.loads(json.dumps(payload).replace("{server}", _SERVER)))
             for action, payload in REQUESTS
@@ -48,9 +48,10 @@ class Mutants:
         while True:
             data = self._made(open_)
             ident = _ident(data)
-            if ident not in self._calls:  # an id that comes twice would hide whose answer it is
-                if ident is not None:
-                    self._calls.add(ident)
+            if ident is None or ident == open_:
+                return data
+            if ident not in self._seen:  # one that comes twice would hide whose answer it is
+                self._seen.add(ident)
                 return data
 
     def _made(self, open_: str) -> bytes:
@@ -128,11 +129,9 @@ class Mutants:
 
 
 def _ident(data: bytes) -> "str | None":
-    """The id of a CALL, None when it is none."""
+    """The id of a message, None when it has none."""
     try:
-        frame = json.loads(data)
-    except (ValueError, RecursionError):
+        ident = json.loads(data)[1]
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
-    if not isinstance(frame, list) or len(frame) < 2 or frame[0] != 2:
-        return None
-    return frame[1] if isinstance(frame[1], str) else None
+    return ident if isinstance(ident, str) else None

@@ -117,6 +117,9 @@ class Station:
 
     warn = error = info
 
+    def fault(self, error, where):
+        self.lines.append(f"{where}: {type(error).__name__}")
+
     def network(self):
         self.asked.append(self.slept)
         return self.networks.pop(0) if self.networks else True
@@ -136,6 +139,8 @@ class Station:
         self.outcome = self.script.pop(0)
         if not self.outcome:
             raise HandshakeError("nobody there")
+        if self.outcome is MemoryError:
+            raise MemoryError
         if self.outcome == 401:
             raise HandshakeError("HTTP status 401", 401)
         return types.SimpleNamespace(ping_s=0, close=self.close)
@@ -152,6 +157,8 @@ class Station:
         if self.outcome is not True and self.outcome in range(1000, 5000):
             raise ConnectionClosed(self.outcome, "closed")
         self.messages = 1  # the call is in our hands
+        if self.outcome is UnicodeError:
+            raise UnicodeError
         if callable(self.outcome):
             self.outcome(self)
         alive()
@@ -202,6 +209,14 @@ def test_a_connection_in_which_the_csms_said_nothing_is_no_success(monkeypatch, 
     st = two([code] * 3 + [True])
     st.live(monkeypatch)
     assert st.tried() == [2, 2, 1, 1, 2]
+
+
+@pytest.mark.parametrize("error", [MemoryError, UnicodeError])
+def test_what_nobody_foresaw_is_followed_by_the_back_off(monkeypatch, error):
+    """Without memory there is no connection, and in one anything may happen: the task goes on, and waits."""
+    st = Station([error] * 4 + [True, False])
+    assert st.live(monkeypatch) == [10, 20, 40, 80, 10, 20]
+    assert st.lines.count("the link: " + error.__name__) == 4
 
 
 def test_a_second_at_least_between_two_attempts(monkeypatch):
