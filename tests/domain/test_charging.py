@@ -2,6 +2,7 @@
 
 import pytest
 
+from milliamp.base.counts import _METERS_ANEW
 from tests.domain.bench import CARD, OTHER, Bench
 
 START = "TxCtrlr.TxStartPoint"
@@ -475,10 +476,11 @@ def test_periodic_values():
     times = [int(p["timestamp"][14:16]) * 60 + int(p["timestamp"][17:19]) for p in periodic]
     assert [b - a for a, b in zip(times, times[1:])] == [20, 20]
     values = [p["meterValue"][0]["sampledValue"] for p in periodic]
-    assert all("context" not in v[0] for v in values)  # Sample.Periodic is the default
+    assert {v[0]["context"] for v in values} == {"Sample.Periodic"}
     assert [v[0]["value"] for v in values] == sorted(v[0]["value"] for v in values)
     assert values[0][1] == {
         "value": 3600,
+        "context": "Sample.Periodic",
         "measurand": "Power.Active.Import",
         "unitOfMeasure": {"unit": "W"},
     }
@@ -1075,6 +1077,66 @@ def test_a_meter_that_forgot_does_not_take_energy_back():
     assert b.problems() == []
     (tx,) = b.ledger.transactions.values()
     assert tx.registers()[-1] >= 15
+
+
+def restarts(b):
+    return b.st.counters[_METERS_ANEW]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_meter_that_began_anew_is_followed_and_no_energy_of_the_transaction_is_lost(cut):
+    """Reset in the middle of a charge, and maybe found so after a power cut: held for a minute, then followed."""
+    b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "20"}))
+    b.poll(100_000)
+    before = b.outlet.wh
+    b.events()
+    b.outlet.ms = 7_000
+    if cut:
+        b.power_cycle()
+        b.connect()
+    b.poll(30_000)
+    lost = 21 if cut else 1  # what the last durable event does not know yet
+    assert before - lost <= b.st.evses[0].wh <= before
+    b.poll(70_000)
+    assert restarts(b) == 1
+    told, own = b.st.evses[0].wh, b.outlet.wh
+    b.poll(100_000)
+    assert b.st.evses[0].wh - told == b.outlet.wh - own >= 90
+    b.card()
+    b.unplug()
+    b.events()
+    assert b.problems() == []
+    (tx,) = b.ledger.transactions.values()
+    registers = tx.registers()
+    assert registers == sorted(registers)
+    assert -lost - 1 <= registers[-1] - (before + b.outlet.wh - 7) <= 1
+
+
+def test_single_wrong_registers_are_held():
+    b = charge(Bench())
+    b.poll(10_000)
+    for wrong in (0, 9_000, 0, 3_000):
+        right, b.outlet.ms = b.outlet.ms, wrong
+        told = b.st.evses[0].wh
+        b.poll(100)
+        assert b.st.evses[0].wh == told
+        b.outlet.ms = right
+        b.poll(70_000)
+        assert b.st.evses[0].wh == b.outlet.wh
+    assert restarts(b) == 0
+
+
+def test_a_meter_that_shows_nothing_for_minutes_and_comes_back():
+    """What does not count has not begun anew: its register is right again at once."""
+    b = charge(Bench())
+    b.poll(30_000)
+    told, energy = b.outlet.wh, b.board.energy
+    b.board.energy = lambda evse: 0
+    b.poll(200_000)
+    assert b.st.evses[0].wh == told
+    b.board.energy = energy
+    b.poll(1000)
+    assert b.st.evses[0].wh == b.outlet.wh and restarts(b) == 0
 
 
 # --- two EVSEs ----------------------------------------------------------------------------------------

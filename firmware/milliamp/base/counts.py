@@ -13,5 +13,6 @@ _ERROR_ANSWERS = const(7)  # calls of ours that the CSMS answered with a CALLERR
 _TIMEOUTS = const(8)  # calls of ours that nobody answered in time
 _LINK_LOSSES = const(9)  # connections that ended without a closing handshake
 _HANDLER_FAULTS = const(10)  # exceptions in our own handlers: each one is a bug
+_METERS_ANEW = const(11)  # meters that counted less than before, and were followed from there
 
 _COUNTS = const(16)  # the length of the array, with room

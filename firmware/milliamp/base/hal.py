@@ -51,7 +51,8 @@ class Board:
         return 65
 
     def energy(self, evse: int) -> int:
-        """The import register in Wh. It never falls and is never rebased."""
+        """The import register in Wh. It never falls and is never rebased: one that does is held, and followed from
+        where it was once it has counted on from there for a minute."""
         return 0
 
     def measure(self, evse: int, measurand: str, phase: int):

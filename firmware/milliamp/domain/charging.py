@@ -144,6 +144,7 @@ def _resume(st, e, tx):
     the power path and the energy transfer were interrupted, that is certain."""
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
+    e.wh = max(e.wh, tx.register)  # a meter that lost its memory is one that began anew
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     e.sampled = e.kept = e.since = st.clock.ticks()
     stopping = not tx.authorized and tx.state == _CHARGING  # the EV was about to
@@ -506,7 +507,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
         time=time,
     )
     if samples:
-        tx.register = max(tx.register, e.wh)
+        tx.register = e.wh
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None

@@ -4,6 +4,7 @@
 # that EVSE, whose contactor opens at once.
 from micropython import const
 
+from milliamp.base.counts import _METERS_ANEW
 from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
 from milliamp.storage.keys import _OPERATIVE
 
@@ -14,6 +15,9 @@ RESERVED = 2
 UNAVAILABLE = 3
 FAULTED = 4
 
+_ANEW_MS = const(
+    60000
+)  # a meter that has counted on for so long from less than before is followed
 _FAILED_MS = const(5000)  # a driver that failed is a fault for so long: no contactor chatters
 
 
@@ -28,7 +32,10 @@ class Evse:
         self.pilot = 65  # ord() of the control pilot state
         self.fault = None  # name
         self.bay = False  # parking bay occupied
-        self.wh = 0  # import register
+        self.wh = 0  # import register, as it is told
+        self.ahead = 0  # Wh that this is ahead of the meter's own
+        self.low = None  # Wh that a meter began with which counts less than it did
+        self.low_at = 0  # ticks
         self.failed = None  # ticks at which a driver failed, while that is a fault
         self.status = bytearray(connectors)  # last effective status of each connector
         # Charging: domain.charging owns these.
@@ -70,7 +77,7 @@ def scan(st, e: Evse) -> None:
         # `|` takes nothing but integers.
         if not (0 <= plug <= len(e.status) and 64 < pilot < 71) or plug | pilot | wh < 0:
             raise ValueError("cable %d, pilot %d, energy %d" % (plug, pilot, wh))
-        e.plug, e.wh = plug, wh
+        e.plug, e.wh = plug, _follow(st, e, wh)
         pressed = board.stop_button(index)
     except Exception as error:
         pilot = e.pilot
@@ -132,6 +139,22 @@ def switch(st, e: Evse, closed: bool) -> bool:
         except Exception as error:
             failed(st, e, error)
     return e.closed == closed
+
+
+def _follow(st, e, wh):
+    """The register that is told where the meter shows `wh`: it never falls. A meter that shows less than before is
+    held; one that has counted on from there a minute later has begun anew, and is followed from where it was."""
+    told = wh + e.ahead
+    if told < e.wh:
+        if e.low is None or wh < e.low:
+            e.low, e.low_at = wh, st.clock.ticks()
+        if wh == e.low or st.clock.since(e.low_at) < _ANEW_MS:
+            return e.wh
+        st.counters[_METERS_ANEW] += 1
+        e.ahead = e.wh - e.low
+        told = wh + e.ahead
+    e.low = None
+    return told
 
 
 def status(st, e: Evse, connector: int) -> int:

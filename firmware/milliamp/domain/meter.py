@@ -19,8 +19,8 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     """Read what `mask` names and pack it as sample groups of at most `most` values; empty when nothing of it
     is measured.
 
-    `register`: Wh to report in place of the meter's present one. Within a transaction the register never
-    falls, not even when a meter lost its memory. `age`: seconds, of the time that the sample is to have.
+    `register`: Wh to report in place of the meter's present one. `age`: seconds, of the time that the
+    sample is to have.
     """
     out = b""
     values = bytearray()
@@ -34,8 +34,6 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
                 value = register
             else:
                 value = e.wh
-                if e.tx is not None:
-                    value = max(value, e.tx.register)
             if value is not None:
                 if count == most:
                     out += group(context, measured, values, age)
