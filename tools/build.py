@@ -48,7 +48,7 @@ from tools.prune import prune
 from tools.rank import rank
 from tools.shorten import Shortener
 from tools.slots import share
-from tools.split import split, stays
+from tools.split import MORE, split, stays
 from tools.squeeze import squeeze
 from tools.texts import join as join_texts
 from tools.trees import walk
@@ -212,7 +212,10 @@ def routes_source(
     In an image, whose modules are `parts`: {block: {function: (block, or nothing for the core; its name)}}.
     """
     calls, triggers, live, errors, seen = [], [], [], [], {}
-    modules = [b.name for b in blocks if parts is None or f"milliamp/blocks/{b.name}.py" in parts]
+    modules = [b.name for b in blocks]
+    if parts is not None:
+        modules = [name + more for name in modules for more in ("", MORE)]
+        modules = [name for name in modules if f"milliamp/blocks/{name}.py" in parts]
     absent = {variable.path for variable in variables if variable.data.get("live")}  # or here
     ids = {
         entry.variable.path: entry.variable.data["id"]
@@ -415,7 +418,8 @@ def shortened(joined: dict, parts: dict, routes, out: Path) -> dict:
     exec(source(), old)
     for block, place in places.items():
         for function, (home, name) in place.items():
-            place[function] = (home, short.core.get(name, name))
+            names = short.module(f"milliamp/blocks/{home}.py") if home else short.core
+            place[function] = (home, names.get(name, name))
         path = f"milliamp/blocks/{block}.py"
         for function, name in (short.module(path) if path in parts else {}).items():
             place.setdefault(function, (block, name))

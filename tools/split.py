@@ -16,6 +16,8 @@ from tools.trees import walk
 RESIDENT = "milliamp/resident.py"
 _BLOCKS = "milliamp/blocks/"
 _STAY = "milliamp/stay/"
+MORE = "2"  # behind a block's name: the other module of what answers its calls
+_WORTH = 6  # functions: a module of its own costs 150 bytes of image
 _ROOTS = ("init", "tick", "SENDS")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -34,8 +36,8 @@ def split(sources: dict, blocks: list) -> dict:
             continue
         stay, rest = _parts(path, ast.parse(out.pop(path)), block.name)
         out[f"{_STAY}{block.name}.py"] = _text(stay)
-        if any(isinstance(node, _FUNCTIONS) for node in rest):
-            out[path] = _text(rest)
+        for more, part in _groups(rest):
+            out[f"{_BLOCKS}{block.name}{more}.py"] = _text(part)
         names = bound(stay)
         row = [f"{block.name}.{root}" if root in names else "None" for root in _ROOTS[:2]]
         row.append(f"{block.name}.SENDS" if "SENDS" in names else "()")
@@ -48,10 +50,61 @@ def split(sources: dict, blocks: list) -> dict:
 
 
 def stays(sources: dict, block: str) -> dict:
-    """{function of a block that stays: ("", its name in the core)}, for `sources` that were split."""
-    tree = ast.parse(sources.get(f"{_STAY}{block}.py", ""))
-    names = [node.name for node in tree.body if isinstance(node, _FUNCTIONS)]
-    return {name: ("", f"_{block}__{name}") for name in names}
+    """{function of a block: (its module, "" for the core; its name there)}, for `sources` that were split, of all that is
+    not in the block's own module."""
+    found = {
+        name: (block + MORE, name) for name in _functions(sources, f"{_BLOCKS}{block}{MORE}.py")
+    }
+    names = _functions(sources, f"{_STAY}{block}.py")
+    return found | {name: ("", f"_{block}__{name}") for name in names}
+
+
+def _functions(sources: dict, path: str) -> list:
+    tree = ast.parse(sources.get(path, ""))
+    return [node.name for node in tree.body if isinstance(node, _FUNCTIONS)]
+
+
+def _groups(body: list) -> list:
+    """[(what comes behind the block's name, statements)]: what answers calls, in two modules where what belongs together is
+    so much that the rest need not be loaded with it."""
+    functions = {node.name: node for node in body if isinstance(node, _FUNCTIONS)}
+    if not functions:
+        return []
+    called = set().union(*(_used(node) - {node.name} for node in functions.values()))
+    groups: list = []
+    for root in functions:
+        if root in called:
+            continue
+        group = _reached([root], functions)
+        for other in [other for other in groups if other & group]:
+            groups.remove(other)
+            group |= other
+        groups.append(group)
+    most = max(groups, key=len)
+    others = set(functions) - most
+    if min(len(most), len(others)) < _WORTH:
+        return [("", body)]
+    return [("", _only(body, others)), (MORE, _only(body, most))]
+
+
+def _only(body: list, functions: set) -> list:
+    """The statements without the functions that are not named, and without what only those use."""
+    kept: list = []
+    wanted: set = set()
+    for node in reversed(body):
+        if isinstance(node, _FUNCTIONS):
+            if node.name not in functions:
+                continue
+        elif isinstance(node, _IMPORTS):
+            node = copy.deepcopy(node)
+            node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in wanted]
+            if not node.names:
+                continue
+        elif not bound([node]) & wanted:
+            continue
+        wanted |= _used(node)
+        kept.insert(0, node)
+    return kept
 
 
 def _text(body: list) -> str:

@@ -187,3 +187,48 @@ def test_state_is_refused(tmp_path, more, message):
     text = more + "def init(st):\n    pass\n"
     with pytest.raises(BuildError, match=message):
         split({PATH: text}, blocks(tmp_path, alpha=text))
+
+
+MANY = """
+import struct
+from milliamp.base.things import double
+
+_ROW = (1, 2, 3)
+
+def init(st):
+    st.own = []
+
+%s
+
+def alone(st, n):
+    return double(n)
+
+%s
+
+CALLS = {"Reset": a0, "GetVariables": alone, "ClearCache": a1}
+TRIGGERS = {"Heartbeat": b0}
+"""
+
+
+def test_what_belongs_together_and_is_much_has_a_module_of_its_own(tmp_path):
+    helpers = "\n".join(f"def a{n}(st, n):\n    return a{n + 1}(st, n) + 1\n" for n in range(7))
+    helpers += "def a7(st, n):\n    return _ROW[n % 3] + struct.pack('B', n)[0]\n"
+    others = "\n".join(f"def b{n}(st, n):\n    return {n}\n" for n in range(6))
+    text = MANY % (helpers, others)
+    (block,) = blocks(tmp_path, alpha=text)
+    sources = {**SOURCES, PATH: prepared(tmp_path)}
+    parts = split(sources, [block])
+    more = parts["milliamp/blocks/alpha2.py"]
+    assert "def a0" in more and "struct" in more and "_ROW" in more
+    assert "alone" not in more and "double" not in more
+    rest = parts[PATH]
+    assert "def alone" in rest and "def b5" in rest and "double" in rest
+    assert "def a" not in rest.replace("def alone", "") and "struct" not in rest
+    assert stays(parts, "alpha") == {
+        **{f"a{n}": ("alpha2", f"a{n}") for n in range(8)},
+        "init": ("", "_alpha__init"),
+    }
+    few = MANY % (helpers, "def b0(st, n):\n    return 1\n")
+    (block,) = blocks(tmp_path, alpha=few)
+    sources = {**SOURCES, PATH: prepared(tmp_path)}
+    assert "milliamp/blocks/alpha2.py" not in split(sources, [block])
