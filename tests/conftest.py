@@ -1,4 +1,5 @@
 import hypothesis
+import pytest
 
 from hostsim import cpython
 from tools import build
@@ -13,3 +14,14 @@ hypothesis.settings.register_profile(
     print_blob=True,
 )
 hypothesis.settings.load_profile("milliamp")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Before the workers of a whole run start, the images that they need are built."""
+    config = session.config
+    is_whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    if is_whole and config.getoption("numprocesses", None):
+        from tests import images
+
+        images.make()

@@ -1,8 +1,8 @@
 """The bench of a script: the CSMS, the virtual charger and what has been seen of the station, in simulated time.
 
 Times are those of the tap on the wire, in virtual seconds: what this machine does besides takes none. The station looks
-at its inputs and its clock once a second when nothing happens, and rounds timestamps to seconds. A gap that must be at
-least n is checked as n - EARLY; one that must be n, as n - EARLY to n + LATE.
+at its inputs and its clock once a second when nothing happens, and rounds timestamps to seconds: `EARLY` and `LATE` are
+that. A gap that must be at least n is checked as n - EARLY; one that must be n, as n - EARLY to n + LATE.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from hostsim.traffic import DOWN, UP, MessageSeen, Tap
 from tests.conformance.presets import PASSWORD, Preset
 
 EARLY = 1.0  # see above
-LATE = 4.0
+LATE = 1.5
 WITHIN = 60.0  # simulated seconds in which a station does what it does at once
 
 METER_VALUES = ("MeterValuePeriodic", "MeterValueClock", "Trigger")
