@@ -44,7 +44,6 @@ STATE = {
     "counters",
     "accepted",
     "resetting",
-    "unread",
     "online",
 }
 CONTEXT = {

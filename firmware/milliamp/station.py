@@ -74,7 +74,6 @@ class Station:
         self.resetting = (
             0  # a reset is due: bit 0, and bit n for an EVSE that is unavailable for it
         )
-        self.unread = False  # the card reader failed, and the log has it
         self.evses = []
         for connectors in profile.EVSES:
             self.evses.append(evse.Evse(len(self.evses) + 1, len(connectors)))
@@ -261,9 +260,8 @@ class Station:
                     if self._reboot is not None:
                         await self._reboot_if_due()
                 await asyncio.sleep_ms(self.board.scan_ms)
-        finally:  # nothing stays live that nobody watches
-            for e in self.evses:
-                evse.failed(self, e, None)
+        finally:
+            self.open_all()
 
     async def _reboot_if_due(self):
         if self._reboot_at is None:
@@ -279,7 +277,8 @@ class Station:
             await asyncio.wait_for_ms(self.link.close(), _CLOSE_MS)
         except asyncio.TimeoutError:
             pass  # a CSMS that does not read keeps nobody from a reset
-        self._restart()
+        self.open_all()
+        self.board.reboot()
 
     async def run(self) -> None:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
@@ -314,12 +313,13 @@ class Station:
         self._deaths += _FORGOTTEN
         if self._deaths > (_DEATHS - 1) * _FORGOTTEN:
             self._keep_reason("Watchdog")
-            self._restart()
+            self.open_all()
+            self.board.reboot()
 
-    def _restart(self):
+    def open_all(self) -> None:
+        """Nothing stays live that nobody watches."""
         for e in self.evses:
-            evse.switch(self, e, False)
-        self.board.reboot()
+            evse.failed(self, e, None)
 
     def _keep_reason(self, reason):
         try:
@@ -336,4 +336,4 @@ def run(board, tables, buffers) -> None:
     finally:  # Ctrl-C at the console, a fault that nobody foresaw: nothing stays live that nobody watches
         for e in station.evses:
             e.closed = True
-            evse.switch(station, e, False)
+        station.open_all()

@@ -4,7 +4,7 @@ from micropython import const
 
 from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _LOCK_PROBLEM, _STATUS
 from milliamp.base.packing import word
-from milliamp.domain import evse, meter
+from milliamp.domain import evse
 from milliamp.storage.keys import _OPERATIVE
 from milliamp.wire import types
 from milliamp.wire.gates import _WHEN_ACCEPTED
@@ -194,7 +194,7 @@ def lock_problem(st, index, connector):
 
 def power(st, index, connector):
     """EVSE.Power in W."""
-    return meter.read(st, st.evses[index - 1], "Power.Active.Import", 0)
+    return st.board.measure(index, "Power.Active.Import", 0)
 
 
 CALLS = {"ChangeAvailability": change_availability}

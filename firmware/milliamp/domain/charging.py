@@ -319,9 +319,19 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
             points = _points(st, e)
     elif not usable(st, e):
         points &= before  # what comes now may start something when it is usable again
-    if not points & _ENERGY_TRANSFER and (_fades(st, e) or not evse.switch(st, e, False)):
-        e.cause = _fade(st, e, trigger, reason, end), reason, end
-        return
+    if e.closed and not points & _ENERGY_TRANSFER:
+        fades = e.fault is None and e.failed is None and e.cable and 66 < e.pilot < 69
+        if fades:
+            if e.fading is None:
+                e.fading = st.clock.ticks()
+                evse.drive(st, e, st.board.offer, 0)
+                trigger = _fade(st, e, trigger, reason, end)
+            fades = st.clock.since(e.fading) < _FADE_MS
+        if not fades:
+            evse.switch(st, e, False)
+        if e.closed:  # until the EV has stopped, or the driver has obeyed
+            e.cause = trigger, reason, end
+            return
     if e.fading is not None:
         e.fading = e.cause = None
     e.points = points
@@ -377,31 +387,20 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         release(st, e)
 
 
-def _fades(st, e):
-    """May the EV stop by itself before the contactor opens? Its pilot is steady then."""
-    if not e.closed or e.fault is not None or e.failed is not None:
-        return False
-    if not e.cable or not 66 < e.pilot < 69:
-        return False
-    if e.fading is None:
-        e.fading = st.clock.ticks()
-        evse.drive(st, e, st.board.offer, 0)
-    return e.closed and st.clock.since(e.fading) < _FADE_MS
-
-
 def _fade(st, e, trigger, reason, end):
     """What is written while energy still flows that is to stop: that somebody stopped it, or just for a power cut
     that nobody is authorized any more. The trigger of the event that follows."""
     tx = e.tx
-    if tx is not None and e.cause is None:
+    if tx is not None:
         try:
             if not end and trigger in (_STOP_AUTHORIZED, _REMOTE_STOP):
                 _write(st, e, _UPDATED, trigger)
-                return _CHARGING_STATE_CHANGED
-            tx.authorized = e.authorized and not e.barred
-            if end:
-                tx.reason = reason
-            st.journal.note(tx.checkpoint())
+                trigger = _CHARGING_STATE_CHANGED
+            else:
+                tx.authorized = e.authorized and not e.barred
+                if end:
+                    tx.reason = reason
+                st.journal.note(tx.checkpoint())
         except OSError:
             pass  # there is no room: it is written when it has stopped
     return trigger

@@ -30,6 +30,7 @@ def init(st) -> None:
 
 def poll(st) -> None:
     """Ask the card readers. One that fails, or tells what is no token, is passed over, and that is said once."""
+    first = st.evses[0]
     try:
         card = st.board.card()
         if card is not None:
@@ -41,11 +42,11 @@ def poll(st) -> None:
             ):
                 raise ValueError
     except Exception as error:
-        if not st.unread:
+        if not first.unread:
             st.log.error("card reader: " + type(error).__name__)
-        st.unread = True
+        first.unread = True
         return
-    st.unread = False
+    first.unread = False
     if card is not None:
         st.bus.tell(_CARD, index, (name, kind))
 

@@ -64,6 +64,7 @@ class Evse:
         self.asking = None  # the question to the CSMS that is open
         self.card_at = 0  # ticks at which the last card was read, against double reads
         self.card_hash = b""
+        self.unread = False  # of the first EVSE: the card reader failed, and the log has it
 
 
 def scan(st, e: Evse) -> None:

@@ -7,12 +7,15 @@ from milliamp.domain.transaction import group
 def read(st, e, measurand: str, phase: int):
     """The present value (W, mA, mV, ...), None when the board does not measure it. A value that is no number is
     not measured, and stops nobody."""
+    value = None
     try:
         value = st.board.measure(e.index, measurand, phase)
-        return value if value is None else value | 0  # takes nothing but integers
+        if value is not None:
+            value |= 0  # takes nothing but integers
     except Exception as error:
+        value = None
         st.log.error("EVSE %d: %s: %r" % (e.index, measurand, error))
-        return None
+    return value
 
 
 def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: int = 32) -> bytes:

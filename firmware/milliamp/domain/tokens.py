@@ -1,6 +1,8 @@
 # Who may charge: what a token is, and what is known of it here or must be asked.
 import hashlib
 
+from micropython import const
+
 from milliamp.base.facts import _ASK_TOKEN
 from tables.ids import (
     _AUTH_CACHE_DISABLE_POST_AUTHORIZE,
@@ -22,6 +24,8 @@ _STATUSES = (
     "Accepted Blocked ConcurrentTx Expired Invalid NoCredit NotAllowedTypeEVSE NotAtThisLocation "
     "NotAtThisTime Unknown"
 )
+_CONCURRENT_TX = const(17)
+_NOT_AT_THIS_TIME = const(92)
 _NO_GROUP = b"\0\0\0\0\0\0"  # in a row of the cache
 
 # What became of a token.
@@ -137,13 +141,9 @@ def _known(st, token):
         life = st.model.get(_AUTH_CACHE_LIFE_TIME)
         if row[5] <= now if row[5] else 0 < life <= now - row[6]:
             return None
-        if _status(row) in ("ConcurrentTx", "NotAtThisTime"):
+        if row[2] in (_CONCURRENT_TX, _NOT_AT_THIS_TIME):
             return None
     return row
-
-
-def _status(row):
-    return _STATUSES[row[2] :].split(" ")[0]
 
 
 def learn(st, token, info) -> None:
@@ -164,7 +164,7 @@ def describe(st, token) -> str:
     if row is None:
         return ""
     text = "authorization cache: %s, last used %s" % (
-        _status(row),
+        _STATUSES[row[2] :].split(" ")[0],
         st.clock.text(row[6]),
     )
     return text if row[1] == _NO_GROUP else text + ", member of a group"
