@@ -48,6 +48,7 @@ def test_mutated_messages(seed, whole, figures):
                 try:
                     await it.say(data.decode())
                 except UnicodeDecodeError:
+                    it.rig.traffic.excuse(data.decode("utf-8", "replace"))
                     await it.put(frame(TEXT, data))
                 if ends := not is_text(data):
                     await it.csms.until(lambda n=connection: it.csms.connections >= n, "closing")
