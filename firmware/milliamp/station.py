@@ -284,6 +284,7 @@ class Station:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
         starts = (self._control, self.outbox.run, self.link.run)
         tasks: list = [None] * len(starts)
+        thinning = None  # there while the journal is short of room
         self.board.started(self)
         while True:
             alive = True
@@ -299,7 +300,13 @@ class Station:
                 self.board.watchdog()
             self._deaths -= self._deaths > 0
             self._shortages -= self._shortages > 0
+            if self.journal.crowded() and (thinning is None or thinning.done()):
+                thinning = asyncio.create_task(self._guarded(self._thin))
             await asyncio.sleep_ms(1000)
+
+    async def _thin(self):
+        for _ in self.journal.thin():
+            await asyncio.sleep_ms(0)
 
     async def _guarded(self, start):
         try:

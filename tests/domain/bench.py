@@ -212,6 +212,7 @@ class Bench:
             flash.power_on()
         self.board.lines.clear()
         sizes = self.tables.profile.RECEIVE_BUFFER, self.tables.profile.TRANSMIT_BUFFER
+        self.thinning = None
         self.st = Station(self.board, self.tables, [bytearray(size) for size in sizes])
 
     def power_cycle(self):
@@ -256,6 +257,15 @@ class Bench:
                     outlet.ms += 50
             charging.poll(st)
             drivers.poll(st)
+            self.thin()
+
+    def thin(self):
+        """Some steps of what the station does when its journal is short of room."""
+        for _ in range(5):
+            if self.thinning is None and self.st.journal.crowded():
+                self.thinning = self.st.journal.thin()
+            if self.thinning is not None and next(self.thinning, self) is self:
+                self.thinning = None
 
     # --- the world -------------------------------------------------------------------------------
     @property

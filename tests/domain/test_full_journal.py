@@ -2,11 +2,22 @@
 
 import pytest
 
-from tests.domain.bench import CARD, Bench
+from tests.domain.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
+from milliamp.blocks import transactions  # isort: skip
 from milliamp.blocks.security import EVENTS  # isort: skip
-from milliamp.storage.kinds import _SECURITY, _TX_EVENT  # isort: skip
+from milliamp.domain import transaction  # isort: skip
+from milliamp.domain.events import (  # isort: skip
+    _AUTHORIZED,
+    _CHARGING_STATE_CHANGED,
+    _ENDED,
+    _METER_VALUE_PERIODIC,
+    _STARTED,
+    _STOP_AUTHORIZED,
+    _UPDATED,
+)
+from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 
 
 def fill(b):
@@ -38,6 +49,183 @@ def test_a_full_journal_refuses_to_charge():
     b.poll(60_000)
     assert not b.outlet.closed and b.e.tx is None
     assert b.st.journal.pending == pending
+
+
+def toggle(b, times, seconds=15, evse=1):
+    """The EV of a charging car pauses and goes on."""
+    outlet = b.board.outlet(evse)
+    for _ in range(times):
+        outlet.ready = not outlet.ready
+        b.board.now += seconds * 1000 - 100
+        b.poll(100)
+        assert outlet.closed == outlet.ready
+
+
+def test_an_ev_that_toggles_all_day_leaves_room_for_a_new_driver():
+    b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}, online=False, sectors=8, evses=2)
+    start(b)
+    toggle(b, 4001)
+    created = b.st.journal.counts()[0]
+    b.plug(2)
+    b.card(OTHER, evse=2)
+    b.poll(1000)
+    assert b.board.outlet(2).closed and b.st.evses[1].tx is not None
+    toggle(b, 100)
+    b.card(OTHER, evse=2)
+    b.unplug(2)
+    pending, thinned = b.st.journal.pending, b.st.journal.counts()[3]
+    assert created > 4000 and thinned > 3000 and pending > 400
+    b.connect()
+    assert b.last()["eventType"] == "Ended"
+    first, second = b.ledger.transactions.values()
+    assert first.events[0].kind == "Started"
+    assert (second.events[0].kind, second.events[-1].kind) == ("Started", "Ended")
+    states = [p["transactionInfo"]["chargingState"] for _, p in b.sent if is_of(p, first.id)]
+    assert states[-1] == ("Charging" if b.outlet.ready else "SuspendedEV")
+    assert states.count("Charging") > 100 and states.count("SuspendedEV") > 100
+    b.card()
+    b.unplug()
+    assert b.last()["eventType"] == "Ended"
+    assert b.ledger.lost() == b.st.journal.counts()[3] == thinned
+    assert b.errors() == []
+
+
+def is_of(payload, transaction):
+    return payload.get("transactionInfo", {}).get("transactionId") == transaction
+
+
+@pytest.mark.parametrize("trouble", ["fault", "bay", "cable"])
+def test_what_comes_and_goes_leaves_room(trouble):
+    """With every other thing that makes updates without an end."""
+    b = Bench(
+        {
+            "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
+            "TxCtrlr.TxStopPoint": "Authorized",
+            "TxCtrlr.StopTxOnEVSideDisconnect": "false",
+        },
+        online=False,
+        sectors=5,
+    )
+    start(b)
+    for n in range(1600):
+        if trouble == "fault":
+            b.outlet.fault = None if n % 2 else "GroundFailure"
+        elif trouble == "bay":
+            b.outlet.bay = not n % 2
+        else:
+            b.outlet.cable = n % 2
+        b.board.now += 20_000
+        b.poll(200)
+    assert b.st.journal.counts()[0] > 1500 and b.st.journal.counts()[3] > 800
+    assert b.e.tx is not None and b.e.cause is None and b.outlet.closed
+
+
+def test_a_full_journal_takes_the_energy_from_nobody():
+    """Where nothing more can be dropped, updates that nobody needs are left out, and the end waits for room."""
+    b = offline()
+    start(b)
+    seq = b.e.tx.seq
+    fill(b)
+    toggle(b, 21)
+    assert b.e.tx.seq == seq and not b.outlet.closed
+    toggle(b, 1)
+    b.card()
+    assert not b.outlet.closed and b.e.tx is not None  # the end waits
+    while b.st.journal.pending > 50:
+        b.st.journal.ack()
+    b.poll(100)
+    assert b.e.tx is None
+    b.poll(30_000)
+    assert not b.outlet.closed
+
+
+def test_what_says_something_that_no_other_event_says_stays():
+    b = offline()
+    b.set("TxCtrlr.TxStartPoint", "EVConnected")
+    b.set("TxCtrlr.TxStopPoint", "EVConnected")
+    b.plug()
+    b.card()
+    b.poll(1000)
+    toggle(b, 4)
+    b.card()  # stops
+    b.unplug()
+    found = []
+    for kind, payload in b.st.journal.each_pending():
+        if kind in (_TX_EVENT, _TX_UPDATE):
+            event = transaction.Event(payload)
+            found.append((event.kind, event.trigger, kind == _TX_UPDATE))
+            if event.token or event.connector or event.kind != _UPDATED:
+                assert kind == _TX_EVENT
+    # Plugged in, the token, the state that follows from it; four times the EV; the card again, and what it stopped.
+    changed = (_UPDATED, _CHARGING_STATE_CHANGED, True)
+    assert found[-1][0] == _ENDED and found[0][0] == _STARTED
+    assert (_UPDATED, _AUTHORIZED, False) in found and (_UPDATED, _STOP_AUTHORIZED, False) in found
+    assert found.count(changed) >= 5
+    thinned = (_CHARGING_STATE_CHANGED, _METER_VALUE_PERIODIC)
+    assert all(thin == (trigger in thinned) for _, trigger, thin in found[1:-1])
+
+
+class Asked:
+    """A request, the answer to it, and what happens at each pause."""
+
+    def __init__(self, transaction_id, meanwhile):
+        self.id = transaction_id
+        self.meanwhile = meanwhile
+        self.pauses = 0
+        self.fields = {}
+        self.field = self.fields.__setitem__
+
+    def get(self, at, name):
+        return 1 if self.id else 0
+
+    def text(self, at):
+        return self.id
+
+    def object(self):
+        pass
+
+    end = object
+
+    async def pause(self):
+        self.pauses += 1
+        self.meanwhile()
+
+
+def ask(b, transaction_id, meanwhile=lambda: None):
+    """GetTransactionStatus: (is it ongoing, are there messages, pauses)."""
+    asked = Asked(transaction_id, meanwhile)
+    b.st.rpc.pause = asked.pause
+    with pytest.raises(StopIteration):
+        transactions.get_transaction_status(b.st, asked, 0, asked).send(None)
+    fields = asked.fields
+    return fields.get("ongoingIndicator"), fields["messagesInQueue"], asked.pauses
+
+
+def test_a_look_through_a_full_journal_pauses():
+    b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}, online=False)
+    start(b)
+    running = b.st.journal.transaction_id(b.e.tx.counter)
+    unknown = b.st.journal.transaction_id(0xFFFFFF)
+    while b.st.journal.pending < 3000:
+        b.st.journal.append(_TX_UPDATE, b"\1\2\1\1")
+    assert ask(b, running) == (True, True, 0)
+    assert ask(b, None)[1:] == (True, 0)
+    assert ask(b, "no id of this station") == (False, False, 0)
+    ongoing, queued, pauses = ask(b, unknown)
+    assert (ongoing, queued) == (False, False) and pauses > 3000 // 20
+
+    def busy():
+        for _ in range(5):
+            b.st.journal.head()
+            b.st.journal.ack()
+        b.st.journal.append(_TX_UPDATE, b"\1\2\1\1")
+        b.thin()
+
+    # What is at the end is found, and what is not there is not, while other things come and go.
+    b.st.journal.append(_TX_EVENT, b"\1\2\x63\1")
+    late = b.st.journal.transaction_id(0x63)
+    assert ask(b, late, busy)[:2] == (False, True)
+    assert ask(b, unknown, busy)[:2] == (False, False)
 
 
 def test_a_full_journal_charges_without_a_transaction_if_the_profile_says_so(monkeypatch):

@@ -39,6 +39,7 @@ def live(unit):
             count = max(
                 [count] + [payload[0] for kind, _, payload in journal.replay() if kind >= 8]
             )
+            thinning = None
             journal.checkpoint = lambda write: write(b"open")
             nor.cut_power(60, ("nothing", "half", "bits", "all")[boot % 4], random)
             while True:
@@ -60,7 +61,15 @@ def live(unit):
                     print(journal.head())
                     journal.ack() if random(5) else journal.discard()
                 if random(9) == 0:
-                    print(journal.transaction_id(journal.next_transaction()))
+                    try:
+                        print(journal.transaction_id(journal.next_transaction()))
+                    except OSError:
+                        print("full")
+                for _ in range(random(4)):
+                    if thinning is None and journal.crowded():
+                        thinning = journal.thin()
+                    if thinning and next(thinning, 0) == 0:
+                        thinning = None
                 kept.put((random(5), random(100000)), (7, "text" * random(9)))
                 kept.put((random(5), -random(1000) or None))
                 journal.prepare() or kept.prepare()

@@ -1,6 +1,8 @@
-"""A full journal drops updates, evenly, and nothing else, whenever the power is cut."""
+"""A journal that is short of room drops updates, evenly, and nothing else, whenever the power is cut and whatever else
+happens meanwhile."""
 
 import struct
+from random import Random
 
 import pytest
 
@@ -22,11 +24,16 @@ class Clock:
         return self.time
 
 
-class Owner:
-    """Appends numbered records and keeps a list of them: (number, kind)."""
+STATE = 0x100  # the bit in the name of a stream
 
-    def __init__(self, nor, number=0):
+
+class Owner:
+    """Appends numbered records and keeps a list of them: (number, kind). `pace`: so many steps of thinning follow each of
+    them, 0: all that there are. Bit 7 of a stream: it tells a state; bits 4 to 6 are its transaction."""
+
+    def __init__(self, nor, number=0, pace=0):
         self.nor = nor
+        self.pace = pace
         self.clock = Clock()
         self.number = number
         self.wrote = []
@@ -34,9 +41,27 @@ class Owner:
         self.start()
 
     def start(self):
+        self.thinning = None
         self.journal = Journal(self.nor, self.clock, bytes)
         self.journal.checkpoint = lambda write: write(b"open")
-        self.journal.stream = lambda payload: payload[4]
+        self.journal.stream = lambda payload: (
+            (payload[4] >> 4 & 7) << 9 | (payload[4] & 128) << 1 | payload[4]
+        )
+
+    def thin(self, steps=0):
+        """Go on with it, as long as there is something to do or for so many steps."""
+        while True:
+            if self.thinning is None:
+                if not self.journal.crowded():
+                    return
+                self.thinning = self.journal.thin()
+            if next(self.thinning, self) is self:
+                self.thinning = None
+                if self.journal.crowded() and not steps:
+                    return  # something is in its way: acknowledgements, a bad sector
+            steps -= 1
+            if not steps:
+                return
 
     def append(self, kind, stream=0, size=12, step=60):
         self.clock.time += step
@@ -46,6 +71,7 @@ class Owner:
         self.wrote.append((self.number, kind))
         self.journal.append(kind, payload)
         self.coming = False
+        self.thin(self.pace)
 
     def deliver(self):
         """Have all of it acknowledged; a full log may be thinned once more for that. Returns the numbers."""
@@ -101,8 +127,8 @@ def test_a_month_without_a_csms(unit):
     assert owner.waiting() == owner.wrote[-1:]
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_power_cut_at_every_operation(unit):
+@pytest.mark.parametrize("unit, pace", [(1, 1), (8, 1), (32, 2)])
+def test_power_cut_at_every_operation(unit, pace):
     acked = 0
 
     def cut(nor):
@@ -125,6 +151,7 @@ def test_power_cut_at_every_operation(unit):
         assert all(kind == _TX_UPDATE for _, kind in gone)
         # And on it goes: more of them, then all is delivered in order.
         other.number, other.wrote = wrote[-1][0] if wrote else 0, list(found)
+        other.thin()
         for n in range(12):
             other.append(_TX_UPDATE if n % 6 else _TX_EVENT)
         again = Owner(nor)
@@ -145,7 +172,8 @@ def test_power_cut_at_every_operation(unit):
     delivered, positions, cuts = [], [0], 0
     owner = Owner.__new__(Owner)
     owner.wrote, owner.coming = [], False
-    Owner.__init__(owner, Doomed(6 * SECTOR, SECTOR, unit, cut, torn=("nothing", "bits", "all")))
+    nor = Doomed(6 * SECTOR, SECTOR, unit, cut, torn=("nothing", "bits", "all"))
+    Owner.__init__(owner, nor, pace=pace)
     for n in range(260):
         owner.append(_TX_UPDATE if n % 15 else _TX_EVENT, n % 2)
         if n in (150, 151, 200):  # it is online for a moment
@@ -154,6 +182,7 @@ def test_power_cut_at_every_operation(unit):
     while owner.journal.pending:
         acked += 1
         ack()
+        owner.thin(pace)
 
 
 def test_the_record_on_its_way_stays():
@@ -236,18 +265,140 @@ def test_what_cannot_be_read_is_not_merged():
     assert damaged == 1 and created == 240 == delivered + thinned + damaged
 
 
-def test_one_append_stays_bounded():
+def test_values_go_before_states():
+    owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+    for n in range(400):
+        owner.append(_TX_UPDATE, 0x81 if n % 8 == 0 else 1)
+    assert owner.journal.counts()[3] > 200
+    found = owner.waiting()
+    assert [number for number, _ in found if number % 8 == 1] == list(range(1, 401, 8))
+    assert any(number % 8 != 1 for number, _ in found)
+
+
+def test_of_what_toggles_both_states_stay():
+    """Every second one of each, not every second one of all: which would be one state alone."""
+    owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+    for n in range(600):
+        owner.append(_TX_UPDATE, 0x81 if n % 2 else 0x82, step=15)
+    assert owner.journal.counts()[3] > 400
+    odd = sum(number % 2 for number, _ in owner.waiting())
+    assert abs(2 * odd - owner.journal.pending) < 10
+
+
+def test_the_last_state_of_each_transaction_stays():
+    owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+    last = []
+    for transaction in range(1, 7):
+        for n in range(9):
+            owner.append(_TX_UPDATE, 0x80 | transaction << 4 | n % 2)
+        last.append(owner.number)
+    for n in range(3000):
+        owner.append(_TX_UPDATE, 0x80 | n % 2)
+    numbers = [number for number, _ in owner.waiting()]
+    assert set(last) <= set(numbers)
+    assert len([number for number in numbers if number <= 54]) < 20
+
+
+def test_what_happens_at_once_stays_bounded():
+    """An append opens one sector at most, and looks at none of the others; a step of thinning takes a few records."""
     nor = Nor(32 * 4096)
-    owner = Owner(nor)
-    worst = [0, 0]
-    for _ in range(12_000):
-        before = nor.erases, nor.bytes_programmed
-        owner.append(_TX_UPDATE)
-        worst[0] = max(worst[0], nor.erases - before[0])
-        worst[1] = max(worst[1], nor.bytes_programmed - before[1])
-    assert owner.journal.counts()[3] > 6000
-    assert worst[0] <= 2 and worst[1] < 4096 + 512
+    owner = Owner(nor, pace=4)
+    begun = nor.erases, nor.bytes_programmed, nor.bytes_read
+
+    def bounded(do, erases, programmed, read):
+        nonlocal begun
+        begun = nor.erases, nor.bytes_programmed, nor.bytes_read
+        do()
+        assert nor.erases - begun[0] <= erases
+        assert nor.bytes_programmed - begun[1] <= programmed
+        assert nor.bytes_read - begun[2] <= read
+
+    for _ in range(6_000):
+        owner.journal.prepare()
+        bounded(lambda: owner.journal.append(_TX_UPDATE, b"payload with 16"), 1, 300, 700)
+        for _ in range(5):
+            bounded(lambda: owner.thin(1), 1, 300, 2500)
+    assert owner.journal.counts()[3] > 2000
     assert max(nor.erased) < 12
+
+
+def test_thinning_begins_while_there_is_room_for_64_events():
+    nor = Nor(32 * 4096, unit=8)
+    owner = Owner(nor)
+    while not owner.journal.crowded():
+        owner.journal.append(_TX_UPDATE, bytes(20))
+    for _ in range(64):
+        owner.journal.append(_TX_UPDATE, bytes(20))
+    owner.thin()
+    assert not owner.journal.crowded() and owner.journal.counts()[3] > 50
+
+
+def test_what_is_delivered_while_two_sectors_become_one():
+    """At every step of a merge: what was at the head stays there until it is acknowledged, and goes with that alone."""
+    disturbed = 0
+    for step in range(1, 60):
+        owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+        while not owner.journal.crowded():
+            owner.clock.time += 60
+            owner.journal.append(_TX_UPDATE, struct.pack("<IB", owner.number, 0))
+            owner.wrote.append((owner.number, _TX_UPDATE))
+            owner.number += 1
+        delivered = []
+        owner.thin(step)
+        for _ in range(4):
+            head = struct.unpack_from("<I", owner.journal.head()[4])[0]
+            owner.thin(1)
+            owner.journal.ack()
+            delivered.append((head, _TX_UPDATE))
+        merged = owner.journal.counts()[3]
+        disturbed += not merged
+        owner.thin()
+        assert not owner.journal.crowded()
+        owner.start()
+        check(owner.wrote, delivered + owner.waiting(), owner.journal.counts()[3])
+        assert delivered[0][0] == 0 and (merged or delivered[3][0] == 3)
+    assert 5 < disturbed < 55
+
+
+def test_a_walk_misses_nothing_that_waits():
+    """Whatever is delivered, thinned and appended between two steps of it."""
+    for seed in range(40):
+        dice = Random(seed)
+        owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+        for n in range(140):
+            owner.append(_TX_UPDATE if n % 5 else _TX_EVENT)
+        waited = set(owner.waiting())
+        seen = set()
+        walk = owner.journal.each_pending()
+        for kind, payload in walk:
+            seen.add((struct.unpack_from("<I", payload)[0], kind))
+            what = dice.randrange(6)
+            if what == 0:
+                owner.journal.head()
+                owner.journal.ack()
+            elif what == 1:
+                owner.append(_TX_UPDATE)
+            elif what == 2:
+                owner.thin(dice.randrange(1, 20))
+            waited &= set(owner.waiting())
+        assert waited and waited <= seen, seed
+
+
+def test_the_way_to_the_head_is_made_in_pieces():
+    nor = Nor(8 * 4096, unit=8)
+    owner = Owner(nor)
+    for _ in range(150):
+        owner.append(_TX_EVENT)
+    for _ in range(100):
+        owner.journal.ack()
+    owner.start()
+    steps, read = 0, nor.bytes_read
+    while owner.journal.head(6) is False:
+        assert nor.bytes_read - read < 2048
+        steps, read = steps + 1, nor.bytes_read
+    assert steps > 5
+    head = owner.journal.head()
+    assert nor.bytes_read - read < 2048 and struct.unpack_from("<I", head[4])[0] == 101
 
 
 def test_what_was_merged_does_not_come_back():

@@ -42,6 +42,7 @@ class Life:
         dice = Random(self.truth + self.chip.oracle.tolerant)
         self.journal = Tapped(self.chip, self.clock, dice.randbytes)
         self.clock.time = self.journal.last
+        self.thinning = None
         self.open = {}  # transaction -> seqNo of its next event
         for kind, _, payload in self.journal.replay():
             if kind == _OPEN_TX:
@@ -52,6 +53,7 @@ class Life:
         if not self.chip.oracle.tolerant:
             assert self.open == open_in(self.chip.oracle.events)
         self.journal.checkpoint = self._checkpoint
+        self.journal.stream = _stream
 
     def _checkpoint(self, write):
         for number, seq in self.open.items():
@@ -64,8 +66,17 @@ class Life:
         else:
             self.open[number] = seq + 1
 
+    def thin(self, steps):
+        """Go on with the thinning, as its task does while other things happen."""
+        for _ in range(steps):
+            if self.thinning is None and self.journal.crowded():
+                self.thinning = self.journal.thin()
+            if self.thinning is not None and next(self.thinning, self) is self:
+                self.thinning = None
+
     def event(self, what, number):
         """Write an event of a transaction; False: the log is full."""
+        self.thin(self.random.randrange(5))
         payload = _EVENT.pack(what, number, self.open.get(number, 0))
         payload += self.random.randbytes(self.random.choice((0, 3, 8, 20, 60)))
         try:
@@ -116,6 +127,7 @@ class Life:
         else:
             for _ in range(min(backlog, random.randrange(2, 6) if backlog > 8 else 1)):
                 journal.discard() if random.randrange(8) == 0 else journal.ack()
+                self.thin(random.randrange(2))
 
     def _try(self, write, *args):
         try:
@@ -148,6 +160,12 @@ class Life:
         self.start()
         assert self.chip.oracle.sure == len(self.chip.oracle.events)
         assert self.chip.oracle.tolerant or not self.chip.oracle.lost
+
+
+def _stream(payload):
+    # Every other update tells a state.
+    _, number, seq = _EVENT.unpack_from(payload)
+    return number << 9 | (seq & 1) << 8
 
 
 def open_in(events):

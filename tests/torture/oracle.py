@@ -158,8 +158,10 @@ class Tapped(Journal):
         oracle.stamps.append(stamp)
         return number
 
-    def head(self):
-        head = super().head()
+    def head(self, most=0):
+        head = super().head(most)
+        if head is False:
+            return head
         oracle = self.oracle
         if head:
             oracle.delivering((head[1], head[4]), head[3])

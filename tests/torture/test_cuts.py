@@ -31,7 +31,7 @@ def test_cuts_in_a_journal(geometry, seed, whole, figures):
 @pytest.mark.seeds(3)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_cuts_in_a_full_journal(geometry, seed, whole, figures):
-    plan = Plan(whole, share=7)
+    plan = Plan(whole, share=5)
 
     def live(life):
         room = geometry[1] * geometry[2] // (24 + geometry[0])
@@ -39,6 +39,7 @@ def test_cuts_in_a_full_journal(geometry, seed, whole, figures):
             -2 - 2 * whole :
         ]:
             life.fill(room, updates)
+            life.thin(500)  # as soon as it has nothing else to do
             for _ in range(delivered):
                 life.journal.ack()
             for _ in range(5):

@@ -68,6 +68,7 @@ def test_a_full_journal_with_a_sector_that_fails(geometry, seed, figures):
         chip.bad = {bad}
         life = Life(chip, seed)
         life.fill(400, True)
+        life.thin(500)
         assert life.journal.counts()[3] or chip.oracle.refused
         for _ in range(10):
             life.journal.ack()

@@ -42,7 +42,7 @@ class Journal:
     def pending(self):
         return len(self.waiting)
 
-    def head(self):
+    def head(self, most=0):
         if not self.waiting:
             return None
         head = self.waiting[0]

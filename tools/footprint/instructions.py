@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from hostsim.virtual import run
-from tools import BuildError
+from tools import BuildError, profile
 from tools.footprint import scenarios, valgrind
 
 HEAP = "64k"
@@ -19,6 +19,7 @@ _CHARGE = 100  # s for each interval
 _INTERVALS = (20, 5)  # s between two TransactionEvents
 _GETS = ((1, 4), (20, 2))  # items of a GetVariables, how many of them
 _POLLS = 20
+_OFFLINE = {"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}
 _SETTLE = 20  # s at the end of each part, so that it is over
 
 
@@ -45,18 +46,54 @@ class Counter:
 
 def measure(board: str) -> dict:
     """The figures of a board of the simulator. BuildError when its station fails meanwhile."""
+    seen = {}
+    counter = _count(board, _life, seen, {})
+    full = _count(board, partial(_full_life, board), seen, _OFFLINE)
+    return _figures(counter, full, seen)
+
+
+def _count(board: str, life, seen: dict, settings: dict) -> Counter:
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "callgrind"
-        counter, seen = Counter(counts), {}
+        counter = Counter(counts)
 
         async def count():
             by = partial(valgrind.command, counts)
-            async with scenarios.station(board, heap=HEAP, by=by, counted=True) as this:
-                return await scenarios.survives(this, _life(this, counter, seen))
+            options = {"by": by, "counted": True, "settings": scenarios.SETTINGS | settings}
+            async with scenarios.station(board, heap=HEAP, **options) as this:
+                return await scenarios.survives(this, life(this, counter, seen))
 
         if faults := run(count()):
             raise BuildError(f"{board}, counting instructions: {faults[0]}")
-    return _figures(counter, seen)
+    return counter
+
+
+async def _full_life(board: str, this, counter: Counter, seen: dict) -> None:
+    """A start with a full journal, a look through all of it, and events that find no room without thinning."""
+    scenarios.fill_journal(this, profile.load(board))
+    this.csms.boots[:] = [("Pending", 86_400)]  # so that it stays full
+    await this.device.power_on()
+    await this.station.wait("connected", 600)
+    await this.clock.sleep(_SETTLE)
+    scenarios.same_ids(this)
+    counter.reached("full: boot")
+    state = await this.device.ask("state")
+    seen["thinned"] = state["journal"]["thinned"]
+    unknown = {"transactionId": scenarios.SALT.hex() + "ffffff"}
+    answer = await this.call("GetTransactionStatus", unknown)
+    if answer["messagesInQueue"] or not seen["thinned"]:
+        raise ValueError(f"a full journal that is none: {answer}, {state['journal']}")
+    await this.clock.sleep(_SETTLE)
+    counter.reached("full: get_transaction_status")
+    await this.station.set_network("off")
+    await this.charging()
+    counter.reached("full: start")
+    while (await this.device.ask("state"))["journal"]["thinned"] == seen["thinned"]:
+        for n in range(20):
+            this.hardware.ready(1, n % 2 == 1)
+            await this.clock.sleep(1)
+    await this.clock.sleep(_SETTLE)
+    counter.reached("full: toggles")
 
 
 async def _life(this, counter: Counter, seen: dict) -> None:
@@ -109,7 +146,7 @@ def _every(interval: int) -> dict:
     return {"setVariableData": [data]}
 
 
-def _figures(counter: Counter, seen: dict) -> dict:
+def _figures(counter: Counter, full: Counter, seen: dict) -> dict:
     start, collection, *boot = counter.parts.pop("boot")
     idle = counter.total("idle") // _IDLE
     figures = {"start": start, "boot": start + sum(boot), "idle_second": idle}
@@ -124,7 +161,11 @@ def _figures(counter: Counter, seen: dict) -> dict:
     rare, often = (counter.total(f"charge {interval}") for interval in _INTERVALS)
     figures["transaction_event"] = (often - rare) // (seen[_INTERVALS[1]] - seen[_INTERVALS[0]])
     figures["collection"] = collection
+    figures["start_full"], _, *boot_full = full.parts.pop("full: boot")
     runs = {"boot": max(boot)} | {name: max(steps) for name, steps in counter.parts.items()}
+    runs["full: boot"] = max(boot_full)
+    del full.parts["full: start"]  # a charge begins as in any other journal
+    runs |= {name: max(steps) for name, steps in full.parts.items()}
     return {
         "instructions": figures,
         "longest_run_instructions": max(runs.values()),

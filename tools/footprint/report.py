@@ -9,6 +9,7 @@ DOCUMENT = ROOT / "docs" / "footprint.md"
 BEGIN, END = "<!-- measured: make footprint -->", "<!-- end -->"
 _INSTRUCTIONS = {
     "start": "from power-on to the first task",
+    "start_full": "the same with a full journal",
     "boot": "from power-on to registered, everything delivered",
     "idle_second": "a second of the idle station, without polls",
     "poll": "one poll of the inputs (the simulator's link included)",

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+from hostsim import cpython
 from hostsim.csms import CallError
 from hostsim.harness import Rig, rig
 from hostsim.virtual import VirtualClock
@@ -21,6 +22,7 @@ SETTINGS = {
 }
 TROUBLES = (OSError, TimeoutError, ValueError, LookupError, RuntimeError, CallError)
 OFFLINE = 100  # events
+SALT = b"abc"  # of the transactionIds in a journal that was filled
 _HEARTBEAT = 86_400  # s: far away
 _COUNTED = (
     18_200  # the port while instructions are counted: its digits are in what the station stores
@@ -137,6 +139,36 @@ def same_ids(this: Rig) -> None:
     """Have the CSMS number its messages: random ids are never the same."""
     numbers = iter(range(1, 1 << 30))
     this.csms.peer._unique_id_generator = lambda: f"{next(numbers):036d}"
+
+
+def fill_journal(this: Rig, profile) -> None:
+    """Fill the journal of a station that has no power with what an EV makes that toggles every 15 s, until there is room
+    for hardly more."""
+    cpython.install()
+    from milliamp.base.flash import Slice
+    from milliamp.base.packing import put_number
+    from milliamp.storage import journal, kinds
+
+    class Clock:
+        synced = True
+        time = 820_000_000
+
+        def now(self) -> int:
+            return self.time
+
+    clock = Clock()
+    place = Slice(this.device.flash, *profile.flash["journal"])
+    full = journal.Journal(place, clock, lambda n: SALT[:n])
+    full.checkpoint = lambda write: None
+    number = full.next_transaction()
+    kind, seq = kinds._TX_EVENT, 0
+    while not full.crowded() or seq % 200:
+        # docs/storage-format.md: Started of connector 1 of EVSE 1, then states of Updated, Charging and SuspendedEV
+        event = bytearray((1, 2 | (2 + seq % 2) << 5) if seq else (4, 1 | 1 << 5))
+        put_number(event, number)
+        put_number(event, seq)
+        full.append(kind, bytes(event) if seq else bytes(event) + b"\1\1")
+        kind, seq, clock.time = kinds._TX_UPDATE, seq + 1, clock.time + 15
 
 
 async def charge(this: Rig) -> None:

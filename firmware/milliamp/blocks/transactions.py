@@ -1,4 +1,6 @@
 # Transactions (functional block E): TransactionEvent and GetTransactionStatus.
+from micropython import const
+
 from milliamp.base.facts import _TX
 from milliamp.base.measurands import slots
 from milliamp.base.packing import word
@@ -8,6 +10,8 @@ from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
 from milliamp.wire import types
 from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import _SAMPLED_DATA_TX_UPDATED_MEASURANDS
+
+_PIECE = const(6)  # records of the journal between two yields
 
 # In the order of domain.events.
 _EVENT_TYPES = "Started Updated Ended"
@@ -76,26 +80,39 @@ def _answered(st, head, r, at):
             drivers.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
 
 
-def get_transaction_status(st, r, at, w):
+async def get_transaction_status(st, r, at, w):
     """E14: whether a transaction goes on, and whether messages of it (or any) are still queued."""
     wanted = r.get(at, "transactionId")
+    counter = None
     w.object()
     if wanted:
-        name = r.text(wanted)
-        number = st.journal.transaction_id
-        ongoing = any(e.tx is not None and number(e.tx.counter) == name for e in st.evses)
-        w.field("ongoingIndicator", ongoing)
-        queued = any(number(transaction.counter_of(p)) == name for p in _queued(st))
-    else:
-        queued = any(True for _ in _queued(st))
-    w.field("messagesInQueue", queued)
+        counter = _counter(st, r.text(wanted))
+        # Before the queue: what ends meanwhile is told as going on, not as delivered.
+        w.field("ongoingIndicator", any(e.tx and e.tx.counter == counter for e in st.evses))
+    w.field("messagesInQueue", counter != -1 and await _is_queued(st, counter))
     w.end()
 
 
-def _queued(st):
+def _counter(st, name):
+    """The number of a transaction of this station, -1 if it is none."""
+    try:
+        counter = int(name[6:], 16)
+    except ValueError:
+        return -1
+    return counter if st.journal.transaction_id(counter) == name else -1
+
+
+async def _is_queued(st, counter):
+    # While it looks, events come and go. None is missed: each is looked at in its turn or was delivered before.
+    looked_at = 0
     for kind, payload in st.journal.each_pending():
         if kind in (_TX_EVENT, _TX_UPDATE):
-            yield payload
+            if counter is None or transaction.counter_of(payload) == counter:
+                return True
+        looked_at += 1
+        if not looked_at % _PIECE:
+            await st.rpc.pause()
+    return False
 
 
 def trigger(st, evse, connector):

@@ -42,8 +42,8 @@ from milliamp.domain.events import (
     _EV_DETECTED,
     _EV_DISCONNECTED,
     _IDLE,
+    _LEFT_OUT,
     _LOCAL,
-    _METER_VALUE_CLOCK,
     _METER_VALUE_PERIODIC,
     _OTHER,
     _PARKING_BAY,
@@ -341,6 +341,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
         e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
     unrecorded = False
+    cause = None
     try:
         if e.tx is None:
             # A new authorization may start what held before; energy always belongs to a transaction.
@@ -365,18 +366,18 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     except OSError as error:
         # Nothing may happen that is not durable: no start, no energy, unless the profile wants energy
         # without a transaction. `tick` tries again.
-        if e.cause is None:
-            st.log.error("the journal takes no event: " + str(error))
-        e.points, e.state = before, old
-        e.cause = trigger, reason, end
-        unrecorded = e.tx is None and st.profile.CHARGE_UNRECORDED
-        if not unrecorded:
-            evse.switch(st, e, False)
-            points = 0
-    else:
-        e.cause = None
-        if e.state != old:
-            st.bus.tell(_CHARGING_STATE, e.index, e.state)
+        if error.args[0] != _LEFT_OUT:  # a full journal takes the energy from nobody (E04.FR.07)
+            if e.cause is None:
+                st.log.error("the journal takes no event: " + str(error))
+            e.points, e.state = before, old
+            cause = trigger, reason, end
+            unrecorded = e.tx is None and st.profile.CHARGE_UNRECORDED
+            if not unrecorded:
+                evse.switch(st, e, False)
+                points = 0
+    e.cause = cause
+    if e.state != old:
+        st.bus.tell(_CHARGING_STATE, e.index, e.state)
     if points & _POWER_PATH:
         if e.locked != e.cable and not _lock(st, e):
             return
@@ -502,7 +503,6 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
         remote_id=e.remote_id if e.authorized else None,
         reason=reason or tx.reason,
         authorized=e.authorized and not e.barred,
-        thin=trigger in (_METER_VALUE_PERIODIC, _METER_VALUE_CLOCK),
         time=time,
     )
     if samples:

@@ -25,6 +25,9 @@ _EV_DEPARTED = const(13)
 _RESET_COMMAND = const(14)
 _ABNORMAL_CONDITION = const(15)
 
+# The errno of an event that was left out: there is no room, and it is not needed. It is in no record.
+_LEFT_OUT = const(105)
+
 # What the charging is doing (ChargingStateEnumType).
 _IDLE = const(0)
 _EV_CONNECTED = const(1)

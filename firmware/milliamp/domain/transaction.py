@@ -11,10 +11,14 @@ from milliamp.base.measurands import SLOTS
 from milliamp.base.packing import Bytes, put_number, word
 from milliamp.domain.events import (
     _ENDED,
+    _LEFT_OUT,
+    _METER_VALUE_CLOCK,
+    _METER_VALUE_PERIODIC,
     _STARTED,
     _STOP_AUTHORIZED,
     _TRANSACTION_BEGIN,
     _TRIGGER,
+    _UPDATED,
 )
 from milliamp.domain.tokens import TOKEN_TYPES, token_hash
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
@@ -26,6 +30,10 @@ _HAS_REASON = const(32)
 _IS_AUTHORIZED = const(64)  # after this event
 _OLDER = const(8)
 _SAMPLES = const(16)  # that a transaction keeps for its end
+# Triggers (a bit for each) of what a driver or the CSMS did: Authorized, Deauthorized, EVConnectTimeout,
+# StopAuthorized, RemoteStart, RemoteStop, ResetCommand. All others may come again and again.
+_DECISIONS = const(0x4E29)
+_ENOSPC = const(28)
 
 
 class Transaction:
@@ -113,13 +121,14 @@ def append(
     remote_id=None,
     reason: int = 0,
     authorized: bool = False,
-    thin: bool = False,
     time=None,
 ) -> None:
-    """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it.
+    """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it, with
+    _LEFT_OUT when it is full and the event is one that may be dropped when memory is short (E04.FR.07): an
+    update that says nothing which no other event says.
 
-    `samples`: packed groups of domain.meter. `token`: (idToken, type). `thin`: may be dropped when memory
-    is short (E04.FR.07). `time`: now, by which the ages of samples count.
+    `samples`: packed groups of domain.meter. `token`: (idToken, type). `time`: now, by which the ages of
+    samples count.
     """
     connector = tx.connector or st.evses[tx.evse - 1].cable
     if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
@@ -149,7 +158,12 @@ def append(
     if reason:
         out.append(reason)
     out.extend(samples)
-    st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out, time)
+    told_first = token or remote_id is not None or connector and not tx.connector
+    thin = kind == _UPDATED and not told_first and not _DECISIONS >> trigger & 1
+    try:
+        st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out, time)
+    except OSError as error:
+        raise OSError(_LEFT_OUT) if thin and error.args[0] == _ENOSPC else error
     tx.seq += 1
     tx.state = state
     tx.authorized = authorized
@@ -193,8 +207,10 @@ def counter_of(payload) -> int:
 
 
 def stream(payload) -> int:
-    """What is thinned by itself: the events that one transaction has for one reason."""
-    return counter_of(payload) << 5 | payload[1] & 31
+    """What is thinned by itself: the events that one transaction has for one reason in one state. With bit 8 set
+    where it is more than values, and the transaction above."""
+    values = payload[1] & 31 in (_METER_VALUE_PERIODIC, _METER_VALUE_CLOCK)
+    return counter_of(payload) << 9 | (0 if values else 256) | payload[1]
 
 
 def replay(st) -> list:

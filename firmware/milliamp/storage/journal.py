@@ -17,7 +17,7 @@ _PREFIX = "<HI"  # connection, time
 _PREFIX_SIZE = const(6)
 _LATE = const(60)  # seconds
 _GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
-_ENOMEM = const(12)
+_AHEAD = const(2560)  # bytes of 64 events
 _RESERVE = const(32)  # transaction numbers that a base takes out at once
 _DISCARDED = b"\x01"  # the note on an acknowledgement: given up, not delivered
 
@@ -28,7 +28,8 @@ class Journal:
     After a start the owner walks `replay()` to rebuild the open transactions, then sets `checkpoint`
     to a function `checkpoint(write)` that calls `write(payload)` once for each open transaction, as it
     is before the event that is just being appended. Only then can anything be appended. `stream`, a function
-    `stream(payload)`, tells apart what is thinned each by itself when the journal is full.
+    `stream(payload)`, names what is thinned each by itself when the journal is short of room: bits 9 and up are
+    the transaction, bit 8 is set where it tells a state and not only values.
     """
 
     def __init__(self, flash, clock, random):
@@ -55,9 +56,12 @@ class Journal:
         # There may have been bases, whose transaction numbers are given out: less than two for each byte.
         self._reserved += 2 * self._records.damaged
         self._records.damaged = self._damaged
-        self._records.make_room = self._make_room
+        self._records.reserved = True
+        # Free sectors from which on it is thinned: what else is free has room for 64 events.
+        sectors = flash.size // flash.sector
+        self._ahead = min(1 - -_AHEAD // flash.sector, sectors // 4)
         self.aside = self._records.aside  # sectors of another format, which are left alone
-        self._dense = -1  # so many pending records, and nothing to thin
+        self._dense = 0  # up to this generation of sectors there is nothing to thin
         self._transactions = self._reserved
         self._salt = self._salt or random(3)
         self.boot = (self.boot + 1) & 0xFFFF
@@ -80,12 +84,15 @@ class Journal:
             raise
         return self._records.next - 1
 
-    def head(self):
+    def head(self, most: int = 0):
         """The oldest record not delivered, None when there is none: (number, kind, offline, time,
         payload). Time in seconds since 2000; offline: it was not made and first sent in one connection.
+        False: it is not among the next `most` records, 0 for all; ask again, for many may be done with.
         """
         if self._head is None:
-            head = self._records.head()
+            head = self._records.head(most)
+            if head is False:
+                return head
             if head:
                 connection, time, payload = self._split(head[2])
                 # What is asked for is sent. Where only the answer is lost it stays what it was, for it did happen
@@ -111,7 +118,8 @@ class Journal:
         return self._records.next - self._records.acked - self._records.gaps
 
     def each_pending(self):
-        """Yield (kind, payload) of all that waits. Not to be held over an append or an ack."""
+        """Yield (kind, payload) of all that waits. It may be appended, delivered and thinned meanwhile: what waits
+        all the time is told, some of it maybe twice."""
         for _, kind, payload in self._records.pending():
             yield kind, bytes(payload[_PREFIX_SIZE:])
 
@@ -180,6 +188,27 @@ class Journal:
         """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""
         return self._records.prepare()
 
+    def crowded(self) -> bool:
+        """Is it time to `thin`?"""
+        records = self._records
+        return 0 < records.free() <= self._ahead and self._dense < records.generation - 1
+
+    def thin(self):
+        """Drop what is least needed, until there is room again: a generator that does a little at each step. What
+        is appended, delivered and read between its steps is safe; another thinning begins when this one is over."""
+        from milliamp.storage import thinning
+
+        rare.drop("milliamp.storage.thinning")
+        records = self._records
+        done = True
+        while done and self.crowded():
+            yield
+            newest, thinned = records.generation, records.thinned
+            done = yield from thinning.make_room(records, self.stream, self._dense)
+            if done is False:
+                self._dense = newest - 1
+            self.short = self.short or records.thinned > thinned
+
     def _done(self, note):
         head = self.head()
         if head:
@@ -187,20 +216,6 @@ class Journal:
             self._records.ack(head[0] + 1, note)
             if not self.pending:
                 self.short = False
-
-    def _make_room(self):
-        if self._dense == self._records.next:
-            return  # as little as the last time
-        self.short = True
-        try:
-            from milliamp.storage import thinning
-
-            if not thinning.make_room(self._records, self.stream):
-                self._dense = self._records.next
-        except MemoryError:
-            raise OSError(_ENOMEM) from None
-        finally:
-            rare.drop("milliamp.storage.thinning")
 
     def _split(self, payload):
         # (connection, time put right, what the owner wrote)

@@ -41,7 +41,8 @@ class Records:
     Kinds 1, 2, 4 and 7 are state: they are worth something only in the newest sector. Kinds 8, 11, 13 and 14 are
     numbered one by one, and a sector stays until all of its numbered records are acknowledged. There are no others.
 
-    `make_room`, where the owner sets it, is called when no sector but the last is free: it may `merge`.
+    Thinning makes two sectors one while all else goes on: `target` is where it writes. `reserved`, where the owner
+    sets it, keeps the last free sector for acknowledgements alone.
     """
 
     def __init__(self, flash, on_open, on_mount, limit: int):
@@ -51,17 +52,18 @@ class Records:
         # What a sector has for records, and what of it is left for opening records, in bytes as `size` counts.
         self.room = flash.sector - _HEADER_SIZE
         self.opening = self.room - limit
-        self.make_room = None
+        self.reserved = False
         places = flash.size // flash.sector
         self.generations = array("I", bytes(places * 4))  # by place; 0: free
         # By place: the first number; of a free one when its turn to be erased is, lowest first. Those without a header
         # and those that a merged sector replaces come before all (should that go first, they would count again); then
         # it goes by the generation in the header, and what has another format is last.
         self.firsts = array("I", bytes(places * 4))
-        self._spare = -1  # the place that is erased and waits, -1 for none
+        self.spare = -1  # the place that is erased and waits, -1 for none
+        self.target = -1  # the place in which two sectors become one, -1 for none
         self._erased = -1  # the place that was erased last: they take turns
         self._free = 0  # free places when they were last counted
-        self._mark = None  # the record that was last the oldest pending one
+        self.mark = None  # the record that was last the oldest pending one
         self.wear = 0  # erase count of the youngest sector
         self.aside = 0  # sectors that were found in another format or for another program unit
         # At the start bytes that could not be read and may have been state; then pending records that were passed over.
@@ -71,7 +73,7 @@ class Records:
         self._leapt = False  # numbers were passed over that no acknowledgement tells yet
         self.acked = 0  # all records below this number are done with
         self.next = 0  # the number that the next numbered record will have
-        self._generation = 0  # the newest sector's, 0 for none
+        self.generation = 0  # the newest sector's, 0 for none
         self._place = -1
         self._at = flash.sector  # where the newest sector goes on; its end: no room, or given up
         self._mount(on_mount)
@@ -85,15 +87,13 @@ class Records:
         for _ in range(2):
             # The last free sector is kept for acknowledgements: without them nothing gets free.
             if self._at + size > self._sector:
-                if self.free() < 2 and self.make_room:
-                    self.make_room()
-                if self._free <= numbered:
+                if self.free() <= (numbered or self.reserved and kind != _ACK):
                     raise OSError(_ENOSPC)
                 self._open()
             elif numbered and not self._free and not self.free():
                 raise OSError(_ENOSPC)
             try:
-                return self._write(kind, payload, prefix)
+                return self._add(kind, payload, prefix)
             except OSError:
                 self._at = self._sector  # who knows what is there now: go on in the next sector
         raise OSError(_EIO)
@@ -120,28 +120,32 @@ class Records:
             self.acked = max(self.acked, self.firsts[following])
         return following >= 0
 
-    def head(self):
-        """The oldest numbered record not acknowledged, as (number, kind, payload), or None."""
+    def head(self, most: int = 0):
+        """The oldest numbered record not acknowledged, as (number, kind, payload), or None. False: it is not among
+        the next `most` records behind the one that it was last; the next call goes on there."""
         if self.acked == self.next:
             return None
-        if self._mark is None:
+        if self.mark is None:
             self.free()
             oldest = self.after(0)
-            self._mark = oldest, _HEADER_SIZE, self.firsts[oldest]
-        for mark, kind, payload in self.walk(*self._mark):
-            number = mark[2]
+            self.mark = oldest, _HEADER_SIZE, self.firsts[oldest]
+        for self.mark, kind, payload in self.walk(*self.mark):
+            number = self.mark[2]
             if kind >= _FIRST_DELIVERED and number >= self.acked:
-                self._mark = mark
                 self._pass_over(number)
                 return number, kind, payload
+            most -= 1
+            if not most:
+                return False
         self._pass_over(self.next)
         return None
 
     def pending(self):
-        """Yield (number, kind, payload) of what is not acknowledged. Not to be held over a change."""
+        """Yield (number, kind, payload) of what is not acknowledged. Whatever changes meanwhile: what waits all the
+        time is told, some of it maybe twice."""
         if self.head():
-            for mark, kind, payload in self.walk(*self._mark):
-                if kind >= _FIRST_DELIVERED:
+            for mark, kind, payload in self.walk(*self.mark):
+                if kind >= _FIRST_DELIVERED and mark[2] >= self.acked:
                     yield mark[2], kind, payload
 
     def newest(self):
@@ -151,10 +155,10 @@ class Records:
     def prepare(self) -> bool:
         """Erase the next sector ahead of its need. True: that was done, and blocked as long as it
         takes. For idle moments; an append does it itself if it must."""
-        if self._spare >= 0 or self._at < self._sector // 2 or not self.free():
+        if self.spare >= 0 or self._at < self._sector // 2 or not self.free():
             return False
         try:
-            self._erase()
+            self.erase()
         except OSError:
             pass  # an append will find out
         return True
@@ -175,13 +179,15 @@ class Records:
 
     def walk(self, place, at, number):
         """Yield (mark, kind, payload) of all readable records from a mark on. A mark is the place (sector
-        index), the offset there and the number that the next numbered record has."""
+        index), the offset there and the number that the next numbered record has. Where sectors are delivered or
+        merged meanwhile it goes on behind what is gone, or at the beginning of what came for it."""
         while place >= 0:
             generation = self.generations[place]
-            following = self.after(generation)
-            # Behind the last record a closed sector may hold one whose append failed.
-            limit = self.end(place, following)
-            while True:
+            newest = True
+            while self.generations[place] == generation:
+                if newest:  # so far: behind the last record a closed sector may hold one whose append failed
+                    newest = place == self._place
+                    limit = self.next if newest else self.end(place, self.after(generation))
                 size, kind, payload = self.read(place, at, generation)
                 numbered = kind >= _FIRST_DELIVERED
                 if not size or (numbered and number >= limit):
@@ -194,10 +200,11 @@ class Records:
                     number = max(number, limit - self._numbered(place, at))
                 elif numbered:
                     number += 1
-            if following >= 0:
-                at = _HEADER_SIZE
-                number = self.firsts[following]
-            place = following
+            else:  # it is delivered, or one with another: that one has its generation, or the younger one's
+                generation -= 1
+            place = self.after(generation)
+            at = _HEADER_SIZE
+            number = self.firsts[place]
 
     def after(self, generation):
         """The place of the sector that comes after a generation, -1 when there is none."""
@@ -230,45 +237,6 @@ class Records:
         """(span, count) as a sector's header has them."""
         header = self._header(place)
         return header[7:9] if header else (1, _UNCOUNTED)
-
-    def merge(self, older, younger, kept) -> bool:
-        """Put what `kept` yields, (kind, payload) of the pending records of two neighbours that stay, into a free
-        sector that takes the place of both: all of it, or nothing. False: too much for one sector."""
-        generations = self.generations
-        was = self._place, self._at, self._generation, self.next
-        generation = generations[younger]
-        first = max(self.firsts[older], self.acked)
-        end = self.firsts[self.after(generation)]
-        before = self._dropped(first, end)
-        span = generation - generations[older] + self.span(older)[0]
-        if self._spare < 0:
-            self._erase()
-        place = self._place = self._spare
-        self._spare = -1
-        self._at = _HEADER_SIZE
-        self._generation = generation
-        self.next = first
-        dropped = 0
-        try:
-            for kind, payload in kept:
-                if self._at + self.size(len(payload)) > self._sector:
-                    return False
-                self._write(kind, payload)
-            dropped = end - self.next - before
-            self.thinned += dropped
-            self._commit(first, span, self.next - first)
-        except OSError:
-            generations[place] = _FAILED
-            self.thinned -= dropped
-            raise
-        finally:
-            self._place, self._at, self._generation, self.next = was
-        self.gaps += dropped
-        for place in (older, younger):
-            generations[place] = self.firsts[place] = 0
-        self._mark = None
-        self.free()
-        return True
 
     def _record(self, place, at, generation):
         # As `read`, but the size is what the head says, -1 when that can not be.
@@ -340,8 +308,8 @@ class Records:
             self.thinned = max(self.thinned, thinned)
             if count != _UNCOUNTED:
                 merged.append((span, place))
-            if (generation, span) > (self._generation, newest_span):
-                self._generation, newest_span = generation, span
+            if (generation, span) > (self.generation, newest_span):
+                self.generation, newest_span = generation, span
                 self._place = place
                 self.next, self.acked = first, acked
         # What a merged sector replaces may not have been erased yet.
@@ -358,7 +326,7 @@ class Records:
         at = _HEADER_SIZE
         number = self.next
         while True:
-            size, kind, payload = self.read(self._place, at, self._generation)
+            size, kind, payload = self.read(self._place, at, self.generation)
             if not size:
                 break
             at += size
@@ -384,7 +352,7 @@ class Records:
             self._at = at
         self.free()
         if merged:
-            self.gaps = self._dropped(self.acked, self.next)
+            self.gaps = self.dropped(self.acked, self.next, self.after(0))
 
     def _header(self, place):
         # The fields of _HEADER; when it is not valid the sector is free: () if there was one, else None.
@@ -448,7 +416,13 @@ class Records:
         self._fill(address + end, piece[:3])
         return generation & 0xFFFFFF == _u24(piece, 0)
 
-    def _write(self, kind, payload, prefix=b""):
+    def _add(self, kind, payload, prefix=b""):
+        self._at += self.write(self._place, self._at, self.generation, kind, payload, prefix)
+        if kind >= _FIRST_DELIVERED:
+            self.next += 1
+
+    def write(self, place, at, generation, kind, payload, prefix=b"") -> int:
+        """Program a record; return the bytes that it takes. OSError: it is not there."""
         split = 2 + len(prefix)
         end = split + len(payload)
         record = bytearray(b"\xff" * self.size(end - 2))
@@ -456,33 +430,33 @@ class Records:
         record[2:split] = prefix
         record[split:end] = payload
         # Seeded with the generation: what an older life of the sector left can not pass for new.
-        crc = crc32(memoryview(record)[:end], self._generation)
+        crc = crc32(memoryview(record)[:end], generation)
         record[end : end + 3] = (crc & 0xFFFFFF).to_bytes(3, "little")
-        address = self._place * self._sector + self._at
+        address = place * self._sector + at
         self._flash.program(address, record)
-        if not self._is_sound(address, end, self._generation):
+        if not self._is_sound(address, end, generation):
             raise OSError(_EIO)
-        self._at += len(record)
-        if kind >= _FIRST_DELIVERED:
-            self.next += 1
+        return len(record)
 
     def _write_opening(self, kind, payload):
         if self._at + self.size(len(payload)) > _HEADER_SIZE + self.opening:
             raise ValueError("opening records too long")
-        self._write(kind, payload)
+        self._add(kind, payload)
 
     def _open(self):
         while True:
-            if self._spare < 0:
-                self._erase()
+            if self.spare < 0:
+                self.erase()
             old = self._place
-            self._place = self._spare
-            self._spare = -1
+            self._place = self.spare
+            self.spare = -1
             self._at = _HEADER_SIZE
-            self._generation += 1
+            self.generation += 1
             try:
                 self._on_open(self._write_opening)
-                return self._commit(self.next, 1, _UNCOUNTED)
+                self.commit(self._place, self.generation, self.next, 1, _UNCOUNTED, self.wear)
+                self._free -= 1
+                return
             except Exception as error:
                 # What the old sector got now would be younger than this one, which may come back: it is
                 # used up, like the number.
@@ -493,24 +467,25 @@ class Records:
                     raise
                 self.generations[failed] = _FAILED
 
-    def _commit(self, first, span, count):
-        # From here on the sector exists: whatever the device says, what can be read back does.
+    def commit(self, place, generation, first, span, count, wear) -> None:
+        """Program the header of a sector: from here on it exists. Whatever the device says, what can be read back does;
+        else OSError."""
         header = bytearray(_HEADER_SIZE)
-        fields = (self._generation, first, self.acked, self.wear, span, count, self.thinned, 0)
+        fields = (generation, first, self.acked, wear, span, count, self.thinned, 0)
         struct.pack_into(_HEADER, header, 0, _MAGIC, _VERSION, self._flash.unit, *fields)
         struct.pack_into("<I", header, 28, crc32(header[:28]))
         try:
-            self._flash.program(self._place * self._sector, header)
+            self._flash.program(place * self._sector, header)
         except OSError:
             pass
-        if self._header(self._place) != struct.unpack(_HEADER, header):
+        if self._header(place) != struct.unpack(_HEADER, header):
             raise OSError(_EIO)
-        self.generations[self._place] = self._generation
-        self.firsts[self._place] = first
-        self._free -= 1
+        self.generations[place] = generation
+        self.firsts[place] = first
 
-    def _erase(self):
-        # Erase a free place. Not one that is newer than others, so that a cut before the next header leaves the newest
+    def erase(self) -> None:
+        """Have a `spare` place, erased and free. OSError: there is none."""
+        # Not one that is newer than others, so that a cut before the next header leaves the newest
         # there were: a mount takes all below the oldest sector for acknowledged, and the highest count of dropped
         # records for the last.
         places = len(self.generations)
@@ -518,7 +493,7 @@ class Records:
             oldest = -1
             for step in range(1, places + 1):
                 place = (self._erased + step) % places
-                if not self.generations[place]:
+                if not self.generations[place] and place != self.target:
                     if oldest < 0 or self.firsts[place] < self.firsts[oldest]:
                         oldest = place
             if oldest < 0:
@@ -537,7 +512,7 @@ class Records:
             return False
         self.generations[place] = self.firsts[place] = 0
         self.wear = header[6] + 1 if header else max(self.wear, 1)
-        self._spare = self._erased = place
+        self.spare = self._erased = place
         return True
 
     def free(self) -> int:
@@ -551,20 +526,20 @@ class Records:
                 break
             self.firsts[oldest] = generations[oldest]
             generations[oldest] = 0
-            if self._mark and self._mark[0] == oldest:
-                self._mark = None
+            if self.mark and self.mark[0] == oldest:
+                self.mark = None
         self._free = 0
         for generation in generations:
             if not generation:
                 self._free += 1
         return self._free
 
-    def _dropped(self, low, high):
-        # How many of the numbers from `low` to below `high` thinning dropped: the last ones of their sectors.
+    def dropped(self, low, high, place):
+        """How many of the numbers from `low` to below `high`, of which `place` has the first, thinning dropped: the last
+        ones of their sectors."""
         dropped = 0
-        place = self.after(0)
         following = self.after(self.generations[place])
-        while following >= 0:
+        while following >= 0 and self.firsts[place] < high:
             end = self.end(place, following)
             dropped += max(0, min(high, self.firsts[following]) - max(low, end))
             place = following
@@ -574,7 +549,7 @@ class Records:
     def _pass_over(self, number):
         # Numbers that are missing below the oldest pending record were dropped, or damaged in the flash.
         if number != self.acked:
-            dropped = self._dropped(self.acked, number) if self.gaps else 0
+            dropped = self.dropped(self.acked, number, self.after(0)) if self.gaps else 0
             self.gaps -= dropped
             self.damaged += number - self.acked - dropped
             self.acked = number

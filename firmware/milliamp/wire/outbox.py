@@ -22,6 +22,7 @@ from tables.ids import (
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
 )
 
+_PIECE = const(6)  # records of the journal that are looked at between two yields
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
 _LONGEST = const(2)  # bytes of a record that nobody answered; the next time it is given up
 
@@ -120,6 +121,8 @@ class Outbox:
         st = self._st
         while True:
             st.progress(1)
+            while st.journal.head(_PIECE) is False:
+                await asyncio.sleep_ms(0)
             first = self._next() if st.link.up else None
             if first is None:
                 await self._wake.wait()
