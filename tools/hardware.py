@@ -5,10 +5,11 @@
 
 import ast
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools import BOARDS, ROOT, BuildError, prepare
+from tools.chips import CHIPS
 from tools.trees import walk
 
 DRIVERS = BOARDS / "drivers"  # shared: a board ships what its own files import of them
@@ -63,121 +64,16 @@ def _fitted(pins: dict, *rows) -> bool:
     )
 
 
-# --- chips -----------------------------------------------------------------------------------------
-
-
-@dataclass
-class Chip:
-    """Pins by what they can do. `reserved` maps pins to what has them."""
-
-    pins: set
-    adc: set
-    pwm: set
-    inputs: set = field(default_factory=set)  # input only
-    pullless: set = field(default_factory=set)  # no pull resistors
-    strapping: dict = field(default_factory=dict)  # what they mean at reset
-    reserved: dict = field(default_factory=dict)
-    fixed_buses: bool = False  # UART and SPI have the pins that the MicroPython board gives them
-    sector: int = 0  # of the flash that holds [flash]; 0: a chip of its own
-
-    @staticmethod
-    def call(pin) -> str:
-        """How people write the pin."""
-        return f"GPIO {pin}" if isinstance(pin, int) else str(pin)
-
-
-def _range(*ends) -> set:
-    return {pin for first, last in zip(ends[::2], ends[1::2]) for pin in range(first, last + 1)}
-
-
-def _esp32(pins, adc, reserved, strapping, inputs=frozenset()) -> Chip:
-    return Chip(
-        pins,
-        adc,
-        pins - inputs,
-        set(inputs),
-        set(inputs),
-        strapping,
-        {pin: why for ends, why in reserved for pin in _range(*ends)},
-        sector=4096,
-    )
-
-
-def _stm32(**ports) -> set:
-    return {f"P{port}{pin}" for port, ends in ports.items() for pin in _range(*ends)}
-
-
-CHIPS = {
-    # Only ADC1 works beside Wi-Fi.
-    "ESP32": _esp32(
-        _range(0, 19, 21, 23, 25, 27, 32, 39),
-        _range(32, 39),
-        (((6, 11), "the flash"), ((1, 1, 3, 3), "the console")),
-        {
-            0: "low at reset: download mode",
-            2: "must not be high with 0 low",
-            5: "high at reset",
-            12: "high at reset: 1.8 V for the flash, which then does not start",
-            15: "low at reset: no boot messages",
-        },
-        frozenset(range(34, 40)),
-    ),
-    "ESP32-C3": _esp32(
-        _range(0, 21),
-        _range(0, 4),
-        (((11, 17), "the flash"), ((18, 19), "the USB console")),
-        {
-            2: "must be high at reset",
-            8: "must be high for a download",
-            9: "low at reset: download mode",
-        },
-    ),
-    "ESP32-S3": _esp32(
-        _range(0, 21, 26, 48),
-        _range(1, 10),
-        (
-            ((26, 32), "the flash and the PSRAM"),
-            ((19, 20), "the USB console"),
-            ((43, 44), "the console"),
-        ),
-        {
-            0: "low at reset: download mode",
-            3: "chooses the JTAG pins",
-            45: "voltage of the flash",
-            46: "must be low for a download",
-        },
-    ),
-    # LQFP144. A PWM pin is one with a TIMx_CHy that is not complementary.
-    "STM32H743": Chip(
-        _stm32(**{port: (0, 15) for port in "ABCDEFG"}, H=(0, 1)),
-        _stm32(A=(0, 7), B=(0, 1), C=(0, 5), F=(3, 14)),
-        _stm32(
-            A=(0, 3, 5, 11, 15, 15),
-            B=(0, 1, 3, 11, 14, 15),
-            C=(6, 9),
-            D=(12, 15),
-            E=(5, 6, 9, 9, 11, 11, 13, 14),
-            F=(6, 9),
-        ),
-        reserved={
-            "PA13": "the debugger",
-            "PA14": "the debugger",
-            "PC14": "the 32 kHz crystal",
-            "PC15": "the 32 kHz crystal",
-            "PH0": "the clock",
-            "PH1": "the clock",
-        },
-        fixed_buses=True,
-    ),
-}
-
 # --- rows of [pins] --------------------------------------------------------------------------------
 
 # By the driver that reads them. A pin is "output", "pwm", "adc", "input", "interrupt" or "bus"; anything else is
 # a setting: (least, most), bool, or list (of names of rows).
 ROWS = {
     "charger": {
-        "watchdog_ms": (1000, 30000),
+        "watchdog_ms": (
+            5000,
+            30000,
+        ),  # a second between two meals, and an erase, a start of the network
         "active_low": list,
         "meter_volts": (100, 500),
         "reader_spi": (1, 6),
@@ -219,10 +115,16 @@ NEEDED = {
     "outlet": ("pilot_pwm", "pilot_adc", "contactor"),
     "stm32_charger": ("flash_spi", "flash_cs"),
 }
+# Outputs that must be off from the first moment on: what they drive moves.
+OFF_AT_RESET = ("contactor", "lock_close", "lock_open")
+DRIVEN = ("reader_sck", "reader_mosi", "modbus_tx")  # the lines of a bus that are ours
 # Rows that only make sense together; the second kind is of the chips whose buses have no pins of their own.
 TOGETHER = (("lock_close", "lock_open"),)
 BUSES = (("reader_cs", ("reader_sck", "reader_mosi", "reader_miso")),)
 PINS = ("output", "pwm", "adc", "input", "interrupt", "bus")
+# Of these each EVSE has a pin of its own; but one residual current detector may stand before all, and there may be one button.
+EACH = {row for row, kind in (ROWS["outlet"] | ROWS["pulse_meter"]).items() if kind in PINS}
+SHARED = {"residual_current", "stop_button"}
 
 
 class Pins:
@@ -233,13 +135,14 @@ class Pins:
         self._error = error
         self._chip = CHIPS[profile.chip]
         self._evses = len(profile.evses)
+        self._watts = [evse.power for evse in profile.evses]
         shipped = drivers(profile.file.parent)
         self.rows = {row: kind for name in shipped for row, kind in ROWS.get(name, {}).items()}
         self.rows.update(profile.rows)
         if self._chip.fixed_buses:
             self.rows = {row: kind for row, kind in self.rows.items() if kind != "bus"}
         self._shipped = shipped
-        self._modbus = bool(profile.modbus)
+        self._modbus = profile.modbus
         self._taken = {**self._chip.reserved, **dict.fromkeys(taken, "the board itself")}
         self._users = {}  # pin -> row
 
@@ -279,6 +182,10 @@ class Pins:
         values = value if isinstance(value, list) else [value]
         if len(values) > self._evses:
             self._fault(row, f"{len(values)} pins for {self._evses} EVSE: one for each")
+        fitted = [pin for pin in values if pin not in (-1, "")]
+        if self._evses > 1 and row in EACH and 0 < len(fitted) < self._evses:
+            if row not in SHARED or isinstance(value, list):
+                self._some(row, len(values))
         for pin in values:
             if pin in (-1, "") and not isinstance(pin, bool):
                 continue
@@ -291,8 +198,12 @@ class Pins:
             return self._fault(row, f"the chip has no {call}: pins are {names}")
         if pin in self._taken:
             return self._fault(row, f"{call} belongs to {self._taken[pin]}")
-        if pin in chip.inputs and kind in ("output", "pwm"):
+        if pin in chip.inputs and (kind in ("output", "pwm") or row in DRIVEN):
             self._fault(row, f"{call} is input only")
+        elif pin in chip.restless and row in OFF_AT_RESET:
+            self._fault(row, f"{call} is pulled up or driven at a reset: take one that stays off")
+        elif pin in chip.ghosts and kind == "interrupt":
+            self._fault(row, f"{call} sees edges when the radio or the ADC is powered")
         elif kind == "adc" and pin not in chip.adc:
             why = " that works beside Wi-Fi" if 0 in chip.pins else ""
             self._fault(row, f"{call} is no analog input{why}: there are {_list(chip.adc)}")
@@ -310,12 +221,57 @@ class Pins:
                 from tools.profile import _like
 
                 self._fault(row, f"{name!r} is no input or output{_like(name, rows)}")
+            elif name in OFF_AT_RESET[:1]:
+                self._fault(row, f"{name!r} must be off at 0 V: at a reset nobody drives the pin")
+
+    def _some(self, row, count):
+        shared = "; a number without a list holds for all" if row in SHARED else ""
+        self._fault(row, f"{count} for {self._evses} EVSEs: name one for each{shared}")
+
+    def _together(self):
+        """What each row by itself cannot know: the voltages of the pilot, buses, outputs that share a timer's channel."""
+        table, chip = self._table, self._chip
+        zero, full = table.get("pilot_zero_mv", 1300), table.get("pilot_full_mv", 2300)
+        least, most = chip.millivolts
+        span = (full - zero) * 21 // 20  # 5 % more than 12 V
+        if "outlet" in self._shipped and isinstance(zero, int) and isinstance(full, int):
+            if full <= zero:
+                self._fault("pilot_full_mv", f"{full} is not above pilot_zero_mv, {zero}")
+            elif zero - span < least:
+                self._fault(
+                    "pilot_zero_mv", f"-12 V is at {zero - span}: the ADC reads {least} at least"
+                )
+            elif zero + span > most:
+                self._fault(
+                    "pilot_full_mv", f"+12 V is at {zero + span}: the ADC reads {most} at most"
+                )
+        for row in ("reader_spi", "flash_spi"):
+            if type(table.get(row)) is int and row in self.rows and table[row] not in chip.spis:
+                self._fault(row, f"there is no SPI {table[row]}: there are {_list(chip.spis)}")
+        if self.fitted("reader_cs") is not None and "flash_spi" in self.rows:
+            if table.get("flash_spi") == table.get("reader_spi", 1):
+                self._fault(
+                    "reader_spi", "the flash is on this bus, and faster than a reader can be"
+                )
+        if isinstance(chip.pwm, dict):
+            outputs = {}
+            for evse in range(1, self._evses + 1):
+                pin = self.fitted("pilot_pwm", evse)
+                output = chip.pwm.get(pin) if isinstance(pin, str) else None
+                if output in outputs:
+                    self._fault(
+                        "pilot_pwm",
+                        f"{pin} and {outputs[output]} are both TIM{output[0]}_CH{output[1]}: one duty cycle for two EVSEs",
+                    )
+                elif output:
+                    outputs[output] = pin
 
     def _complete(self):
+        self._together()
         for name, needed in NEEDED.items():
             for row in needed if name in self._shipped else ():
                 if self.rows[row] in PINS:
-                    self._need(row)
+                    self._need(row, evses=None if row in EACH else [1])
                 elif row not in self._table:
                     self._fault(row, "is missing: add it")
         for rows in TOGETHER:
@@ -328,14 +284,33 @@ class Pins:
         if "outlet" not in self._shipped:
             return
         if self._modbus:
+            uart = self._modbus[0]
+            if uart not in self._chip.uarts:
+                self._error(
+                    ("modbus", "uart"),
+                    f"'uart' is {uart}: there are {_list(self._chip.uarts)} beside the console",
+                )
             if not self._chip.fixed_buses:
                 self._need("modbus_tx", "modbus_rx", evses=[1])
             if self.fitted("meter") is not None:
                 self._fault("meter", "there is a [modbus] meter already: take one of them out")
         elif "pulse_meter" in self._shipped:
             self._need("meter")
+            self._pace()
         else:
             self._error(("pins",), "there is no meter: add [modbus]")
+
+    def _pace(self):
+        # An S0 pulse is 30 ms long, and so is the pause at least (IEC 62053-31); the driver takes what is nearer than
+        # 20 ms for a contact that bounces.
+        pulses = self._table.get("meter_pulses", 1000)
+        for evse, watts in enumerate(self._watts if type(pulses) is int else (), 1):
+            if pulses > 0 and watts and 3_600_000_000 // (pulses * watts) < 40:
+                ms = 3_600_000_000 // (pulses * watts)
+                self._fault(
+                    "meter_pulses",
+                    f"{watts} W of EVSE {evse} are a pulse each {ms} ms: S0 needs 40",
+                )
 
     def _need(self, *rows, evses=None):
         for row in rows:

@@ -433,6 +433,24 @@ class _Check:
         rows = tuple(self._registers((*at, name), table.get(name)) for name in QUANTITIES)
         settings = (baud, {"even": 0, "odd": 1}.get(parity), stop)
         profile.modbus = (bus, settings, function, timeout, tuple(addresses), rows)
+        self._pace(profile, at, table, baud, timeout, rows)
+
+    def _pace(self, profile, at, table, baud, timeout, rows) -> None:
+        """Whether questions and answers have the time that the line takes for them."""
+        if baud < 4800 and profile.pins.get("modbus_de", -1) not in (-1, ""):
+            self.error(
+                (*at, "baud") if "baud" in table else at,
+                f"'baud' is {baud}: with modbus_de each question is waited for, 4800 at least",
+            )
+        phases = max([evse.phases or 1 for evse in profile.evses], default=1)
+        words = [(row[1] & 7) * (phases if n > 1 else 1) for n, row in enumerate(rows) if row]
+        # 11 bits a byte; 13 bytes of question and answer beside the registers, and 30 ms for the meter to think.
+        least = (13 + 2 * max(words, default=0)) * 11_000 // max(baud, 1) + 30
+        if baud >= 1200 and timeout < least:
+            self.error(
+                (*at, "timeout_ms") if "timeout_ms" in table else at,
+                f"'timeout_ms' is {timeout}: at {baud} baud the longest answer takes {least}",
+            )
 
     def _registers(self, at: tuple, given) -> tuple:
         """(register, format, ten) of `[register, ten]` or `[register, ten, "format"]`, () for none."""

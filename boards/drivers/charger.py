@@ -27,16 +27,19 @@ class Charger(hal.Board):
         self.profile = profile
         self._watchdog = None
         self._line = None
+        self.outlets = []
+        # First of all: what is live must be nobody's accident, and the meters take their time.
+        coils = [pins.output("contactor", n + 1) for n in range(len(profile.CURRENTS))]
         if profile.MODBUS:
             import modbus
 
             self._line = modbus.line(profile, self.uart, pins.output("modbus_de"))
             self._settle()
-        self.outlets = []
         for current in profile.CURRENTS:
             evse = len(self.outlets) + 1
             meter = self._line.meters[evse - 1] if self._line else self.meter(evse)
-            self.outlets.append(Outlet(evse, current, pins, meter, self.ticks))
+            coil = coils[evse - 1]
+            self.outlets.append(Outlet(evse, current, pins, coil, meter, self.ticks()))
         self._reader = self._card_reader()
         if not profile.SERIAL:
             profile.SERIAL = self.text("serial") or hexlify(machine.unique_id()).decode().upper()
@@ -75,10 +78,18 @@ class Charger(hal.Board):
     # --- inputs -----------------------------------------------------------------------------------
     def scan(self) -> None:
         now = self.ticks()
-        if self._line:
-            self._line.scan(now)
         for outlet in self.outlets:
             outlet.scan(now)
+        if self._line:
+            try:
+                self._line.scan(now)
+            except (OSError, MemoryError):
+                pass  # a meter that stays away for long is a fault by itself
+
+    def watch(self) -> None:
+        """For drivers that wait for long: look after the contactors meanwhile."""
+        for outlet in self.outlets:
+            outlet.watch(self.ticks())
 
     def cable(self, evse: int) -> int:
         return 1 if self.outlets[evse - 1].cable else 0
@@ -117,11 +128,10 @@ class Charger(hal.Board):
         self.outlets[evse - 1].switch(closed, self.ticks())
 
     def offer(self, evse: int, milliamps: int) -> None:
-        self.outlets[evse - 1].offer(milliamps)
+        self.outlets[evse - 1].offer(milliamps, self.ticks())
 
-    def lock(self, evse: int, connector: int, locked: bool) -> bool:
-        lock = self.outlets[evse - 1].lock
-        return lock is None or lock.move(locked)
+    def lock(self, evse: int, connector: int, locked: bool):
+        return self.outlets[evse - 1].hold(locked, self.ticks())
 
     def indicate(self, evse: int, status: int) -> None:
         lamp = self.outlets[evse - 1].lamp

@@ -4,6 +4,8 @@ from settled import Settled
 
 _RING = const(0x3FFFFFFF)
 _TRAVEL_MS = const(500)  # what a contactor and its feedback may take
+_RELEASE_MS = const(60)  # and until it is open where nobody can see it: 20 to 30 as a rule
+_REST_MS = const(5000)  # between two closings, whatever the cause: contacts weld by chattering
 _SURE = const(3)  # scans of wrong feedback
 
 
@@ -16,6 +18,8 @@ class Contactor:
         self._coil = coil
         self._sense = sense
         self._at = now  # ticks of the last switching
+        self._closed_at = (now - _REST_MS) & _RING  # ticks of the last closing
+        self._judged = sense is None  # the feedback had its time since the start
         self._wrong = Settled(False)
         coil.off()
 
@@ -28,14 +32,34 @@ class Contactor:
         if closed != self.closed:
             self.closed = closed
             self._at = now
+            if closed:
+                self._closed_at = now
+
+    def rested(self, now: int) -> bool:
+        """May it close again?"""
+        return (now - self._closed_at) & _RING >= _REST_MS
+
+    def dead(self, now: int) -> bool:
+        """Is its output without voltage, for certain? Not before a welded one would have been found."""
+        if self.closed or self.fault == "ContactorWelded" or not self._judged:
+            return False
+        if self._sense is not None:
+            return not self._sense.value()
+        return (now - self._at) & _RING >= _RELEASE_MS
 
     def scan(self, now: int) -> None:
         """Compare with the feedback, once it had its time."""
-        if self._sense is None or (now - self._at) & _RING < _TRAVEL_MS:
+        # Neither span may wrap, however long nothing is switched.
+        if self.rested(now):
+            self._closed_at = (now - _REST_MS) & _RING
+        if (now - self._at) & _RING < _TRAVEL_MS:
             return
-        self._at = (now - _TRAVEL_MS) & _RING  # stays past it, however long nothing is switched
+        self._at = (now - _TRAVEL_MS) & _RING
+        if self._sense is None:
+            return
         if self._wrong.see(bool(self._sense.value()) != self.closed, _SURE) and self._wrong.value:
             self.fault = "ContactorFailed" if self.closed else "ContactorWelded"
+        self._judged = self._judged or not self._sense.value()
 
     def unplugged(self) -> None:
         """A contactor that did not close may try again with the next EV; one that did not open may not."""

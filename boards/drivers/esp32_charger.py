@@ -3,6 +3,7 @@ import esp32
 import machine
 from charger import Charger
 from micropython import const
+from pins import pulled
 from wifi import Wifi
 
 from milliamp.base import flash, hal
@@ -35,13 +36,14 @@ class ESP32Charger(Charger):
 
         pins = self.pins
         return Meter(
-            machine.Pin(pins.pin("meter", evse), machine.Pin.IN),
+            pulled(pins.pin("meter", evse), machine.Pin.PULL_UP),  # S0 is an open collector
             self._nvs,
             "wh" + str(evse),
             pins.get("meter_pulses", 1000),
             pins.get("meter_store_wh", 10),
             pins.get("meter_volts", 230),
             self.profile.PHASES[evse - 1],
+            evse - 1,
         )
 
     def flash(self, region: str):

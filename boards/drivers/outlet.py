@@ -6,21 +6,29 @@ from settled import Settled
 
 _A = const(65)
 _E = const(69)
+_RING = const(0x3FFFFFFF)
 _SURE = const(3)  # scans that a button is held
+_FIRST_LOOKS = const(4)  # before the board is made: what is plugged in by then is no event
+_ENDING_MS = const(
+    3500
+)  # an EV has 3 s to stop drawing once the offer ends (IEC 61851-1, table A.6)
+_LOST = const(
+    8
+)  # scans with an EV at a cable that carries nothing: a plug's contacts do not meet at once
 
 
 class Outlet:
-    """Built from the rows of the profile's [pins], and its meter; what is not fitted is None.
+    """Built from the rows of the profile's [pins], its contactor's coil, and its meter; what is not fitted is None.
 
-    The contactor opens in the very scan in which the EV stops asking or a fault shows, before any other
-    code of the station hears of it.
+    What the station asks for is one thing, what is safe another. The contactor closes in a later scan than the one in
+    which it was asked for, once the EV asks in C or D with a diode that was seen since the offer began, on an offer of
+    6 A or more, through a cable that carries it, its plug locked; and not within 5 s of the last time. It opens in
+    the very scan in which any of this ends, before other code of the station hears of it; but an EV whose offer the
+    station ends has some time to stop drawing first.
     """
 
-    def __init__(self, evse: int, current: int, pins, meter, ticks):
-        now = ticks()
-        self.contactor = Contactor(
-            pins.output("contactor", evse), pins.input("contactor_sense", evse), now
-        )
+    def __init__(self, evse: int, current: int, pins, coil, meter, now: int):
+        self.contactor = Contactor(coil, pins.input("contactor_sense", evse), now)
         self.pilot = Pilot(
             pins.pin("pilot_pwm", evse),
             pins.adc("pilot_adc", evse),
@@ -32,7 +40,7 @@ class Outlet:
         pull = pins.get("proximity_pull_ohm", 330)
         self.proximity = None if proximity is None else Proximity(proximity, pull)
         self.meter = meter
-        self.lock = _lock(evse, pins, ticks)
+        self.lock = _lock(evse, pins)
         self.lamp = _lamp(evse, pins)
         self.cable = False  # is an EV at the cable?
         self.pressed = False  # the stop button, since it was asked for
@@ -40,27 +48,24 @@ class Outlet:
         self.fault = None  # name
         self._current = current
         self._wanted = 0  # mA that the station wants to offer
+        self._asked = False  # the station wants the contactor closed
+        self._ended = now  # ticks at which it ended its offer
+        self._lost = 0  # scans in a row without a cable that carries anything
         self._button = pins.input("stop_button", evse)
         self._held = Settled(False)
         self._residual = pins.input("residual_current", evse)
         self._tripped = False
         self._blind = False  # the pilot or the plug cannot be measured
-        self.scan(now)
+        for _ in range(_FIRST_LOOKS):
+            self.scan(now)
 
     def scan(self, now: int) -> None:
-        """Read everything once; open the contactor if it must not be closed."""
-        try:
-            self.pilot.scan()
-            self._look_at_cable()
-            self._blind = False
-        except OSError:
-            self._blind = True
-        if self._residual is not None and self._residual.value():
-            self._tripped = True
-        self.contactor.scan(now)
-        self._judge()
-        if self.contactor.closed and not self.safe():
-            self.contactor.switch(False, now)
+        """Read everything once; close and open the contactor."""
+        self.watch(now)
+        if self._asked and not self.contactor.closed and self._may_close(now):
+            self.contactor.switch(True, now)
+        if self.lock is not None:
+            self.lock.scan(now)
         self.meter.scan(now)
         if (
             self._button is not None
@@ -71,18 +76,29 @@ class Outlet:
         if self.lamp is not None:
             self.lamp.scan(now)
 
-    def safe(self) -> bool:
-        """May the contactor be closed?"""
-        return self.pilot.wants and self.fault is None
+    def watch(self, now: int) -> None:
+        """Look at what decides whether the contactor may stay closed, and open it if not: a few ms. For drivers that
+        wait, too."""
+        self._blind = not (self._look() or self._look())
+        if self._residual is not None and self._residual.value():
+            self._tripped = True
+        self.contactor.scan(now)
+        self._judge()
+        if self.contactor.closed and not self._may_stay(now):
+            self.contactor.switch(False, now)
 
     def switch(self, closed: bool, now: int) -> None:
-        """Close or open the contactor; opening also brings the register to flash, after the contact."""
-        self.contactor.switch(closed and self.safe(), now)
+        """Ask for the contactor to be closed, which a later scan does, or open it; opening also brings the register to
+        flash, after the contact."""
+        self._asked = closed
         if not closed:
+            self.contactor.switch(False, now)
             self.meter.stop()
 
-    def offer(self, milliamps: int) -> None:
+    def offer(self, milliamps: int, now: int) -> None:
         """Offer a current; never more than the EVSE and the cable carry."""
+        if not milliamps and self._wanted:
+            self._ended = now
         self._wanted = milliamps
         milliamps = min(milliamps, self._current)
         if self.proximity is not None:
@@ -90,39 +106,73 @@ class Outlet:
         self.offered = milliamps if milliamps >= 6000 else 0
         self.pilot.offer(self.offered)
 
+    def hold(self, locked: bool, now: int):
+        """Lock or release the plug, as `Lock.move` does. What is live, or may be, is not released: None, ask again; False
+        while its contact is welded."""
+        if not locked and not self.contactor.dead(now):
+            return False if self.contactor.fault == "ContactorWelded" else None
+        return True if self.lock is None else self.lock.move(locked, now)
+
+    def _may_stay(self, now):
+        if not self.pilot.wants or self.fault is not None:
+            return False
+        if self.offered:
+            return self.proximity is None or self.proximity.limit > 0
+        return not self._wanted and (now - self._ended) & _RING < _ENDING_MS
+
+    def _may_close(self, now):
+        return (
+            self._may_stay(now)
+            and self.pilot.proven
+            and (self.lock is None or self.lock.locked())
+            and self.contactor.rested(now)
+        )
+
     def _judge(self):
         if self._tripped:
             self.fault = "ResidualCurrent"
         elif self._blind:
             self.fault = "ControlPilot"
+        elif self._lost >= _LOST:
+            self.fault = "ProximityContact"
         else:
             self.fault = self.contactor.fault or self.meter.fault
 
-    def _look_at_cable(self):
-        if self.proximity is not None:
-            limit = self.proximity.limit
-            self.proximity.scan()
-            if limit != self.proximity.limit:
-                self.offer(self._wanted)
+    def _look(self):
+        # False: something cannot be measured.
+        try:
+            self.pilot.scan()
+            if self.proximity is not None:
+                limit = self.proximity.limit
+                self.proximity.scan()
+                if limit != self.proximity.limit:
+                    self.offer(self._wanted, self._ended)
+        except (OSError, MemoryError):
+            return False
         # In E and F nobody knows: what was there is there.
         if self.pilot.state < _E:
             self.cable = self.pilot.state != _A
+        if self.cable and self.proximity is not None and not self.proximity.limit:
+            self._lost = min(self._lost + 1, _LOST)
+        else:
+            self._lost = 0
         if not self.cable:
             # Faults that belong to one charging end with it.
             self._tripped = False
             self.contactor.unplugged()
+        return True
 
 
 # Drivers of what is not fitted are not loaded.
 
 
-def _lock(evse, pins, ticks):
+def _lock(evse, pins):
     close, open_ = pins.output("lock_close", evse), pins.output("lock_open", evse)
     if close is None:
         return None
     from lock import Lock
 
-    return Lock(close, open_, pins.input("lock_sense", evse), pins.get("lock_ms", 400), ticks)
+    return Lock(close, open_, pins.input("lock_sense", evse), pins.get("lock_ms", 400))
 
 
 def _lamp(evse, pins):

@@ -9,6 +9,7 @@ _C = const(67)
 _D = const(68)
 _E = const(69)
 _F = const(70)
+_NO_DIODE = const(101)  # an oscillating pilot without its negative half: told as E
 
 _STEADY = const(65535)  # duty cycle of a steady +12 V: nothing is offered
 _DIODE_MV = const(-10500)  # an EV's diode keeps the negative half at -12 V; without, it is -9 V
@@ -16,8 +17,7 @@ _EDGE_MV = const(1500)  # between a plateau and the 0 V of an error
 _PLATEAU = const(3)  # samples of each plateau that are enough
 _STEADY_SAMPLES = const(12)  # of a steady voltage; of an oscillating one, at most those of 11 ms
 
-_SURE = const(4)  # scans before a new state counts
-_SURE_OFF = const(2)  # but an EV that stops expects the contactor open within 100 ms
+_SURE = const(4)  # looks before a new state counts
 
 
 def duty(milliamps: int) -> int:
@@ -31,19 +31,15 @@ def duty(milliamps: int) -> int:
 
 
 def state_of(high: int, low: int, oscillates: bool) -> int:
-    """The state that the plateaus (mV on the pilot) mean. B to D need the EV's diode; only a pilot that
-    oscillates shows it."""
+    """The state that the plateaus (mV on the pilot) mean, 101 for an EV without its diode. B to D need the diode;
+    only a pilot that oscillates shows it."""
     if high >= 10500:
         return _A
+    if high < _EDGE_MV:
+        return _E if high > -_EDGE_MV else _F
     if oscillates and low > _DIODE_MV:
-        return _E
-    if high >= 7500:
-        return _B
-    if high >= 4500:
-        return _C
-    if high >= _EDGE_MV:
-        return _D
-    return _E if high > -_EDGE_MV else _F
+        return _NO_DIODE
+    return _B if high >= 7500 else _C if high >= 4500 else _D
 
 
 class Pilot:
@@ -51,7 +47,8 @@ class Pilot:
 
     `pwm` is a pin, `adc` what `Pins.adc` gives; `zero` and `full` are the mV at the ADC while the line is at
     0 V and at +12 V. Without ventilation an EV that needs it (state D) counts as one that wants no energy (B).
-    States are `ord("A")` to `ord("F")`.
+    States are `ord("A")` to `ord("F")`. An EV without a diode is E until it is unplugged: while nothing is offered
+    nobody can see that it has none (IEC 61851-1, table A.4). Nothing is known before four looks.
     """
 
     def __init__(self, pwm, adc, zero: int, full: int, ventilated: bool):
@@ -63,24 +60,32 @@ class Pilot:
         self._duty = _STEADY
         self.state = _A  # the settled state
         self.wants = False  # does the EV want energy?
+        self.proven = False  # its diode was seen since the present offer began
+        self._barred = False  # it has none
         self._settled = Settled(_A)
-        self._off = 0  # scans in a row in which an EV that had energy wanted none
-        for _ in range(_SURE):
-            self.scan()
 
     def offer(self, milliamps: int) -> None:
         value = duty(milliamps)
+        if value == _STEADY:
+            self.proven = False
         if value != self._duty:  # an unchanged cycle is not disturbed
             self._duty = value
             self._pwm.duty_u16(value)
 
     def scan(self) -> None:
-        """Measure once. The way out of C and D is short, and open to any mixture of other states."""
+        """Measure once. An EV that had energy and wants none is looked at a second time, at once: the way out of C and D
+        is short, and open to any mixture of other states. OSError: the ADC fails."""
         seen = self._look()
-        self._off = self._off + 1 if self.wants and seen not in (_C, _D) else 0
-        if self._settled.see(seen, 1 if self._off >= _SURE_OFF else _SURE):
-            self.state = seen
-            self.wants = seen in (_C, _D)
+        sure = _SURE
+        if self.wants and seen not in (_C, _D):
+            seen = self._look()
+            if seen not in (_C, _D):
+                sure = 1
+        if self._settled.see(seen, sure):
+            self._barred = seen == _NO_DIODE or self._barred and seen != _A
+            self.state = _E if self._barred and seen != _F else seen
+            self.wants = self.state in (_C, _D)
+            self.proven = self.proven and seen != _A
 
     def _look(self):
         # Samples fall anywhere into the cycle: go on until both plateaus were met. The second highest and
@@ -109,11 +114,14 @@ class Pilot:
             if above >= _PLATEAU and below >= _PLATEAU:
                 break
         seen = state_of(high * 12000 // self._span, low * 12000 // self._span, oscillates)
+        if oscillates and _B <= seen <= _D:
+            self.proven = True
         return _B if seen == _D and self._unventilated else seen
 
 
 # Ohms of the plug's resistor below which it means a current (mA); below the first row it is a short.
 _CABLES = ((75, 0), (150, 63000), (330, 32000), (1000, 20000), (2700, 13000))
+_SURE_BAD = const(2)  # looks before a contact that was good is none: 50 ms
 
 
 class Proximity:
@@ -126,12 +134,11 @@ class Proximity:
     def __init__(self, adc, pull: int):
         self._adc = adc
         self._pull = pull
-        self.limit = 0  # mA that the cable may carry, 0 without a plug
+        self.limit = 0  # mA that the cable may carry, 0 without a plug, and with a shorted one
         self._settled = Settled(0)
-        for _ in range(_SURE):
-            self.scan()
 
     def scan(self) -> None:
+        """Measure once. OSError: the ADC fails."""
         read, factor, divisor, _ = self._adc
         mv = min(read() * factor // divisor, 3299)
         ohms = self._pull * mv // (3300 - mv)
@@ -140,5 +147,5 @@ class Proximity:
                 break
         else:
             milliamps = 0  # open: no plug
-        if self._settled.see(milliamps, _SURE):
+        if self._settled.see(milliamps, _SURE if milliamps else _SURE_BAD):
             self.limit = milliamps

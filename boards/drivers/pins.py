@@ -1,5 +1,6 @@
-# The [pins] table of the profile. A pin is a GPIO number of an ESP32 or a name such as "PA3" of an STM32, or a
-# list with one for each EVSE; -1, "" or no row: not fitted. The build has checked all of it: tools/hardware.py.
+# The [pins] table of the profile. A pin is a GPIO number of an ESP32 or a name such as "PA3" of an STM32, which all
+# EVSEs share, or a list with one for each EVSE; -1, "" or no row: not fitted. The build has checked all of it, and
+# what may be shared: tools/hardware.py.
 import machine
 
 
@@ -16,9 +17,9 @@ class Pins:
     def pin(self, name: str, evse: int = 1):
         """What the chip calls a pin, None where there is none."""
         value = self._table.get(name, -1)
-        if not isinstance(value, list):
-            value = [value]
-        return value[evse - 1] if evse <= len(value) and value[evse - 1] not in (-1, "") else None
+        if isinstance(value, list):
+            value = value[evse - 1] if evse <= len(value) else -1
+        return None if value in (-1, "") else value
 
     def input(self, name: str, evse: int = 1):
         """A `machine.Signal`, pulled to where it is off; None where there is none."""
@@ -27,11 +28,7 @@ class Pins:
             return None
         low = self._is_low(name)
         pull = machine.Pin.PULL_UP if low else machine.Pin.PULL_DOWN
-        try:
-            pin = machine.Pin(value, machine.Pin.IN, pull)
-        except ValueError:  # 34 to 39 of an ESP32 have no resistors
-            pin = machine.Pin(value, machine.Pin.IN)
-        return machine.Signal(pin, invert=low)
+        return machine.Signal(pulled(value, pull), invert=low)
 
     def output(self, name: str, evse: int = 1):
         """A `machine.Signal` that begins off; None where there is none."""
@@ -54,3 +51,11 @@ class Pins:
 
     def _is_low(self, name):
         return name in self.get("active_low", ())
+
+
+def pulled(pin, pull: int):
+    """A `machine.Pin` that is an input with a pull resistor, where the chip has one."""
+    try:
+        return machine.Pin(pin, machine.Pin.IN, pull)
+    except ValueError:  # 34 to 39 of an ESP32 have none, and a port may say so
+        return machine.Pin(pin, machine.Pin.IN)

@@ -1,10 +1,18 @@
-# An energy meter with a pulse output (S0): the register in flash, power from the time between pulses.
+# An energy meter with a pulse output (S0, IEC 62053-31): the register in flash, power from the time between pulses.
 #
 # The register that is shown is the one that flash holds, so it never falls, whatever happens when: a power
 # cut takes less than `store` Wh that nobody has seen. Opening the contactor stores what is left.
+import time
+
 import machine
 from micropython import const
 
+_NOT_FOUND = const(-4354)  # ESP_ERR_NVS_NOT_FOUND: the register was never written
+_SHORTEST_MS = const(
+    20
+)  # between two pulses: S0 has 30 at least; what is nearer is a contact that bounces
+_LENGTH_MS = const(30)  # of a pulse, at least
+_FILTER_NS = const(12000)  # the most that a counter of an ESP32 filters
 _RING = const(0x3FFFFFFF)
 _WINDOW_MS = const(1000)  # over at least so long power is averaged
 _IDLE_MS = const(600000)  # without a pulse: no power
@@ -12,31 +20,67 @@ _IDLE_MS = const(600000)  # without a pulse: no power
 
 class Meter:
     """`pulses` per kWh on `pin`; the register lives under `key` in `nvs` and is written each `store` Wh. It
-    knows the sum of the `phases`; their current is that at the nominal `volts`."""
+    knows the sum of the `phases`; their current is that at the nominal `volts`. `unit`: a pulse counter of the chip
+    that is to spare, where it has any."""
 
-    def __init__(self, pin, nvs, key: str, pulses: int, store: int, volts: int, phases: int):
+    def __init__(
+        self, pin, nvs, key: str, pulses: int, store: int, volts: int, phases: int, unit: int = 0
+    ):
         self.fault = None  # name
         self.power = 0  # W
-        self.pulses = 0  # only the interrupt handler writes it
+        self.pulses = 0  # where the chip has no counter, only the interrupt handler writes it
         self._nvs = nvs
         self._key = key
         self._per_kwh = pulses
         self._store = store
         self._volts = volts
         self._phases = phases
-        try:
-            self.register = nvs.get_i32(key)
-        except OSError:  # the first start
-            self.register = 0
-        self._origin = self.register  # Wh when no pulse was counted
+        self.register = 0
+        self._origin = None  # Wh when no pulse was counted; None while flash does not say
         self._last = 0  # pulses seen by the scan before,
         self._last_at = 0  # and when they were first seen
         self._counted = 0  # pulses that the power already knows of,
         self._counted_at = None  # until when: ticks of a pulse; None while idle
-        pin.irq(handler=self._pulse, trigger=machine.Pin.IRQ_FALLING)
+        self._recall()
+        self._counter = None
+        self._edge = self._seen = (
+            time.ticks_ms()
+        )  # of the last pulse, and of the last look at the counter
+        if hasattr(
+            machine, "Counter"
+        ):  # counts while flash is erased, when interrupts wait and merge
+            falling = machine.Counter.FALLING
+            self._counter = machine.Counter(unit, pin, edge=falling, filter_ns=_FILTER_NS)
+        else:
+            pin.irq(handler=self._pulse, trigger=machine.Pin.IRQ_FALLING)
 
     def _pulse(self, pin):
-        self.pulses += 1
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._edge) >= _SHORTEST_MS:
+            self.pulses += 1
+        self._edge = now
+
+    def _take(self):
+        # What the counter has, as far as an S0 output can have made it since the last look.
+        now = time.ticks_ms()
+        most = max(time.ticks_diff(now, self._seen) // _LENGTH_MS, 1)
+        count = min(self._counter.value(0), most, time.ticks_diff(now, self._edge) // _LENGTH_MS)
+        self._seen = now
+        if count:
+            self._edge = now
+            self.pulses += count
+
+    def _recall(self):
+        # Only a register that was never written is a first start: whatever else fails is no reason to begin at 0.
+        try:
+            self._origin = self._nvs.get_i32(self._key)
+        except OSError as error:
+            if error.args[0] != _NOT_FOUND:
+                self.fault = "EnergyMeter"
+                return
+            self._origin = 0
+        self.register = self._origin
+        self.fault = None
 
     def measure(self, measurand: str, phase: int):
         """As the HAL has it."""
@@ -50,6 +94,11 @@ class Meter:
 
     def scan(self, now: int) -> None:
         """Look at the count: at most one flash write, each `store` Wh."""
+        if self._counter is not None:
+            self._take()
+        if self._origin is None:
+            self._recall()
+            return
         pulses = self.pulses
         if self._origin + pulses * 1000 // self._per_kwh - self.register >= self._store:
             self.store()
@@ -76,6 +125,10 @@ class Meter:
 
     def store(self) -> None:
         """Bring the register to flash, then show it. A few ms, rarely some tens."""
+        if self._counter is not None:
+            self._take()
+        if self._origin is None:
+            return
         register = self._origin + self.pulses * 1000 // self._per_kwh
         if register == self.register:
             return

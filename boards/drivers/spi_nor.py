@@ -20,6 +20,7 @@ _PAGE = const(256)  # bytes: a program that goes on behind its page's end begins
 _FAR = const(1 << 24)  # bytes that an address of 24 bits reaches
 _PROGRAM_MS = const(10)  # data sheets: 3 to 5 at most
 _ERASE_MS = const(1000)  # 400 at most
+_LOOK_MS = const(10)
 _PIECE = const(32)  # bytes that are read back at once
 
 _EIO = const(5)
@@ -29,16 +30,17 @@ _EROFS = const(30)
 
 class SPINor:
     """The chip as base.flash describes a device, at most its first 16 MB. `spi`: a bus in mode 0 or 3 as
-    machine.SPI has it, at most 33 MHz; `cs`: an output pin; `unit`: bytes, 16 for a chip with ECC of its own (S25FL).
-    What was programmed is read back.
+    machine.SPI has it, at most 33 MHz; `cs`: an output pin; `unit`: bytes, 16 for a chip with ECC of its own (S25FL);
+    `meanwhile`: called each 10 ms of an erase, for what cannot wait. What was programmed is read back.
 
     OSError(19): no such chip there; OSError(30): it is write-protected.
     """
 
     sector = 4096
 
-    def __init__(self, spi, cs, unit: int = 1):
+    def __init__(self, spi, cs, unit: int = 1, meanwhile=None):
         self.unit = unit
+        self._meanwhile = meanwhile
         self._spi = spi
         self._cs = cs
         self._head = bytearray(4)
@@ -139,13 +141,17 @@ class SPINor:
             raise OSError(_EIO)
 
     def _wait(self, limit):
-        start = time.ticks_ms()
+        start = looked = time.ticks_ms()
         while True:
             status = self._status()
             if not status & _BUSY:
                 return status
-            if time.ticks_diff(time.ticks_ms(), start) > limit:
+            now = time.ticks_ms()
+            if time.ticks_diff(now, start) > limit:
                 raise OSError(_EIO)
+            if self._meanwhile is not None and time.ticks_diff(now, looked) >= _LOOK_MS:
+                self._meanwhile()
+                looked = time.ticks_ms()
 
     def _compare(self, address, data):
         for at in range(0, len(data), _PIECE):

@@ -43,7 +43,7 @@ class STM32Charger(Charger):
             return FRAM(spi, cs, self.profile.FLASH_SIZE, self.profile.FLASH_SECTOR)
         from spi_nor import SPINor
 
-        return SPINor(spi, cs, self.profile.FLASH_UNIT)
+        return SPINor(spi, cs, self.profile.FLASH_UNIT, self.watch)
 
 
 def make(profile) -> hal.Board:

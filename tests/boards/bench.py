@@ -25,7 +25,11 @@ def imported(chip, board="esp32_generic"):
     sys.modules.update(chip.modules())
     sys.path[:0] = paths = [str(folder), str(hardware.DRIVERS)]
     try:
-        yield types.SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        found = {name: importlib.import_module(name) for name in names}
+        for name in ("pulse_meter", "spi_nor"):
+            if name in found:
+                found[name].time = ticking(chip)
+        yield types.SimpleNamespace(**found)
     finally:
         for path in paths:
             sys.path.remove(path)
@@ -33,6 +37,14 @@ def imported(chip, board="esp32_generic"):
             sys.modules.pop(name, None)
             if module is not None:
                 sys.modules[name] = module
+
+
+def ticking(chip):
+    """The chip's `time`, as far as it is ticks."""
+    return types.SimpleNamespace(
+        ticks_ms=lambda: chip.ms & RING,
+        ticks_diff=lambda end, start: (end - start + RING // 2 + 1 & RING) - RING // 2 - 1,
+    )
 
 
 def tables(board):
@@ -105,14 +117,25 @@ class Charger:
     def live(self):
         return bool(self.chip.driven[self.profile.PINS["contactor"]])
 
+    def locks(self, locked=True, evse=1):
+        """Lock or release the plug, as the station asks at each poll: how it ends."""
+        while True:
+            there = self.board.lock(evse, 1, locked)
+            if there is not None:
+                return there
+            self.run(self.board.scan_ms)
+
     def charge(self, milliamps=16000):
-        """Plug in an EV that charges."""
+        """Plug in an EV that charges; not sooner than the contactor may close again."""
+        self.run(5000)
         self.chip.line.ev = "B"
         self.run(200)
+        self.locks()
         self.board.offer(1, milliamps)
         self.chip.line.ev = "C"
         self.run(200)
         self.board.contactor(1, True)
+        self.run(self.board.scan_ms)
 
     def cards(self, ms):
         """What the reader tells in that time."""

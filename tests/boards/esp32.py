@@ -1,11 +1,12 @@
 """A controller and the charger around it, as far as the board's drivers can tell: pins, pilot line, card reader,
 meters, NVS, partition, Wi-Fi. `Chip.modules()` are the modules of MicroPython that stand for it."""
 
+import heapq
 import struct
 import types
 from random import Random
 
-from tools.hardware import CHIPS
+from tools.chips import CHIPS
 
 LEVELS = {"A": 12000, "B": 9000, "C": 6000, "D": 3000, "E": 0}  # mV of the positive half
 
@@ -15,21 +16,35 @@ class Reset(Exception):
 
 
 class Chip:
-    """Everything outside the firmware. Time stands still but for `ms`, and some us for each sample."""
+    """Everything outside the firmware, and one clock that runs in every call: in samples, in what the UART, the flash and
+    the radio take, in `idle`, and for as long as whoever holds the chip says.
+
+    What happens outside comes by `after`. An interrupt's handler runs between two bytecodes (ports/esp32/machine_pin.c, its
+    ISR schedules it); what comes in while C code runs waits, eight deep (MICROPY_SCHEDULER_DEPTH); and while flash is
+    written the ISR itself waits, which is not in IRAM (`gpio_install_isr_service(0)`): of many edges of a pin one is left.
+    MicroPython at 1c3c201149.
+    """
 
     sample_us = (61, 80)
+    adc_floor, adc_top = (
+        142,
+        3100,
+    )  # mV that the converter tells at 11 dB: below and above it says just that
 
     def __init__(self, seed: int = 0, name: str = "ESP32"):
         self.random = Random(seed)
         self.kind = CHIPS[name]
-        self.us = 0
-        self.ms = 1000
+        self.us = 1_000_000
+        self.world = []  # (us, n, function): what will happen
+        self.happened = 0
+        self.waiting = []  # pins whose handlers could not run yet
         self.levels = {}  # pin: level that the world puts there
         self.pulls = {}
         self.driven = {}  # pin: level that the chip puts there
         self.on_output = {}  # pin: function of the level
         self.handlers = {}
-        self.duty = {}  # pin: duty_u16
+        self.counters = {}  # pin: what its pulse counter has
+        self.duty = {}  # what drives a pin's PWM: duty_u16
         self.adc = {}  # pin: function of nothing, mV
         self.spi = None
         self.uart = None
@@ -37,6 +52,8 @@ class Chip:
         self.nvs_open = {}  # written, not committed
         self.nvs_commits = 0
         self.nvs_broken = False
+        self.nvs_unread = 0  # what reading fails with, if not 0
+        self.erase_ms = 45  # of a sector; 400 at worst
         self.flash = {"milliamp": bytearray(b"\xff" * 0x80000)}
         self.wlan = Wlan()
         self.dns = "0.0.0.0"  # the name server that DHCP told of
@@ -46,21 +63,70 @@ class Chip:
         self.time = 0
         self.unique = bytes.fromhex("24a16057b3c4")
 
+    @property
+    def ms(self) -> int:
+        return self.us // 1000
+
+    @ms.setter
+    def ms(self, ms: int) -> None:
+        self.wait((ms - self.ms) * 1000)
+
+    def after(self, ms: int, function) -> None:
+        """Call it in so many ms, whatever the chip does then."""
+        self.happened += 1
+        heapq.heappush(self.world, (self.us + ms * 1000, self.happened, function))
+
+    def wait(self, us: int, doing: str = "") -> None:
+        """So many us pass; `doing` "C" in a call, "flash" while flash is written, else between bytecodes."""
+        end = self.us + us
+        while self.world and self.world[0][0] <= end:
+            self.us, _, function = heapq.heappop(self.world)
+            self.doing = doing
+            function()
+        self.doing = ""
+        self.us = end
+        waiting, self.waiting = self.waiting, []
+        for pin in waiting:
+            self.handlers[pin](None)
+
+    doing = ""
+
+    def edge(self, pin: int) -> None:
+        """A falling edge, just now."""
+        if pin in self.counters:
+            self.counters[pin] += 1
+        elif pin in self.handlers and not self.doing:
+            self.handlers[pin](None)
+        elif pin in self.handlers and len(self.waiting) < 8:
+            if self.doing == "C" or pin not in self.waiting:
+                self.waiting.append(pin)
+
+    def pulse(self, pin: int, times: int = 1, ms: int = 60) -> None:
+        """Pulses of a meter, which take their time."""
+        for _ in range(times):
+            self.wait(ms * 1000)
+            self.edge(pin)
+
     def modules(self) -> dict:
         return {"machine": machine(self), "esp32": esp32(self), "network": network(self)}
 
     def power_cut(self) -> None:
         self.nvs_open.clear()
         self.handlers.clear()
+        self.counters.clear()
         self.driven.clear()
         self.duty.clear()
 
-    def pulse(self, pin: int, times: int = 1) -> None:
-        for _ in range(times):
-            self.handlers[pin](None)
-
     def level(self, pin: int) -> int:
         return self.levels.get(pin, self.pulls.get(pin) or 0)
+
+    def pwm(self, pin):
+        """What drives a pin's PWM: a channel of its own."""
+        return pin
+
+    def seen(self, pin) -> int:
+        """What the converter tells of a pin, in mV."""
+        return min(max(self.adc[pin](), self.adc_floor), self.adc_top)
 
 
 class Line:
@@ -78,7 +144,8 @@ class Line:
     def millivolts(self) -> int:
         if self.ev == "F":
             return -12000
-        high = self.chip.us % 1000 * 65535 < self.chip.duty[self.pwm] * 1000
+        duty = self.chip.duty[self.chip.pwm(self.pwm)]
+        high = self.chip.us % 1000 * 65535 < duty * 1000
         if high:
             return LEVELS[self.ev]
         if self.ev == "E":
@@ -87,7 +154,7 @@ class Line:
 
     def sample(self) -> int:
         random = self.chip.random
-        self.chip.us += random.randrange(*self.chip.sample_us)
+        self.chip.wait(random.randrange(*self.chip.sample_us), "C")
         line = self.millivolts() + int(random.gauss(0, self.noise))
         if self.spikes and not random.randrange(self.spikes):
             line = random.choice((-12500, 12500))
@@ -96,16 +163,15 @@ class Line:
 
 def machine(chip):
     class Pin:
-        IN, OUT, PULL_UP, PULL_DOWN, IRQ_FALLING = 1, 3, 2, 0, 2
+        IN, OUT, PULL_UP, PULL_DOWN, IRQ_FALLING = 1, 3, 2, 1, 2
 
         def __init__(self, number, mode=None, pull=None, value=None):
             assert number in chip.kind.pins, f"the chip has no pin {number}"
             assert mode != self.OUT or number not in chip.kind.inputs
             self.number = number
             self.mode = mode
-            if pull is not None:
-                if number in chip.kind.pullless:
-                    raise ValueError("pins 34~39 do not have pull-up or pull-down circuitry")
+            # ports/esp32/machine_pin.c asks for the pull and does not look whether there is one.
+            if pull is not None and number not in chip.kind.pullless:
                 chip.pulls[number] = 1 if pull == self.PULL_UP else 0
             if value is not None:
                 self.value(value)
@@ -140,19 +206,19 @@ def machine(chip):
     class PWM:
         def __init__(self, pin, freq, duty_u16):
             assert freq == 1000 and pin.number in chip.kind.pwm
-            self.pin = pin
+            self.channel = chip.pwm(pin.number)
             self.duty_u16(duty_u16)
 
         def duty_u16(self, duty):
             assert isinstance(duty, int) and 0 <= duty <= 65535
-            chip.duty[self.pin.number] = duty
+            chip.duty[self.channel] = duty
 
     class ADC:
         ATTN_11DB = 3
 
         def __init__(self, pin, atten):
             assert pin.number in chip.kind.adc, "the other converter does not work beside Wi-Fi"
-            self.read_uv = lambda: chip.adc[pin.number]() * 1000
+            self.read_uv = lambda: chip.seen(pin.number) * 1000
 
     class SPI:
         def __init__(self, bus, baudrate, sck, mosi, miso):
@@ -187,7 +253,23 @@ def machine(chip):
     def idle():
         chip.ms += 1
 
-    return types.SimpleNamespace(
+    class Counter:
+        """As ports/esp32/modules/machine.py has it, over a PCNT unit."""
+
+        FALLING = 2
+
+        def __init__(self, unit, pin, edge, filter_ns):
+            assert edge == self.FALLING and unit < 4 and filter_ns * 80 // 1000 <= 1023
+            self.pin = pin.number
+            chip.counters[self.pin] = 0
+
+        def value(self, new=None):
+            count = chip.counters[self.pin]
+            if new is not None:
+                chip.counters[self.pin] = new
+            return count
+
+    found = types.SimpleNamespace(
         Pin=Pin,
         Signal=Signal,
         PWM=PWM,
@@ -206,6 +288,9 @@ def machine(chip):
         DEEPSLEEP_RESET=4,
         SOFT_RESET=5,
     )
+    if chip.kind.counters:
+        found.Counter = Counter
+    return found
 
 
 def esp32(chip):
@@ -214,6 +299,8 @@ def esp32(chip):
             assert namespace == "milliamp"
 
         def _get(self, key, kind):
+            if chip.nvs_unread:
+                raise OSError(chip.nvs_unread, "ESP_ERR_NVS")
             value = {**chip.nvs, **chip.nvs_open}.get(key)
             if not isinstance(value, kind):
                 raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
@@ -235,6 +322,7 @@ def esp32(chip):
             chip.nvs_open[key] = value
 
         def commit(self):
+            chip.wait(3000, "flash")
             chip.nvs.update(chip.nvs_open)
             chip.nvs_open.clear()
             chip.nvs_commits += 1
@@ -264,6 +352,7 @@ def esp32(chip):
             if op == 5:
                 return 4096
             assert op == 6
+            chip.wait(chip.erase_ms * 1000, "flash")
             self.data[arg * 4096 : arg * 4096 + 4096] = b"\xff" * 4096
             return 0
 
@@ -361,12 +450,17 @@ class STM32(Chip):
     """An STM32H743 with Ethernet, whose UART and SPI have their pins from the board."""
 
     sample_us = (6, 10)
+    adc_floor, adc_top = 0, 3300
 
     def __init__(self, seed: int = 0, name: str = "STM32H743"):
         super().__init__(seed, name)
         self.lan = Lan()
         self.unique = bytes(range(12))
         self.buses = {}  # number of an SPI: its device
+
+    def pwm(self, pin):
+        """Two pins of one timer's channel have one compare register between them (ports/stm32/machine_pwm.c)."""
+        return self.kind.pwm[pin]
 
     def modules(self) -> dict:
         modules = machine(self)
@@ -375,7 +469,7 @@ class STM32(Chip):
         class ADC:
             def __init__(self, pin):
                 assert pin.number in chip.kind.adc
-                self.read_u16 = lambda: chip.adc[pin.number]() * 65536 // 3300
+                self.read_u16 = lambda: min(chip.seen(pin.number) * 65536 // 3300, 65535)
 
         def spi(bus, baudrate):
             return chip.buses[bus]

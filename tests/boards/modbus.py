@@ -76,7 +76,8 @@ class Slave:
             self.arriving.append((self.chip.ms + self.latency + late, answer))
 
     def flush(self):
-        self.chip.ms += 9
+        # Until the last byte has left: at 9,600 baud.
+        self.chip.wait(9000, "C")
 
     def answer(self, register, count):
         data = b""

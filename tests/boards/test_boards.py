@@ -7,6 +7,7 @@ import pytest
 
 from tools import BOARDS, ROOT, build, hardware
 from tools import profile as profiles
+from tools.chips import CHIPS
 
 from .bench import Charger, chip_of, imported, tables, wire
 from .esp32 import Bus, Card
@@ -33,7 +34,7 @@ def test_a_charge_on_every_board(charger):
     assert before == (1234567 if modbus else 0)
     chip.reader.cards = [Card("04A1B2C3")]
     assert charger.cards(1000) == [("04A1B2C3", "ISO14443", 0)]
-    assert board.lock(1, 1, True)
+    assert charger.locks()
     board.indicate(1, 1)
     charger.charge()
     assert charger.live and charger.pilot == "C" and board.cable(1) == 1
@@ -56,7 +57,7 @@ def test_a_charge_on_every_board(charger):
     charger.run(75)
     assert not charger.live
     board.contactor(1, False)
-    assert board.lock(1, 1, False)
+    assert charger.locks(False)
     chip.levels[pins["residual_current"]] = 1
     charger.run(25)
     assert board.fault(1) == "ResidualCurrent"
@@ -132,10 +133,7 @@ def test_every_board_has_what_micropython_builds(board):
         text = (folder / "mpconfigboard.mk").read_text()
         assert "build/$(BOARD)/manifest.py" in text and "pins.csv" in files
         known = re.findall(r",(P[A-Z]\d+)$", (folder / "pins.csv").read_text(), re.M)
-        assert (
-            hardware.CHIPS["STM32H743"].reserved.keys() | set(known)
-            == hardware.CHIPS["STM32H743"].pins
-        )
+        assert CHIPS["STM32H743"].reserved.keys() | set(known) == CHIPS["STM32H743"].pins
     else:
         assert "../esp32.cmake" in (folder / "mpconfigboard.cmake").read_text()
         assert "${MICROPY_BOARD}/manifest.py" in (BOARDS / "esp32.cmake").read_text()

@@ -54,6 +54,37 @@ def test_flash_is_a_slice_of_the_chip(charger, chip):
     assert journal.size == 0x100000
 
 
+def test_an_erase_does_not_keep_the_contactors_from_being_looked_after(charger, chip):
+    """A NOR chip takes up to 400 ms, and the journal erases whenever it must."""
+    nor = SerialNor(Nor(0x400000), ident=b"\xef\x40\x16")
+    fit(chip, nor)
+    flash = charger.board.flash("journal")
+    charger.charge()
+    assert charger.live
+    status = nor.status
+
+    def slow():
+        chip.wait(1000)
+        return status()
+
+    nor.status = slow
+    execute = nor.execute
+
+    def begin(command, frame):
+        execute(command, frame)
+        nor.busy = 300 if command == 0x20 else nor.busy
+
+    nor.execute = begin
+    opened = []
+    follow = chip.on_output["PE11"]
+    chip.on_output["PE11"] = lambda on: (opened.append(chip.ms), follow(on))
+    stop = chip.ms + 50
+    chip.after(50, lambda: setattr(chip.line, "ev", "B"))
+    flash.erase(0)
+    assert chip.ms - stop > 150
+    assert opened and opened[0] - stop <= 30
+
+
 def test_a_chip_with_ecc_of_its_own(charger, chip):
     charger.profile.FLASH_UNIT = 16
     fit(chip, SerialNor(Nor(0x400000), ident=b"\xef\x40\x16"))

@@ -43,6 +43,40 @@ def faults(tmp_path, board, *changes, file="profile.toml", evses=None):
         (ESP32, "contactor = 26", "contactor = -1", "[pins] contactor: EVSE 1 has none: add it"),
         (ESP32, "contactor = 26\n", "", "[pins] contactor: EVSE 1 has none: add it"),
         (ESP32, "contactor = 26", "contactor = [26, 14]", "2 pins for 1 EVSE: one for each"),
+        (ESP32, "contactor = 26", "contactor = 15", "[pins] contactor: GPIO 15 is pulled up or"),
+        (ESP32, "lock_open = 33", "lock_open = 14", "[pins] lock_open: GPIO 14 is pulled up or"),
+        ("esp32_c3", "contactor = 3", "contactor = 21", "GPIO 21 is pulled up or driven at a"),
+        (
+            ESP32,
+            '["stop_button",',
+            '["contactor",',
+            "'contactor' must be off at 0 V: at a reset nobody drives the pin",
+        ),
+        (ESP32, "meter = 27", "meter = 36", "GPIO 36 sees edges when the radio or the ADC is"),
+        (
+            ESP32,
+            "meter_pulses = 1000",
+            "meter_pulses = 100000",
+            "[pins] meter_pulses: 7360 W of EVSE 1 are a pulse each 4 ms: S0 needs 40",
+        ),
+        (ESP32, "pilot_full_mv = 2300", "pilot_full_mv = 1300", "1300 is not above pilot_zero_mv"),
+        (
+            ESP32,
+            "pilot_full_mv = 2300",
+            "pilot_full_mv = 2450",
+            "-12 V is at 93: the ADC reads 150",
+        ),
+        ("esp32_c3", "pilot_full_mv = 2300", "pilot_full_mv = 2380", "+12 V is at 2434: the ADC"),
+        (ESP32, "watchdog_ms = 30000", "watchdog_ms = 1000", "1000 is not 5000 to 30000"),
+        (ESP32, "reader_spi = 2", "reader_spi = 3", "there is no SPI 3: there are 1 to 2"),
+        ("esp32_c3", "reader_spi = 1", "reader_spi = 2", "there is no SPI 2: there are 1"),
+        (ESP32, "reader_sck = 18", "reader_sck = 35", "[pins] reader_sck: GPIO 35 is input only"),
+        (S3, "uart = 1", "uart = 0", "'uart' is 0: there are 1 to 2 beside the console"),
+        (STM32, "uart = 2", "uart = 3", "'uart' is 3: there are 1 to 2, 6 to 8 beside the"),
+        (STM32, "reader_spi = 4", "reader_spi = 3", "the flash is on this bus, and faster than"),
+        (STM32, "flash_spi = 3", "flash_spi = 6", "there is no SPI 6: there are 3 to 4"),
+        (S3, "baud = 9600", "baud = 1200", "'baud' is 1200: with modbus_de each question is"),
+        (S3, "timeout_ms = 300", "timeout_ms = 50", "at 9600 baud the longest answer takes 58"),
         (ESP32, "contactor = 26", "contacter = 26", "did you mean 'contactor'?"),
         (ESP32, "pilot_adc = 34", "pilot_adc = 4", "GPIO 4 is no analog input that works beside"),
         (ESP32, "pilot_pwm = 25", "pilot_pwm = 37", "[pins] pilot_pwm: GPIO 37 is input only"),
@@ -157,6 +191,59 @@ def test_a_second_evse_needs_pins_of_its_own(tmp_path):
     found, _, _ = faults(tmp_path, ESP32, evses=2)
     for row in ("pilot_pwm", "pilot_adc", "contactor", "meter"):
         assert f"[pins] {row}: EVSE 2 has none: add it" in found
+
+
+TWO = """
+pilot_pwm = ["PB6", "PD12"]
+pilot_adc = ["PC0", "PC3"]
+contactor = ["PE11", "PF14"]
+"""
+
+
+def of_two_evses(tmp_path, text):
+    """The STM32 board for two EVSEs, with these rows."""
+    folder = tmp_path / STM32
+    shutil.copytree(BOARDS / STM32, folder)
+    file = folder / "profile.toml"
+    lines = file.read_text().replace("address = [1]", "address = [1, 2]").splitlines()
+    rows = {line.split(" = ")[0] for line in text.splitlines() if " = " in line}
+    away = {"proximity_adc", "contactor_sense", "residual_current", "lock_close", "lock_open"}
+    away |= {"lock_sense", "stop_button", "lamp_red", "lamp_green", "lamp_blue", "active_low"}
+    kept = [line for line in lines if line.split(" = ")[0] not in rows | away]
+    file.write_text("\n".join(kept) + text)
+    return profile.load(str(folder), evses=2)
+
+
+def test_two_pilots_on_one_channel_would_offer_one_current(tmp_path):
+    with pytest.raises(BuildError) as raised:
+        of_two_evses(tmp_path, TWO)
+    assert "PD12 and PB6 are both TIM4_CH1: one duty cycle for two EVSEs" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_two_evses_of_an_stm32(tmp_path):
+    chosen = of_two_evses(tmp_path, TWO.replace("PD12", "PD13"))
+    assert len(chosen.evses) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('contactor_sense = "PE13"', "contactor_sense: 1 for 2 EVSEs: name one for each"),
+        ('proximity_adc = ["PA3"]', "proximity_adc: 1 for 2 EVSEs: name one for each"),
+        ('residual_current = ["PE14"]', "residual_current: 1 for 2 EVSEs: name one for each; a"),
+        ('residual_current = "PE14"', None),
+        ('stop_button = "PC13"', None),
+    ],
+)
+def test_a_row_that_serves_one_evse_only(tmp_path, row, message):
+    text = TWO.replace("PD12", "PD13") + row + "\n"
+    if message is None:
+        assert of_two_evses(tmp_path, text)
+        return
+    with pytest.raises(BuildError) as raised:
+        of_two_evses(tmp_path, text)
+    assert "[pins] " + message in str(raised.value)
 
 
 def test_rows_of_a_boards_own_drivers(tmp_path):
