@@ -5,7 +5,9 @@ from settled import Settled
 _RING = const(0x3FFFFFFF)
 _TRAVEL_MS = const(500)  # what a contactor and its feedback may take
 _RELEASE_MS = const(60)  # and until it is open where nobody can see it: 20 to 30 as a rule
-_REST_MS = const(5000)  # between two closings, whatever the cause: contacts weld by chattering
+_REST_MS = const(
+    5050
+)  # 5 s between two closings, whatever the cause: contacts weld by chattering; a scan takes its time
 _SURE = const(3)  # scans of wrong feedback
 
 

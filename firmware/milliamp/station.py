@@ -246,6 +246,7 @@ class Station:
         try:
             while True:
                 self.progress(0)
+                begun = clock.ticks()
                 charging.poll(self)
                 drivers.poll(self)
                 if clock.since(second) >= 1000:
@@ -259,7 +260,8 @@ class Station:
                         self.tokens.prepare()
                     if self._reboot is not None:
                         await self._reboot_if_due()
-                await asyncio.sleep_ms(self.board.scan_ms)
+                # To a deadline: what a round takes must not be added to what an EV waits for.
+                await asyncio.sleep_ms(max(self.board.scan_ms - clock.since(begun), 1))
         finally:
             self.open_all()
 

@@ -18,7 +18,8 @@ RING = 0x3FFFFFFF
 
 @contextlib.contextmanager
 def imported(chip, board="esp32_generic"):
-    """The board's modules, and the shared drivers it ships, imported anew over the modules of that chip."""
+    """The board's modules, and the shared drivers it ships, imported anew over the modules of that chip. `board`: a name, or
+    the path of a folder."""
     folder = BOARDS / board
     names = ["board", *hardware.drivers(folder)]
     kept = {name: sys.modules.pop(name, None) for name in names + FAKED}

@@ -765,6 +765,72 @@ def test_a_plug_that_does_not_lock_gets_no_energy():
     assert not b.e.lock_failed
 
 
+def slow(b, polls=8):
+    """A lock that is on its way for so many polls, and one that lets nothing go that is live. `asked` counts."""
+    lock, moving = b.board.lock, {}
+
+    def asked(evse, connector, locked):
+        b.asked += 1
+        if not locked and b.outlet.closed:
+            return None
+        left = moving.setdefault((connector, locked), polls)
+        moving[connector, locked] = left - 1
+        if left:
+            return None
+        moving.clear()
+        return lock(evse, connector, locked)
+
+    b.asked = 0
+    b.board.lock = asked
+    return b
+
+
+def test_a_lock_that_takes_its_time_is_asked_at_each_poll():
+    b = slow(Bench())
+    b.plug()
+    b.board.cards.append((*CARD, 1))
+    b.poll()
+    while b.due() == "Authorize":
+        b.serve()
+    assert b.e.authorized and not b.outlet.closed and not b.outlet.offered
+    b.poll(300)
+    assert not b.outlet.locked and not b.outlet.closed and not b.outlet.offered
+    b.poll(300)
+    assert b.outlet.locked and b.outlet.closed and b.outlet.offered
+    assert b.asked == 9
+    b.card()
+    b.poll(4000)
+    assert not b.outlet.closed and not b.outlet.locked
+    asked = b.asked
+    b.poll(5000)
+    assert b.asked == asked  # it is open: nobody asks any more
+    b.unplug()
+    assert b.problems() == []
+
+
+def test_who_comes_back_before_the_lock_has_opened_keeps_it():
+    b = charge(Bench())
+    slow(b, 200)
+    b.card()
+    b.poll(4000)
+    assert not b.outlet.closed and b.outlet.locked and b.e.opening
+    b.board.lock = lambda evse, connector, locked: True
+    b.card()
+    b.poll(1000)
+    assert b.outlet.closed and not b.e.opening
+
+
+def test_a_lock_that_is_stuck_is_not_driven_for_ever():
+    b = charge(Bench())
+    b.outlet.lock_fails = True
+    asked = []
+    lock = b.board.lock
+    b.board.lock = lambda *args: asked.append(args) or lock(*args)
+    b.card()
+    b.poll(10000)
+    assert 1 <= len(asked) <= 3
+
+
 def test_a_plug_that_was_locked_when_the_power_went_is_free_when_nobody_charges():
     b = charge(Bench({STOP: "PowerPathClosed"}))
     assert b.outlet.locked

@@ -1,7 +1,13 @@
 # Remote control (functional block F): start and stop, unlock, trigger.
+import asyncio
+
+from micropython import const
+
 from milliamp.domain import charging, drivers
 from milliamp.domain.events import _REMOTE, _REMOTE_STOP
 from milliamp.wire import types
+
+_UNLOCK_MS = const(1500)  # for which an answer waits for the plug
 
 
 def request_start(st, r, at, w):
@@ -56,7 +62,7 @@ def _running(st, name):
     return None
 
 
-def unlock_connector(st, r, at, w):
+async def unlock_connector(st, r, at, w):
     """F05: never under an authorized transaction, nor under energy that no transaction could be written for."""
     index, connector = r.number(r.get(at, "evseId")), r.number(r.get(at, "connectorId"))
     if not 0 < index <= len(st.evses) or not 0 < connector <= len(st.evses[index - 1].status):
@@ -64,7 +70,13 @@ def unlock_connector(st, r, at, w):
     e = st.evses[index - 1]
     if e.authorized and (e.tx is not None or e.closed):
         return w.status("OngoingAuthorizedTransaction")
-    w.status("Unlocked" if charging.unlock(st, e, connector) else "UnlockFailed")
+    polls = _UNLOCK_MS // st.board.scan_ms
+    done = charging.unlock(st, e, connector)
+    while done is None and polls:  # a contact needs its time to open, and a lock
+        await asyncio.sleep_ms(st.board.scan_ms)
+        polls -= 1
+        done = charging.unlock(st, e, connector)
+    w.status("Unlocked" if done else "UnlockFailed")
 
 
 def trigger_message(st, r, at, w):

@@ -408,12 +408,16 @@ def _fade(st, e, trigger, reason, end):
 
 
 def _lock(st, e):
-    if evse.drive(st, e, st.board.lock, e.cable, True):
-        _lock_problem(st, e, 0)
+    """Is the plug locked? Not while the lock is on its way: it is asked again at each poll."""
+    e.opening = 0
+    done = evse.drive(st, e, st.board.lock, e.cable, True)
+    if done is None:
+        return False
+    _lock_problem(st, e, 0 if done else e.cable)
+    if done:
         e.locked = e.cable
         return True
     st.log.error("the plug did not lock: no charging")  # G05
-    _lock_problem(st, e, e.cable)
     e.barred = True
     step(st, e)
     return False
@@ -425,17 +429,21 @@ def _lock_problem(st, e, connector):
         st.bus.tell(_LOCK_PROBLEM, e.index, connector)
 
 
-def unlock(st, e, connector: int) -> bool:
-    """Release the plug of a connector, locked or not (F05); True: it is free. Never while the contactor is closed."""
+def unlock(st, e, connector: int):
+    """Release the plug of a connector, locked or not (F05); True: it is free; False: it is not; None: not yet, it is
+    tried again at each poll. Never while the contactor is closed."""
     if e.closed:
         return False
     done = evse.drive(st, e, st.board.lock, connector, False)
-    if (
-        e.locked == connector and done is not None
-    ):  # a driver that raised is asked again when its fault ends
+    bit = 1 << connector
+    if done is None:
+        e.opening |= bit
+        return None
+    e.opening &= ~bit
+    if e.locked == connector:
         e.locked = 0
         e.holder = b""
-    return bool(done)
+    return done
 
 
 def release(st, e) -> None:
@@ -551,7 +559,11 @@ def _is_due(st, since, interval):
 
 
 def tick(st, e) -> None:
-    """What time brings: timeouts, periodic values, an EV that does not get ready. Called at every poll."""
+    """What time brings: timeouts, periodic values, an EV or a lock that is not there yet. Called at every poll."""
+    if e.opening:
+        for connector in range(len(e.status)):
+            if e.opening >> connector + 1 & 1:
+                unlock(st, e, connector + 1)
     if e.cause is not None or e.look or e.closed and not e.points & _ENERGY_TRANSFER:
         e.look = False
         step(st, e)
@@ -562,7 +574,9 @@ def tick(st, e) -> None:
                 e.tx.reason = _TIMEOUT
             _forget(e)
             step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-    elif e.points & _POWER_PATH and (e.state == _EV_CONNECTED or _is_used_up(e)):
+    elif e.points & _POWER_PATH and (
+        e.state == _EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
+    ):
         step(st, e)
     if e.tx is not None and e.cause is None:
         due = _is_due(st, e.kept, _SAMPLED_DATA_TX_ENDED_INTERVAL)

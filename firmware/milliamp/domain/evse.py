@@ -56,6 +56,7 @@ class Evse:
         self.look = False  # something that charging.usable asks for has changed
         self.locked = 0  # connector whose plug is locked
         self.holder = b""  # hash of the token that releases a plug whose EV is gone
+        self.opening = 0  # a bit for each connector whose plug is to be released as soon as it may
         self.lock_failed = 0  # connector whose plug should be locked and is not
         self.remote_id = None  # remoteStartId to report
         self.sampled = 0  # ticks of the last periodic sample
