@@ -35,6 +35,7 @@ class Chip:
         self.random = Random(seed)
         self.kind = CHIPS[name]
         self.us = 1_000_000
+        self.blocked = 0  # us for which flash was written, and nothing else could be done
         self.world = []  # (us, n, function): what will happen
         self.happened = 0
         self.waiting = []  # pins whose handlers could not run yet
@@ -79,6 +80,7 @@ class Chip:
     def wait(self, us: int, doing: str = "") -> None:
         """So many us pass; `doing` "C" in a call, "flash" while flash is written, else between bytecodes."""
         end = self.us + us
+        self.blocked += us if doing == "flash" else 0
         while self.world and self.world[0][0] <= end:
             self.us, _, function = heapq.heappop(self.world)
             self.doing = doing
