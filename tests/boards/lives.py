@@ -180,9 +180,11 @@ class Place:
             fault(self, "closed on a plug that is not locked")
 
     def unsafe(self):
+        steady = self.world.chip.duty[self.world.chip.pwm(self.pin("pilot_pwm"))] == 65535
         return (
             self.line.ev != "C"
             or not self.line.diode
+            and not steady  # then nobody can see it
             or self.world.tripped
             or self.pin("proximity_adc") is not None
             and self.ohms in ("shorted", "open")
