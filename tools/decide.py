@@ -2,7 +2,8 @@
 
 A variable that is read-only in this profile, neither measured nor kept by the station itself, has one value: `st.model.get(..)`
 becomes that value; so does what the profile says (`st.profile.CACHE`). A function that gives the same whatever the rest of
-the station is like (`points_of(st, _TX_TX_STOP_POINT)`) is run here, and its result stands where it was called. Conditions on
+the station is like (`points_of(st, _TX_TX_STOP_POINT)`) is run here, and its result stands where it was called. An attribute
+that nothing in the image gives another value than one is that value, and one that nothing reads is not kept. Conditions on
 all that are decided, what can never run goes, and `prune` drops what it needed.
 
 Works on the joined modules, before `prune`. Takes for granted, like `inline`, that no local is read before it is assigned,
@@ -15,6 +16,7 @@ import contextlib
 from collections import Counter
 
 from tools.merge import CORE
+from tools.shorten import foreign
 from tools.squeeze import private
 from tools.trees import walk
 
@@ -88,6 +90,7 @@ class Facts:
 def decide(sources: dict, facts: Facts) -> dict:
     """{path: source} with what is known put in place, for {path: source} of an image."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
+    told = set().union(*facts.tables.values())
     attributes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
     stored = {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
     for table in facts.tables.values():
@@ -97,6 +100,9 @@ def decide(sources: dict, facts: Facts) -> dict:
     station = _Something({"model": facts} | known)
     functions = _functions(trees[CORE]) if CORE in trees else {}
     _settle_arguments(trees)
+    settle = _Attributes(trees, told)
+    for path in trees:
+        trees[path] = settle.visit(trees[path])
     for tree in trees.values():
         _Decider(_numbers(tree), facts, station, functions).visit(tree)
     for tree in trees.values():
@@ -316,6 +322,11 @@ class _Decider(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
+    def visit_For(self, node):
+        self.generic_visit(node)
+        empty = self._value(node.iter) == () or ast.unparse(node.iter) == "range(0)"
+        return node.orelse if empty else node
+
     def visit_While(self, node):
         self.generic_visit(node)
         node.test = self._truth(node.test)
@@ -397,6 +408,68 @@ def _settle_arguments(trees: dict) -> None:
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
         _put(function, {arg: value for arg, value in same.items() if arg not in stored})
+
+
+class _Attributes(ast.NodeTransformer):
+    """Puts attributes in place that have one value wherever they are assigned, and assigns none that nothing reads. Not
+    those whose name something else may have: a table, MicroPython, a function, a class or a module, or a text."""
+
+    def __init__(self, trees: dict, known: set):
+        values, read, others = {}, set(), known | foreign()
+        nodes = [node for tree in trees.values() for node in walk(tree)]
+        for node in nodes:
+            if isinstance(node, ast.Assign):
+                for target in filter(_is_attribute, node.targets):
+                    copied = _is_attribute(node.value) and node.value.attr == target.attr
+                    values[target] = [] if copied else [_simple(node.value)]
+            elif isinstance(node, (ast.AugAssign, ast.Delete)):
+                read.update(map(_last, walk(node)))
+            elif isinstance(node, ast.Constant):
+                others.add(node.value)
+            else:
+                others.update((getattr(node, "name", None), getattr(node, "asname", None)))
+        for place in (*trees.values(), *(n for n in nodes if isinstance(n, ast.ClassDef))):
+            for node in place.body:
+                others.update(map(_last, getattr(node, "targets", ())))
+        found = {}
+        for node in filter(_is_attribute, nodes):
+            if not isinstance(node.ctx, ast.Load):
+                found.setdefault(node.attr, []).extend(values.get(node, [None]))
+            elif _is_quiet(node.value):
+                read.add(node.attr)
+            else:
+                others.add(node.attr)
+        self._same = {
+            name: given[0]
+            for name, given in found.items()
+            if given and None not in given and len({repr(item.value) for item in given}) == 1
+        }
+        self._same = {name: item for name, item in self._same.items() if name not in others}
+        self._unread = found.keys() - read - others | self._same.keys()
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        if node.attr in self._same and isinstance(node.ctx, ast.Load) and _is_quiet(node.value):
+            return ast.Constant(self._same[node.attr].value)
+        return node
+
+    def visit_Assign(self, node):
+        node.value = self.visit(node.value)
+        if _is_quiet(node.value) or _simple(node.value):
+            node.targets = [target for target in node.targets if not self._is_unread(target)]
+        return node if node.targets else ast.Pass()
+
+    def _is_unread(self, target) -> bool:
+        return _is_attribute(target) and _is_quiet(target.value) and target.attr in self._unread
+
+
+def _simple(node):
+    """A value that takes no room wherever it is said, as a constant; None."""
+    if isinstance(node, ast.Tuple) and not node.elts:
+        return ast.Constant(())
+    if isinstance(node, ast.Constant) and (not node.value or isinstance(node.value, int)):
+        return node
+    return None
 
 
 def _given(call, names: list, defaults: list) -> dict:

@@ -2,6 +2,7 @@
 
 Works on the joined modules, before `inline`. It goes by words alone: a function, a class or a method stays if its name is
 anywhere in the image outside of itself, be it in a text or as somebody else's attribute, or if MicroPython may ask for it.
+Of a method no variable is the name.
 Methods of a class that is only ever inherited from go, too, if each heir has its own and does not ask `super()` for it:
 what `hal.Board` says for boards in general is not needed where this board says something else. A module of the package
 whose name is nowhere goes as a whole.
@@ -95,23 +96,32 @@ class _Image:
     def drop_unnamed(self) -> bool:
         """Drop functions, classes and methods that are named nowhere but in themselves."""
         named = self._named()
+        asked = sum((_words(tree, False) for tree in self.trees.values()), Counter())
 
         def is_dead(node) -> bool:
             return (
                 isinstance(node, (*_FUNCTIONS, ast.ClassDef))
                 and not node.decorator_list
-                and (not named[node.name] or named[node.name] == _words(node)[node.name])
+                and named[node.name] == _words(node)[node.name]
             )
 
         def is_dead_method(node) -> bool:
-            return is_dead(node) and not _is_special(node.name) and node.name not in foreign()
+            return (
+                isinstance(node, _FUNCTIONS)
+                and not node.decorator_list
+                and asked[node.name] == _words(node, False)[node.name]
+                and not _is_special(node.name)
+                and node.name not in foreign()
+            )
 
         dropped = False
         for path, tree in self.trees.items():
             dropped |= self._remove(path, tree, is_dead)
         known = {node.name for _, node in self._classes()} | {"object", "Exception"}
         for path, node in self._classes():
-            if known.issuperset(map(_last, node.bases)):
+            plain = (item for item in node.body if not isinstance(item, _FUNCTIONS))
+            aliased = {inner.id for item in plain for inner in walk(item) if hasattr(inner, "id")}
+            if known.issuperset(map(_last, node.bases)) and not aliased & _methods(node):
                 dropped |= self._remove(path, node, is_dead_method)
         return dropped
 
@@ -141,12 +151,12 @@ class _Image:
         return dropped
 
 
-def _words(node) -> Counter:
+def _words(node, variables=True) -> Counter:
     """How often a piece of source has each name, texts included."""
     found = Counter()
     for inner in walk(node):
         if isinstance(inner, ast.Name):
-            found[inner.id] += 1
+            found[inner.id] += variables
         elif isinstance(inner, ast.Attribute):
             found[inner.attr] += 1
         elif isinstance(inner, (ast.alias, ast.ImportFrom)):

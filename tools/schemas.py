@@ -24,6 +24,7 @@ CORE_RESPONSES = (
 
 _MAX_FIELDS = 29  # a bit for each in a small int of 32-bit MicroPython, and one for
 _COMMON = "customData"  # which each object may have: it stands in the table once
+_EMPTY = b"o\0\0\0"  # a closed object without fields
 _MAX_TABLE = 1 << 14
 _MAX_NAME = 62  # of a field or enumeration value: the check looks for nothing longer
 _MAX_DATE_TIME = 64  # RFC 3339 allows any number of digits behind the second
@@ -56,10 +57,12 @@ def compile(
 ) -> bytes:
     """The table for the requests that are received and the responses that are awaited. `unread`: optional fields as
     "Action.field.field", of which nobody reads what is in there: they may be any JSON."""
-    names = sorted({*requests, *responses})
+    mute = [name for name in responses if name not in requests and _is_mute(name, version)]
+    names = sorted({*requests, *responses}.difference(mute))
     size = sum(len(name) + 7 for name in names)
     blank = bytes(len(_COMMON) + 5)
     table = _Table(bytearray(size.to_bytes(2, "big") + bytes(size) + blank), unread)
+    table.store(_EMPTY)
     directory = b""
     for name in names:
         directory += b'"%s"\0' % name.encode()
@@ -92,7 +95,10 @@ class _Table:
         """The two-byte offset of a schema's type; `path` is where it is met."""
         if "$ref" in schema:
             schema = root["definitions"][schema["$ref"].rsplit("/", 1)[1]]
-        packed = self._packed(schema, root, path)
+        return self.store(self._packed(schema, root, path))
+
+    def store(self, packed: bytes) -> bytes:
+        """The two-byte offset of a type."""
         if packed not in self._known:
             self._known[packed] = _offset(len(self.data))
             self.data += packed
@@ -163,6 +169,13 @@ class _Table:
             + len(blob).to_bytes(2, "big")
             + blob
         )
+
+
+def _is_mute(action: str, version: str) -> bool:
+    """Does a response say nothing?"""
+    schema = load(action + "Response", version)
+    properties = schema.get("properties", {})
+    return {*properties} <= {_COMMON} and schema.get("additionalProperties", True) is False
 
 
 def _is_short(name: str) -> bool:

@@ -5,6 +5,7 @@
 - `return a if c else b` becomes two returns, which need no jump.
 - What follows an `if` that is left needs no `else`, behind which a function would end once more.
 - `a, b = x, y` becomes two assignments, where nobody could tell.
+- A private text of a module, `_WORDS = "a b"`, becomes a `const`: what mpy-cross puts in place is no global.
 - `async with` a lock becomes `acquire` and `release`: all that it needs for anything else than a lock goes.
 
 Works on the joined modules, before `shorten`.
@@ -12,6 +13,7 @@ Works on the joined modules, before `shorten`.
 
 import ast
 import copy
+from collections import Counter
 
 from tools.merge import bound
 from tools.trees import walk
@@ -19,6 +21,7 @@ from tools.trees import walk
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_DECLARED = (ast.Global, ast.Nonlocal)
 _TURNED = {ast.IsNot: ast.Is, ast.NotIn: ast.In}
 
 
@@ -26,10 +29,46 @@ def squeeze(sources: dict) -> dict:
     """{path: source} that does the same, for {path: source} of an image."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
     locks = _locks(list(trees.values()))
+    _fold(list(trees.values()))
     return {
         path: ast.unparse(ast.fix_missing_locations(_Squeezer(locks).visit(tree))) + "\n"
         for path, tree in trees.items()
     }
+
+
+def _fold(trees: list) -> None:
+    """Make constants of private texts, and of tuples of such. They come first: mpy-cross knows those that it has seen."""
+    asked = {getattr(node, "attr", None) for tree in trees for node in walk(tree)}
+    asked |= {
+        node.value for tree in trees for node in walk(tree) if isinstance(node, ast.Constant)
+    }
+    for tree in trees:
+        bound = Counter()
+        for node in walk(tree):
+            if not isinstance(getattr(node, "ctx", None), ast.Load):
+                bound.update(
+                    {getattr(node, field, None) for field in ("id", "arg", "name", "asname")}
+                )
+            bound.update(getattr(node, "names", ()) if isinstance(node, _DECLARED) else ())
+        folded = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and (name := getattr(node.targets[0], "id", "")).startswith("_")
+            and not name.startswith("__")
+            and bound[name] == 1
+            and name not in asked
+            and _is_text(node.value)
+        ]
+        for node in folded:
+            node.value = ast.Call(ast.Name("const", ast.Load()), [node.value], [])
+        tree.body = folded + [node for node in tree.body if node not in folded]
+
+
+def _is_text(node) -> bool:
+    if isinstance(node, ast.Tuple):
+        return all(map(_is_text, node.elts))
+    return isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
 
 
 def _locks(trees: list) -> set:

@@ -2,7 +2,7 @@
 
 A constant is an object and a row in its module's table, even where its characters stay in ROM; a short one is a name in a
 table that is kept for ever, even if its module is not. What only an error or a line of the log needs, and short texts of
-modules that are loaded for a call, are pieces of `TEXTS`, cut out when they are said: `text_at(120)` is the one that begins
+modules that are loaded for a call, are pieces of `_TEXTS`, cut out when they are said: `text_at(120)` is the one that begins
 there. Works on the joined modules, before `shorten`.
 """
 
@@ -21,14 +21,14 @@ _LOG = ("error", "warn", "info", "debug")
 _NAME = "text_at"
 _END = "\0"
 _SAID = f"""
-TEXTS = ""
+_TEXTS = ""
 def {_NAME}(at):
-    return TEXTS[at : TEXTS.find({_END!r}, at)]
+    return _TEXTS[at : _TEXTS.find({_END!r}, at)]
 """
 
 
 def join(sources: dict) -> dict:
-    """{path: source} with `TEXTS` in the core, for {path: source} of an image."""
+    """{path: source} with `_TEXTS` in the core, for {path: source} of an image."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
     if CORE not in trees:
         return sources

@@ -154,6 +154,66 @@ def test_what_is_assigned_is_not_known():
     assert decided(body) == body
 
 
+THING = """
+class Thing:
+    def __init__(self, given):
+        self.sieve = None
+        self.seen = ()
+        self.given = given
+        self.spare = given
+
+    def run(self, other):
+        if self.sieve:
+            other.look()
+            self.seen = self.sieve.seen
+        for item in self.seen:
+            other.go(item)
+        other.seen = self.seen
+        return self.given
+"""
+
+
+def attributes(core: str, **others) -> str:
+    """What becomes of `THING` beside other modules."""
+    sources = {CORE: THING + core} | {f"{name}.py": text for name, text in others.items()}
+    return decide(sources, copy.deepcopy(FACTS))[CORE]
+
+
+def test_an_attribute_that_has_one_value_is_that():
+    tree = ast.parse(attributes(""))
+    lines = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    assert lines == ["self.given = given"], "what nothing reads is not kept"
+    assert "sieve" not in ast.unparse(tree) and "for item" not in ast.unparse(tree)
+
+
+@pytest.mark.parametrize(
+    ("core", "other"),
+    [
+        ("", "def f(x):\n    x.sieve = 5\n"),
+        ("", "def f(x):\n    x.sieve, y = 1, 2\n"),
+        ("", "def f(x):\n    x.sieve += 1\n"),
+        ("", "def f(x):\n    for x.sieve in x:\n        pass\n"),
+        ("", "def f(x):\n    setattr(x, 'sieve', 5)\n"),
+        ("def f(x, sieve):\n    x.sieve = sieve\n", ""),
+        ("class Other:\n    sieve = 5\n", ""),
+        ("class Other:\n    def sieve(self):\n        pass\n", ""),
+        ("", "sieve = 5\n"),
+    ],
+)
+def test_an_attribute_that_may_be_something_else_is_not_known(core, other):
+    assert "if self.sieve:" in attributes(core, other=other)
+
+
+def test_an_attribute_that_is_only_counted_stays():
+    assert "self.spare = given" in attributes("", other="def f(x):\n    x.spare += 1\n")
+    assert "self.spare = given" in attributes("", other="def f(x):\n    return x().spare\n")
+
+
+def test_an_attribute_named_as_one_of_micropython_stays():
+    text = "class A:\n    def __init__(self):\n        self.read = None\n"
+    assert "self.read = None" in attributes(text)
+
+
 def test_only_what_is_fixed_has_a_value():
     """Of a profile where nothing can be written: not what is measured, what settings keep, what the station writes."""
     board = str(trim.trimmed("sim", ("writable",), "writable"))

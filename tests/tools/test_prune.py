@@ -35,6 +35,13 @@ def test_any_mention_keeps(other):
     assert left("class A:\n    def a1(self):\n        pass\nA()\n", other=other) == {"A", "A.a1"}
 
 
+def test_a_variable_is_no_mention_of_a_method():
+    source = "class A:\n    def seldom(self):\n        pass\n"
+    assert left(source + "A()\n", other="def f(seldom):\n    return seldom\nf(1)\n") == {"A"}
+    assert left(source + "A().seldom()\n") == {"A", "A.seldom"}
+    assert left(source + "    other = seldom\nA().other()\n") == {"A", "A.seldom"}
+
+
 def test_a_docstring_is_no_mention():
     assert (
         left("def a1():\n    pass\n", other="'''calls a1'''\ndef f():\n    '''a1'''\nf()\n")

@@ -54,7 +54,7 @@ FAIL = "def fail(a):\n    raise ValueError({!r})\n"
 def test_what_an_error_says_is_joined():
     joined = same({CORE: FAIL.format("no such thing here")}, "fail", 1)
     assert joined[CORE].count("no such thing here") == 1
-    assert joined[CORE].startswith("TEXTS = 'no such thing here\\x00'\n")
+    assert joined[CORE].startswith("_TEXTS = 'no such thing here\\x00'\n")
 
 
 def test_a_text_that_another_ends_with():

@@ -367,3 +367,16 @@ def test_every_schema_of_the_version_compiles():
         assert schema.find(table, action) and schema.find(table, action, True)
         assert not schema.find(table, action[1:]) and not schema.find(table, "")
     assert not schema.find(TABLE, "Heartbeat") and schema.find(TABLE, "Heartbeat", True)
+
+
+def test_answers_without_fields_are_not_listed():
+    assert b'"StatusNotification"\0' not in TABLE and b'"Heartbeat"\0' in TABLE
+    for payload, said in (
+        ("{}", None),
+        ('{"customData":{"vendorId":"x","y":1}}', None),
+        ('{"customData":{}}', (MISSING, "missing vendorId: customData")),
+        ('{"customData":5}', (TYPE, "wrong type: customData")),
+        ('{"x":1}', (UNKNOWN, "unknown field")),
+        ("[]", (TYPE, "wrong type")),
+    ):
+        assert check("StatusNotification", True, payload) == said

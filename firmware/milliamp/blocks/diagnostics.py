@@ -289,6 +289,7 @@ def busy(st) -> bool:
 
 CALLS = {"GetLog": get_log, "CustomerInformation": customer_information}
 TRIGGERS = {"LogStatusNotification": trigger_status}
+UNREAD = ("CustomerInformation.customerCertificate",)
 SENDS = (
     (4, _WHEN_ACCEPTED, "LogStatusNotification", _status_due, _status_render, _status_answered),
     (

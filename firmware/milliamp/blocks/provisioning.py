@@ -430,7 +430,11 @@ LIVE = {
     "SecurityCtrlr.SecurityProfile": security_profile,
 }
 TRIGGERS = {"BootNotification": trigger_boot}
-UNREAD = ("BootNotification.statusInfo",)
+UNREAD = (
+    "BootNotification.statusInfo",
+    "SetNetworkProfile.connectionData.apn",
+    "SetNetworkProfile.connectionData.vpn",
+)
 SENDS = (
     (0, _BEFORE_BOOT, "BootNotification", _boot_due, _boot_render, _boot_answered),
     (4, _WHEN_PENDING, "NotifyReport", _report_due, _report_render, _report_answered),

@@ -45,7 +45,6 @@ class Outbox:
         self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
         self.unwanted = 0  # a bit for each kind of record that this connection's CSMS never takes
-        self.last_sent = 0  # ticks
         st.bus.subscribe(_LINK, _link)
 
     def add(self, rows) -> None:
@@ -135,7 +134,6 @@ class Outbox:
             if journal and self.unwanted >> cursor[1] & 1:
                 self._journal(rpc.NEVER, row[2], cursor)
                 continue
-            self.last_sent = st.clock.ticks()
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
             if outcome == rpc.DOWN:
                 await asyncio.sleep_ms(100)  # until the link knows it too

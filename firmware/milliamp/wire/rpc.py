@@ -235,7 +235,8 @@ class Rpc:
         st = self._st
         r = self.reader
         await asyncio.sleep_ms(0)  # all of it was looked through for UTF-8
-        r.load(size, ws.diverted)
+        r.load(size)
+        r.diverted = ws.diverted
         if ws.diverted:
             st.counters[_DIVERTED] += len(ws.diverted)
         good = None

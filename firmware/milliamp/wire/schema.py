@@ -4,7 +4,8 @@
 # Offsets are two bytes of seven bits with the top bit set, so that no byte of them is a quote, and
 # each name is stored with its quotes and followed by a byte below 32: what `find` finds is a name.
 #   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response; behind it
-#              the field that each closed object may have, "customData" index, offset of its type; or 0s
+#              the field that each closed object may have, "customData" index, offset of its type; or 0s;
+#              and the type of an object without fields, which the responses have that are not listed
 #   b n i x    boolean, number, 32-bit integer, anything
 #   r          integer: u8 minimum, u8 maximum (255: none)
 #   s          string: u16 longest (0: any)            e  enumeration: u16 size, "A"B"C"
@@ -37,10 +38,14 @@ UNKNOWN = "FormatViolation"
 
 
 def find(table: bytes, action: str, response: bool = False) -> int:
-    """The type of an action's request, or of its response; 0 when the table has none."""
+    """The type of an action's request, 0 when the table has none; or of its response, which has no fields when the
+    table has none."""
     key = b'"%s"\0' % action.encode()
-    at = table.find(key, 2, 2 + _u16(table, 0))
-    return _offset(table, at + len(key) + (2 if response else 0)) if at >= 0 else 0
+    end = 2 + _u16(table, 0)
+    at = table.find(key, 2, end)
+    if at < 0:
+        return end + _COMMON + 3 if response else 0
+    return _offset(table, at + len(key) + (2 if response else 0))
 
 
 async def check(r, at: int, table: bytes, kind: int, lenient=False):
