@@ -93,7 +93,8 @@ INFO = {
     "cacheExpiryDateTime": None,
     "groupIdToken": None,
     "ownField": [None],
-    "personalMessage": {"format": "UTF8", "content": None},
+    "personalMessage": {"format": "UTF8", "content": None},  # nobody reads it
+    "chargingPriority": "high",
 }
 
 
@@ -119,7 +120,7 @@ async def test_answers_with_null_and_with_fields_of_their_own():
         assert not this.csms.wrongs
         log = "\n".join(this.device.log)
         for text in (
-            "Authorize: missing content: idTokenInfo.personalMessage: answered all the same",
+            "Authorize: wrong type: idTokenInfo.chargingPriority: answered all the same",
             "TransactionEvent: wrong type: chargingPriority: answered all the same",
         ):
             assert text in log

@@ -88,9 +88,7 @@ def addresses(data: bytes, query: bytes):
         at += 2 if data[at] else 1
         size = data[at + 8] << 8 | data[at + 9]
         if data[at : at + 4] == _ADDRESS and size == 4:
-            known.append(
-                "%d.%d.%d.%d" % (data[at + 10], data[at + 11], data[at + 12], data[at + 13])
-            )
+            known.append("%d.%d.%d.%d" % tuple(data[at + 10 : at + 14]))
         at += size + 10
     if not known:
         raise OSError("no such host")
