@@ -1,3 +1,5 @@
+import gc
+
 import hypothesis
 import pytest
 
@@ -25,3 +27,9 @@ def pytest_sessionstart(session):
         from tests import images
 
         images.make()
+
+
+def pytest_collection_finish(session):
+    """The firmware collects its garbage often. Here that is to look at what a test has made, not at all of pytest."""
+    gc.collect()
+    gc.freeze()
