@@ -127,7 +127,7 @@ def test_a_month_without_a_csms(unit):
     assert owner.waiting() == owner.wrote[-1:]
 
 
-@pytest.mark.parametrize("unit, pace", [(1, 1), (8, 1), (32, 2)])
+@pytest.mark.parametrize("unit, pace", [(1, 2), (8, 2), (32, 3)])
 def test_power_cut_at_every_operation(unit, pace):
     acked = 0
 

@@ -19,7 +19,10 @@ _CHARGE = 100  # s for each interval
 _INTERVALS = (20, 5)  # s between two TransactionEvents
 _GETS = ((1, 4), (20, 2))  # items of a GetVariables, how many of them
 _POLLS = 20
-_OFFLINE = {"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}
+_OFFLINE = {  # events of the EV alone: the values of one moment would come on top of another's
+    "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
+    "SampledDataCtrlr.TxUpdatedInterval": "0",
+}
 _SETTLE = 20  # s at the end of each part, so that it is over
 
 
