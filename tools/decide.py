@@ -389,11 +389,17 @@ def _settle_arguments(trees: dict) -> None:
             named.update(str(node.value).replace("'", " ").split())
     for function in trees[CORE].body if CORE in trees else ():
         name = getattr(function, "name", "")
+        first = 0
+        if (
+            isinstance(function, ast.ClassDef) and not function.bases
+        ):  # called, it runs its __init__
+            inits = [node for node in function.body if getattr(node, "name", "") == "__init__"]
+            function, first = inits[0] if inits else function, 1
         if not isinstance(function, _SCOPES[:2]) or function.decorator_list:
             continue
         if name not in calls or len(calls[name]) != named[name]:
             continue  # it is more than called
-        names = [item.arg for item in function.args.args]
+        names = [item.arg for item in function.args.args][first:]
         values = [_given(call, names, function.args.defaults) for call in calls[name]]
         same = {}
         for arg in names:

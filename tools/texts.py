@@ -1,9 +1,10 @@
 """Joins what the station says in errors and in its log into one text: each text of its own costs 20 bytes of RAM.
 
 A constant is an object and a row in its module's table, even where its characters stay in ROM; a short one is a name in a
-table that is kept for ever, even if its module is not. What only an error or a line of the log needs, and short texts of
-modules that are loaded for a call, are pieces of `_TEXTS`, cut out when they are said: `text_at(120)` is the one that begins
-there. Works on the joined modules, before `shorten`.
+table that is kept for ever, even if its module is not. What only an error or a line of the log needs, what a function of
+the core says in words with blanks between (it is for people, and seldom said), and short texts of modules that are loaded
+for a call, are pieces of `_TEXTS`, cut out when they are said: `text_at(120)` is the one that begins there. Works on the
+joined modules, before `shorten`.
 """
 
 import ast
@@ -116,7 +117,8 @@ class _Pool(ast.NodeTransformer):
             return node  # `shorten` must see it: it may name an attribute
         is_name = 1 < len(text) <= _NAME_LENGTH
         is_name = is_name and (self.rare or not (text.isidentifier() or text[0] == "<"))
-        if not is_name and not (self._cold and len(text) >= _SHORTEST):
+        is_prose = " " in text and len(text) > _NAME_LENGTH and not self.rare
+        if not (is_name or is_prose or self._cold and len(text) >= _SHORTEST):
             return node
         start = self.text.find(text + _END)
         if start < 0:

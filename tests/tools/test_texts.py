@@ -74,10 +74,16 @@ def test_short_texts_of_rare_modules():
 
 def test_what_the_log_is_told():
     source = "def fail(a):\n    said = []\n    class Log:\n        error = said.append\n    log = Log()\n"
-    source += "    log.error('it is broken: ' + a)\n    said.append('it is broken, too')\n    return said\n"
+    source += "    log.error('it is broken: ' + a)\n    said.append('it-is-broken,-too')\n    return said\n"
     joined = same({CORE: source}, "fail", "x")
     assert "log.error(text_at(0) + a)" in joined[CORE]
-    assert "'it is broken, too'" in joined[CORE]
+    assert "'it-is-broken,-too'" in joined[CORE]
+
+
+def test_what_is_for_people_is_joined_where_it_would_stay_for_ever():
+    source = "def fail(a):\n    return 'no more room' if a else 'no room'\n"
+    joined = same({CORE: source, RARE: source}, "fail", 1)
+    assert "'no more room'" in joined[RARE] and "'no more room'" not in joined[CORE]
 
 
 def test_a_text_that_is_needed_often_stays():

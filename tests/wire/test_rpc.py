@@ -43,7 +43,7 @@ class Bench:
     async def ended(self):
         with pytest.raises(ConnectionClosed) as closed:
             await self.running
-        assert not self.st.rpc.up
+        assert self.st.rpc._ws is None
         assert self.peer.closed
         return closed.value
 
@@ -575,7 +575,7 @@ def test_a_diverted_string_reaches_the_handler_as_a_length():
 def test_down_at_once_without_a_link():
     async def test():
         st = station.Station(TABLE)
-        assert not st.rpc.up
+        assert st.rpc._ws is None
         assert await st.rpc.call("Heartbeat", station.heartbeat, 1, station.answered) == rpc.DOWN
         assert st.calls == []
         # Who tries again at once does not keep the others from running.

@@ -8,7 +8,7 @@ _PILOT = const(0x0002)  # arg: ord() of the control pilot state, "A" to "F"
 _CARD = const(0x0004)  # arg: (idToken, type); evse 0 when the reader is shared
 _STOP_BUTTON = const(0x0008)  # arg: None
 _FAULT = const(0x0010)  # arg: the fault's name, None when it is gone
-_BAY = const(0x0020)  # arg: 1 occupied, 0 free
+_BAY = const(0x0020)  # arg: is it occupied?
 _STATUS = const(0x0040)  # a connector's effective status changed; arg: connector
 _ASK_TOKEN = const(0x0080)  # the CSMS must be asked about a token; arg: domain.tokens request
 _TX = const(0x0100)  # a transaction event is in the journal; arg: (event type, trigger)
@@ -21,7 +21,7 @@ _LOCK_PROBLEM = const(
 _LINK = const(
     0x0400
 )  # arg: 1 the WebSocket is open, 2 with another CSMS than before, 0 it is closed
-_ACCEPTED = const(0x0800)  # arg: 1 registered with the CSMS, 0 Pending or Rejected
+_ACCEPTED = const(0x0800)  # arg: registered with the CSMS? Else Pending or Rejected
 _QUEUE_EMPTY = const(0x1000)  # the last journal record was acknowledged
 _CLOCK = const(0x2000)  # the clock was set; arg: seconds it moved
 _VARIABLE = const(0x4000)  # a device model variable was written; arg: variable id

@@ -94,7 +94,7 @@ def scan(st, e: Evse) -> None:
         tell(_FAULT, index, fault)
     if bay != e.bay:
         e.bay = bay
-        tell(_BAY, index, 1 if bay else 0)
+        tell(_BAY, index, bay)
     cable = e.plug if pilot != 65 else 0
     if cable != e.cable:
         e.cable = cable

@@ -38,9 +38,8 @@ class Outbox:
         self._asked = set()
         self._wake = asyncio.Event()
         self._overtaken = 0  # by so many messages the journal was, since it had something to send
-        self._patience = 1  # then it is its turn; the status of every connector comes before it
-        for connectors in st.profile.EVSES:
-            self._patience += len(connectors)
+        # Then it is its turn; the status of every connector comes before it.
+        self._patience = 1 + sum(map(len, st.profile.EVSES))
         self._attempts = 0  # at the journal's head, whatever the connection
         self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
@@ -85,7 +84,7 @@ class Outbox:
             st.online = online
             st.journal.connected(online)
         if changed:
-            st.bus.tell(_ACCEPTED, 0, 1 if accepted else 0)
+            st.bus.tell(_ACCEPTED, 0, accepted)
 
     def _may(self, row):
         gate = row[1]
@@ -101,7 +100,8 @@ class Outbox:
         for row in self._rows:
             if not self._may(row):
                 continue
-            if row[1] == _FROM_JOURNAL:
+            journal = row[1] == _FROM_JOURNAL
+            if journal:
                 if self._gap and st.clock.since(self._attempt_at) < self._gap:
                     continue
                 if first is not None and self._overtaken < self._patience:
@@ -111,7 +111,7 @@ class Outbox:
             cursor = row[3](st)
             if cursor is not None:
                 first = row, cursor
-                if row[1] == _FROM_JOURNAL:
+                if journal:
                     break
         return first
 

@@ -83,11 +83,6 @@ class Rpc:
         self._done = asyncio.Event()
         self._sender = None  # the task that is writing it
 
-    @property
-    def up(self) -> bool:
-        """Is there a connection?"""
-        return self._ws is not None
-
     # --- our calls ------------------------------------------------------------------------------------
     async def call(self, action: str, render, cursor, answered, timeout_s: int = 30) -> int:
         """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
@@ -264,12 +259,14 @@ class Rpc:
             await self._on_answer(good, kind, ident, third)
             return
         try:
-            if kind == _CALL and ident and (good or third):
+            is_call = kind == _CALL and ident and (good or third)
+            if not is_call:
+                st.counters[_BAD_FRAMES] += 1
+            if ws.oversize:
+                raise CallError(schema.UNKNOWN, "longer than %d bytes" % len(self.receive))
+            if is_call:
                 await self._on_call(ws, good, ident, third, fourth)
                 return
-            st.counters[_BAD_FRAMES] += 1
-            if ws.oversize:
-                raise CallError(schema.UNKNOWN, self._too_long())
             if good and ident and kind is not None and kind != _CALL:
                 raise CallError("MessageTypeNotSupported")
             raise CallError(
@@ -329,8 +326,6 @@ class Rpc:
     async def _on_call(self, ws, good, ident, action_at, at):
         st = self._st
         r = self.reader
-        if ws.oversize:
-            raise CallError(schema.UNKNOWN, self._too_long())
         if not good:
             raise CallError(schema.UNKNOWN, "not JSON")
         if not at or r.buf[action_at] != 34 or r.commas != 3:
@@ -399,6 +394,3 @@ class Rpc:
 
     def _fragment(self, end):
         self._ws.send(end, False)
-
-    def _too_long(self):
-        return "longer than %d bytes" % len(self.receive)
