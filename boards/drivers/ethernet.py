@@ -4,7 +4,8 @@ import network
 from micropython import const
 
 _RING = const(0x3FFFFFFF)
-_PATIENCE_MS = const(60000)
+# Longer than DHCP goes on asking by itself: after 0, 2, 6, 14, 30 and 62 s; a switch may be mute for the first 30.
+_PATIENCE_MS = const(180000)
 
 
 class Ethernet:

@@ -659,6 +659,15 @@ def test_reboot_opens_the_contactor_and_keeps_the_register(charger, chip):
     assert not charger.live and chip.nvs["wh1"] == 7
 
 
+def test_two_chips_that_draw_the_same_have_another_salt(charger, chip, monkeypatch):
+    """Before the radio runs the generator of an ESP32 may begin alike."""
+    monkeypatch.setattr("os.urandom", lambda n: b"\x11" * n)
+    first = charger.board.random(3)
+    assert first == charger.board.random(3) and len(charger.board.random(40)) == 40
+    chip.unique = bytes.fromhex("24a16057b3c5")
+    assert charger.start().random(3) != first
+
+
 def test_flash_is_a_slice_of_the_partition(charger, chip, profile):
     settings = charger.board.flash("settings")
     assert (settings.size, settings.sector, settings.unit) == (0x8000, 4096, 16)
@@ -852,14 +861,29 @@ def test_the_page_for_integrators_shows_a_board_that_works(chip, modules, profil
     exec(source, names)
     board = names["make"](profile)
     board.ticks = lambda: chip.ms
-    board.scan()
+    assert board.scan_ms == 25
+
+    def run(ms):
+        for _ in range(0, ms, 25):
+            chip.ms += 25
+            board.scan()
+
+    run(25)
     assert (board.cable(1), chr(board.pilot(1)), board.energy(1)) == (0, "A", 0)
-    chip.line.ev = "B"
-    for _ in range(6):
-        board.scan()
+    chip.line.ev, chip.line.diode = "C", False  # nobody's EV
+    run(5000)
     board.offer(1, 16000)
     board.contactor(1, True)
-    assert board.cable(1) == 1 and chip.driven[CONTACTOR] == 1
+    run(500)
+    assert chip.driven[CONTACTOR] == 0
+    chip.line.ev, chip.line.diode = "A", True
+    run(200)
+    chip.line.ev = "C"
+    run(200)
+    assert board.cable(1) == 1 and chip.driven[CONTACTOR] == 1 and board.fault(1) is None
+    chip.line.ev = "B"
+    run(50)
+    assert chip.driven[CONTACTOR] == 0
     assert board.flash("journal").size == 0x40000
     board.watchdog()
     assert not board.network()
