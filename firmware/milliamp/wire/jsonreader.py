@@ -33,7 +33,7 @@ class Reader:
         """Take the first `end` bytes as the next text."""
         self.end = end
         # A list of pairs (index, length) of strings that were taken out of it on arrival, see `wire.sift`.
-        self.diverted: tuple | list = ()
+        self.diverted: list = ()  # type: ignore[assignment]
         self.escapes = self.buf.find(b"\\", 0, end) >= 0  # is there one at all?
         # White space behind the first value's begin is left out as `check` goes: nothing else must look for it.
         self.root = self._at = self._kept = self._from = self._gap(0)

@@ -51,7 +51,7 @@ async def _ask(st, host):
             if address:
                 return [address]
             if server:
-                stream.write(query)
+                stream.write(query)  # type: ignore[attr-defined]
             try:
                 return await asyncio.wait_for(_hear(stream, query), seconds)
             except asyncio.TimeoutError:
