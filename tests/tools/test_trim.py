@@ -271,6 +271,9 @@ class Smoke:
         this = self.rig
         this.hardware.plug(1)
         await this.station.wait("plugged")
+        await this.clock.sleep(
+            3
+        )  # the same card once more within two seconds is one that the reader saw twice
         this.hardware.card(CARD)
         await this.station.wait("charging")
         await this.station.set_network("off")
