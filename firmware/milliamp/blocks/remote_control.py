@@ -7,7 +7,7 @@ from milliamp.domain import charging, drivers
 from milliamp.domain.events import _REMOTE, _REMOTE_STOP
 from milliamp.wire import types
 
-_UNLOCK_MS = const(1500)  # for which an answer waits for the plug
+_LOOKS = const(30)  # 1.5 s for which an answer waits for the plug
 
 
 def request_start(st, r, at, w):
@@ -70,11 +70,11 @@ async def unlock_connector(st, r, at, w):
     e = st.evses[index - 1]
     if e.authorized and (e.tx is not None or e.closed):
         return w.status("OngoingAuthorizedTransaction")
-    polls = _UNLOCK_MS // st.board.scan_ms
+    looks = _LOOKS
     done = charging.unlock(st, e, connector)
-    while done is None and polls:  # a contact needs its time to open, and a lock
-        await asyncio.sleep_ms(st.board.scan_ms)
-        polls -= 1
+    while done is None and looks:  # a contact needs its time to open, and a lock
+        await asyncio.sleep_ms(50)
+        looks -= 1
         done = charging.unlock(st, e, connector)
     w.status("Unlocked" if done else "UnlockFailed")
 
