@@ -28,10 +28,10 @@ class Limit:
 
 
 LIMITS = (
-    Limit("smallest heap, ROMFS", "min_heap_bytes", "core", 48 * _KB, 40 * _KB),
+    Limit("smallest heap, ROMFS", "min_heap_bytes", "core", 50 * _KB, 46 * _KB),
     Limit("smallest heap, frozen", "min_heap_frozen_bytes", "core", 48 * _KB, 32 * _KB),
     Limit("image without drivers", "station_bytes", "core", 80 * _KB, 64 * _KB),
-    Limit("image without drivers", "station_bytes", "lite", 56 * _KB, 40 * _KB),
+    Limit("image without drivers", "station_bytes", "lite", 60 * _KB, 48 * _KB),
     Limit("longest run between two yields", "longest_run_instructions", "", 3_000_000, 1_500_000),
 )
 

@@ -30,6 +30,7 @@ def init(st) -> None:
     """A start is an event of its own (A04)."""
     st.untold = 0  # a bit for each critical event of the row that waits for room in the journal
     st.short = False  # MemoryExhaustion was told
+    st.unnoted = False  # but not noted
     st.moved = None  # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do
     st.bus.subscribe(_CLOCK | _VARIABLE, _hear)
     if st.journal.aside:
@@ -65,11 +66,15 @@ def _send(st):
 def tick(st) -> None:
     """The journal began to drop updates, or to refuse events: tell it once, until it is empty again."""
     if st.journal.short != st.short:
-        st.short = not st.short
+        st.short = st.unnoted = not st.short
         if st.short:
             st.log.warn("the journal is short of room")
-            happened(st, _MEMORY)
-    if st.untold:
+            st.untold |= 1 << _MEMORY
+            _send(st)
+    elif st.unnoted:  # a look later: the journal and the log are a long step each
+        st.unnoted = False
+        _note(st, word(EVENTS, _MEMORY))
+    elif st.untold:
         _send(st)
     if st.moved is not None:
         moved, st.moved = st.moved, None
