@@ -22,6 +22,7 @@ from tools.lane32 import lane64
 
 BENCH = str(Path(__file__).parent / "bench")
 PASSWORD = "correct-horse-battery"
+PATIENCE = 300  # real seconds: a pseudo-terminal knows no other time
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,13 @@ def out():
 @pytest.fixture
 def unit(tmp_path, monkeypatch):
     """A board that nothing was ever written to."""
-    monkeypatch.setattr(board, "_TRIES", 60)  # a machine may be busy
-    monkeypatch.setattr(board, "_BOOT_S", 20)
-    monkeypatch.setattr(board, "_SILENT_S", 4)
-    monkeypatch.setattr(flash, "_START_S", 60)
+    # A machine may be busy: what comes is waited for, as long as it may take.
+    monkeypatch.setattr(board, "_TRIES", 300)
+    monkeypatch.setattr(board, "_BOOT_S", PATIENCE)
+    monkeypatch.setattr(board, "_ANSWER_S", PATIENCE)
+    monkeypatch.setattr(board, "_SILENT_S", PATIENCE)
+    monkeypatch.setattr(flash, "_START_S", PATIENCE)
+    monkeypatch.setattr(selftest, "_BEATS", 1)
     with PtyBoard(tmp_path) as unit:
         yield unit
 
@@ -53,7 +57,7 @@ def started(unit) -> str:
     unit.cut()
     with serial.Serial(unit.port) as wire:
         unit.power()
-        for line in console.follow(unit.port, None, 60, wire=wire):
+        for line in console.follow(unit.port, None, PATIENCE, wire=wire):
             if "started from" in line:
                 return line.split()[-1]
     return ""
@@ -108,9 +112,9 @@ def test_a_boot_file_of_somebody_else_is_kept(unit, capsys):
 
 
 def test_an_interrupted_flash_leaves_the_old_station(running, out, capsys, monkeypatch):
-    monkeypatch.setattr(board, "_ANSWER_S", 4)
-    monkeypatch.setattr(board, "_SILENT_S", 2)
-    monkeypatch.setattr(board.SerialTransport.read_until, "__defaults__", (2, None, None))
+    monkeypatch.setattr(board, "_ANSWER_S", 5)
+    monkeypatch.setattr(board, "_SILENT_S", 5)
+    monkeypatch.setattr(board.SerialTransport.read_until, "__defaults__", (5, None, None))
     before = running.received
     assert flash.main([BENCH, "--port", running.port]) == 0
     whole = running.received - before
