@@ -106,7 +106,6 @@ async def test_what_may_be_stored():
             {"securityProfile": 2},  # which has TLS
             {"apn": apn},
             {"vpn": vpn},
-            {"apn": 5},  # what is in there, nobody reads
         ):
             assert await store(csms, url, **data) == invalid, data
         for bad in (
