@@ -66,6 +66,7 @@ class Workload:
 
     def __init__(self, journal, clock):
         self.clock = clock
+        self.profile = SimpleNamespace(EVSE_IN_EACH=False)  # as profiles have it from the start
         self.evses = (SimpleNamespace(cable=1),)
         self.journal = journal
         self.tx = Transaction(17, 1)

@@ -1,5 +1,7 @@
 """What may start, what a stop does first, and what a reset that is due changes."""
 
+import asyncio
+import inspect
 import json
 
 import pytest
@@ -27,6 +29,8 @@ def call(b, handler, payload):
     w.start()
     begin = w.at
     then = handler(st, reader, reader.first(0), w)
+    if inspect.isawaitable(then):
+        then = asyncio.run(then)
     w.finish()
     answer = json.loads(bytes(w._buf[begin : w.at]))
     return answer, lambda: then and then[0](st, then[1])

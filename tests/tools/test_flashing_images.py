@@ -173,7 +173,7 @@ def test_the_build_runs_what_make_is_given(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     out.mkdir()
     (out / "manifest.py").write_text('include("$(PORT_DIR)/boards/manifest.py")\n')
-    monkeypatch.setattr(firmware.build, "build", lambda board: out)
+    monkeypatch.setattr(firmware.build, "build", lambda board, frozen: out)
     place = sources(tmp_path)
     port = place / "ports" / "unix"
     port.mkdir(parents=True)

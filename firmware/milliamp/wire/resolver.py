@@ -88,7 +88,8 @@ def addresses(data: bytes, query: bytes):
         at += 2 if data[at] else 1
         size = data[at + 8] << 8 | data[at + 9]
         if data[at : at + 4] == _ADDRESS and size == 4:
-            known.append("%d.%d.%d.%d" % tuple(data[at + 10 : at + 14]))
+            a, b, c, d = data[at + 10 : at + 14]
+            known.append("%d.%d.%d.%d" % (a, b, c, d))
         at += size + 10
     if not known:
         raise OSError("no such host")
