@@ -11,7 +11,6 @@ from milliamp.domain import charging, drivers
 from milliamp.station import Station
 from milliamp.wire.gates import _ACCEPTED_BY_CSMS
 from tools import BOARDS, build
-from tools import profile as profiles
 
 from ..base.chips import SerialNor
 from .bench import Charger, imported
@@ -412,6 +411,3 @@ def live(folder, evses, seed, acts):
                 life.power_cut(modules)
             life.run(life.random.choice((30, 200, 1000, 3000, 7000)))
     return life.faults, sum(place.closings for place in life.places)
-
-
-__all__ = ["live", "folder_of_two", "profiles"]

@@ -7,7 +7,8 @@ from milliamp.domain import charging, drivers
 from milliamp.domain.events import _REMOTE, _REMOTE_STOP
 from milliamp.wire import types
 
-_LOOKS = const(30)  # 1.5 s for which an answer waits for the plug
+# Looks of 50 ms for which an answer waits for the plug.
+_LOOKS = const(30)
 
 
 def request_start(st, r, at, w):
