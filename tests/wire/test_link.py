@@ -77,7 +77,7 @@ class Station:
             _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM: minimum,
             _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE: 4,
             _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES: repeat,
-            _OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 60,
+            _OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 50,
             _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: 30,
             _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY: priority,
             _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS: attempts,
@@ -149,7 +149,7 @@ class Station:
         self.closed += 1
 
     async def run(self, socket, alive):
-        assert (socket.ping_s, self.link.timeout) == (60, 30)
+        assert (socket.ping_s, self.link.timeout) == (50, 30)
         self.messages = 0
         closed = self.closed
         alive()
@@ -363,7 +363,7 @@ def test_a_password_that_is_refused_takes_turns_with_the_old_one(monkeypatch):
 
 
 def test_the_old_password_is_kept_over_a_reboot(monkeypatch):
-    st = Station([1008, True], PASSWORD=NEW, OLD_PASSWORD=OLD)
+    st = Station([401, True], PASSWORD=NEW, OLD_PASSWORD=OLD)
     st.live(monkeypatch)
     assert st.passwords() == [NEW, OLD, NEW]
     assert st.settings[_OLD_PASSWORD] == OLD
@@ -374,6 +374,23 @@ def test_an_absent_csms_says_nothing_about_a_password(monkeypatch):
     st.live(monkeypatch)
     assert st.passwords() == [NEW] * 5
     assert st.settings[_OLD_PASSWORD] == OLD
+
+
+def test_a_csms_that_still_holds_the_old_connection_has_taken_the_password(monkeypatch):
+    """It upgrades and closes with 1008 until that one has timed out: nobody tries another password meanwhile."""
+    st = Station([renew, 1008, 1008, 1008, 1008, True], PASSWORD=OLD)
+    assert st.live(monkeypatch) == [0, 10, 20, 40, 80, 10]
+    assert st.passwords() == [OLD] + [NEW] * 6
+    assert _OLD_PASSWORD not in st.settings
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 4001])
+def test_a_csms_that_refuses_a_password_only_by_closing_gets_the_old_one_after_a_while(
+    monkeypatch, code
+):
+    st = Station([renew] + [code] * 8 + [True, code], PASSWORD=OLD)
+    st.live(monkeypatch)
+    assert st.passwords() == [OLD] + [NEW] * 8 + [OLD, NEW, NEW]
 
 
 @given(strategies.text(strategies.characters(exclude_categories=("Cs",)), min_size=1, max_size=48))

@@ -28,8 +28,8 @@ from tables.ids import (
 
 _PROTOCOL = "ocpp2.0.1"
 _GOING_AWAY = const(1001)
-_POLICY = const(1008)
 _LEAST_WAIT = const(1000)  # ms
+_CLOSES = const(7)  # after so many in a row the password may be the reason
 
 
 class Link:
@@ -101,8 +101,11 @@ class Link:
         except ConnectionClosed as error:
             self.error = "%d %s" % (error.code, error.reason)
             st.log.info("connection closed: " + self.error)
-            if not st.rpc.messages:  # as good as a handshake that failed
-                self._failed(self.error, error.code == _POLICY)
+            if not st.rpc.messages:
+                # As good as a handshake that failed. Whatever its code, it says nothing of the password, which the upgrade
+                # took (1008: the CSMS still has our old connection). Who refuses one in this way alone does it each
+                # time, so the old one has a try now and then.
+                self._failed(self.error, self._waits & _CLOSES == _CLOSES)
                 return
             self._waits = self._failures = 0
             self._old = False
