@@ -334,7 +334,8 @@ class Rpc:
         await asyncio.sleep_ms(0)  # loading its block is a long step by itself
         handler = st.handler(action) if action.isalpha() else None
         if not handler:
-            raise CallError("NotImplemented" if handler is None else "NotSupported")
+            code = "NotImplemented" if handler is None else "NotSupported"
+            raise CallError(code, "not in this firmware")
         await asyncio.sleep_ms(0)
         code = st.refuse(action)
         if code:
