@@ -233,6 +233,21 @@ async def test_nothing_is_given_up_on_a_dead_line(bits, interval):
 
 @one_lane
 @simulate
+async def test_an_idle_station_pings_before_a_minute_is_over(bits):
+    """Some servers hang up on who says nothing for 60 s."""
+    async with station(bits) as this:
+        await this.device.power_on()
+        await this.booted()
+        await this.drained()
+        begun = this.clock.now()
+        await this.clock.sleep(3600)
+        up = [frame.time for frame in this.traffic.frames if frame.direction == UP]
+        times = [begun, *(time for time in up if time > begun), this.clock.now()]
+        assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 55
+
+
+@one_lane
+@simulate
 async def test_a_csms_that_only_answers_pings(bits):
     """Where the line lives, an attempt is one: three, then the next event (E13)."""
     async with station(bits, {"OCPPCommCtrlr.WebSocketPingInterval": "0"}) as this:
