@@ -90,6 +90,32 @@ def test_an_ev_that_toggles_all_day_leaves_room_for_a_new_driver():
     assert b.errors() == []
 
 
+def test_a_station_that_starts_over_and_over_has_room_for_a_driver():
+    """Each start leaves a security event. While it is offline, and stays up for no longer than a moment: then nothing
+    can be thinned, and what is left of the room is the drivers'."""
+    b = Bench({"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}, online=False, sectors=8)
+    for n in range(1200):
+        b.power_cycle()
+        if n % 3 == 0 and n < 600:
+            b.poll(3000)
+    for _ in range(3):
+        start(b)
+        toggle(b, 4)
+        b.card()
+        b.unplug()
+    b.poll(60_000)
+    assert not b.st.journal.crowded()
+    thinned = b.st.journal.counts()[3]
+    security_left = len(security(b))
+    assert thinned > 100 and security_left >= 8
+    b.connect()
+    b.deliver()
+    assert len(b.ledger.transactions) == 3
+    assert [tx.ended for tx in b.ledger.transactions.values()] == [True] * 3
+    assert b.ledger.lost() == 0 and b.errors() == []
+    assert b.st.journal.counts()[2:] == (0, thinned, 0)
+
+
 def is_of(payload, transaction):
     return payload.get("transactionInfo", {}).get("transactionId") == transaction
 
@@ -268,6 +294,8 @@ def test_memory_exhaustion_is_told_when_there_is_room_again():
     assert b.st.untold and security(b) == before
     while b.st.journal.pending > 50:
         b.st.journal.ack()
+    while b.st.journal.crowded():
+        b.thin()  # in vain
     security_block.tick(b.st)
     security_block.tick(b.st)
     assert not b.st.untold and security(b)[-1:] == [b"\3"] and security(b).count(b"\3") == 1

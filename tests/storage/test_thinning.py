@@ -8,7 +8,7 @@ import pytest
 
 from hostsim.flash import Nor
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _FIRMWARE, _SECURITY, _TX_EVENT, _TX_UPDATE
 
 from .power import Doomed
 
@@ -228,7 +228,7 @@ def test_an_event_finds_room_as_long_as_two_sectors_can_be_one():
     assert kinds.count(_TX_EVENT) > 2 * kinds.count(_TX_UPDATE)
 
 
-@pytest.mark.parametrize("kind", [_TX_EVENT, _SECURITY])
+@pytest.mark.parametrize("kind", [_TX_EVENT, _FIRMWARE])
 def test_a_log_of_nothing_but_events_is_looked_through_once(kind):
     nor = Nor(8 * SECTOR, SECTOR, 8)
     owner = Owner(nor)
@@ -263,6 +263,40 @@ def test_what_cannot_be_read_is_not_merged():
         owner.journal.ack()
     created, delivered, _, thinned, damaged = owner.journal.counts()
     assert damaged == 1 and created == 240 == delivered + thinned + damaged
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_thousands_of_starts_take_nobodys_room(unit):
+    """Each leaves a security event. The oldest go, counted; the last ones stay, and all that is no security event."""
+    owner = Owner(Nor(16 * SECTOR, SECTOR, unit))
+    owner.append(_TX_EVENT)
+    owner.append(_FIRMWARE)
+    for _ in range(3000):
+        owner.start()
+        owner.append(_SECURITY, size=5)
+    for n in range(60):
+        owner.append(_TX_UPDATE if n % 3 else _TX_EVENT)
+    found = owner.waiting()
+    gone = [kind for number, kind in owner.wrote if (number, kind) not in set(found)]
+    assert gone.count(_SECURITY) > 2700 and not {_TX_EVENT, _FIRMWARE} & set(gone)
+    assert not owner.journal.crowded()
+    last = [event for event in owner.wrote if event[1] == _SECURITY][-8:]
+    assert set(last) <= set(found)
+    owner.start()
+    assert owner.waiting() == found
+    assert owner.journal.counts()[3] == len(gone)
+    while owner.journal.pending:
+        owner.journal.head()
+        owner.journal.ack()
+    assert owner.journal.counts()[1:] == (len(found), 0, len(gone), 0)
+
+
+def test_some_security_events_among_others_all_stay():
+    owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
+    for n in range(400):
+        owner.append(_SECURITY if n % 50 == 0 else _TX_UPDATE)
+    assert owner.journal.counts()[3] > 200
+    assert [kind for _, kind in owner.waiting()].count(_SECURITY) == 8
 
 
 def test_values_go_before_states():

@@ -7,10 +7,11 @@ before they do it, and compare at every start and at every head. Nothing here as
 import copy
 
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _TX_UPDATE
+from milliamp.storage.kinds import _SECURITY, _TX_UPDATE
 from milliamp.storage.settings import Settings
 
 _CORRECTIONS = 8  # boots whose times can be put right at once: the first ones
+MAY_GO = (_TX_UPDATE, _SECURITY)  # when it is short of room
 
 
 class Oracle:
@@ -77,7 +78,7 @@ class Oracle:
             assert len(found) == journal.pending
             assert delivered == created - discarded - thinned - len(found)
             assert self.surely_discarded <= discarded <= self.discarded + bool(self.leaving)
-            doubtful = [n for n in range(self.sure, first) if self.events[n][0] == _TX_UPDATE]
+            doubtful = [n for n in range(self.sure, first) if self.events[n][0] in MAY_GO]
             more = thinned - len(self.thinned)
             assert 0 <= more <= len(doubtful), "the thinned are not counted"
             self.discarded = self.surely_discarded = discarded
@@ -125,12 +126,12 @@ class Oracle:
         self.moved[self.boot] = (offset,) if certain else (0, offset)
 
     def _missed(self, places):
-        updates = {n for n in places if self.events[n][0] == _TX_UPDATE}
+        may_go = {n for n in places if self.events[n][0] in MAY_GO}
         if self.tolerant:
             self.lost |= places - self.thinned
         else:
-            assert places == updates, f"lost: {[self.events[n] for n in places - updates][:3]}"
-            self.thinned |= updates
+            assert places == may_go, f"lost: {[self.events[n] for n in places - may_go][:3]}"
+            self.thinned |= may_go
 
 
 class Tapped(Journal):

@@ -7,11 +7,9 @@ from random import Random
 
 import pytest
 
-from milliamp.storage.kinds import _TX_UPDATE
-
 from .chips import Chip
 from .life import GEOMETRIES, Home, Life
-from .oracle import Dict, Oracle
+from .oracle import MAY_GO, Dict, Oracle
 from .sectors import ACK, HEADER, NUMBERED, headers, records
 from .world import World, new_chips
 
@@ -53,7 +51,7 @@ def lost(chip, seed, hit=None):
     *_, thinned, counted = life.journal.counts()
     missing = [chip.oracle.events[n] for n in sorted(chip.oracle.lost)]
     for _ in range(thinned - len(chip.oracle.thinned)):
-        missing.remove(next(event for event in missing if event[0] == _TX_UPDATE))
+        missing.remove(next(event for event in missing if event[0] in MAY_GO))
     return missing, counted
 
 

@@ -47,14 +47,15 @@ def happened(st, event: int) -> None:
         st.untold |= 1 << event
         _send(st)
         if st.untold >> event & 1:
-            st.log.error("the journal is full: " + name + " waits")
+            st.log.warn("the journal is short of room: " + name + " waits")
     _note(st, name)
 
 
 def _send(st):
-    """Put into the journal what it has room for. The rest waits in RAM, and is told later."""
+    """Put into the journal what it has room for. The rest waits in RAM, and is told later: also while it is thinned, for
+    a station that starts over and over must not use up the room of transactions before that has begun."""
     for event in range(_EVENTS):
-        if st.untold >> event & 1:
+        if st.untold >> event & 1 and not st.journal.crowded():
             try:
                 st.journal.append(_SECURITY, bytes((event,)))
             except OSError:

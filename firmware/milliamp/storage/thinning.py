@@ -5,13 +5,16 @@
 # Values go before states, and the last state of a transaction stays. The pair that stands for the shortest time
 # goes first, so that a long outage is thinned evenly: all of it by two, then by four ...
 #
+# Of security events, which the security log keeps as well, the last few of a pair stay: thousands of starts without a
+# CSMS take no transaction's room.
+#
 # It goes on while events are appended and delivered: each step leaves the log as it was, until the header of the
 # new sector is programmed. Both sectors are closed, so all that can change about them is what is acknowledged.
 import struct
 
 from micropython import const
 
-from milliamp.storage.kinds import _FIRST_DELIVERED, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _FIRST_DELIVERED, _SECURITY, _TX_EVENT, _TX_UPDATE
 
 _HEADER_SIZE = const(32)
 _STEPS = b"\x01\x02\x04\x08\x10\x20\x40\x00"  # of so many one stays; 0: none
@@ -20,6 +23,7 @@ _STATE = const(1 << 8)  # in a stream's name
 _MOST_SPAN = const(0xFFFF)
 _FAILED = const(0x3FFFFFF0)  # as a generation
 _PIECE = const(4)  # records between two yields
+_NOTICES = const(8)  # security events of two sectors that stay
 
 
 def make_room(records, stream, dense: int):
@@ -61,7 +65,7 @@ def _merge(records, older, younger, stream):
     keeps_state = records.after(records.generations[following]) < 0
     pair = records, older, younger, keeps_state, records.acked
     last = {}  # transaction: the number of its last state, where no event follows it
-    kept = values = states = 0
+    kept = values = states = notices = 0
     try:
         for record in _pair(*pair):
             if record is None:
@@ -69,6 +73,10 @@ def _merge(records, older, younger, stream):
                 continue
             number, kind, payload = record
             size = records.size(len(payload))
+            if kind == _SECURITY:
+                notices += 1
+                if notices > _NOTICES:
+                    continue  # in place of an older one
             name = stream(payload[6:]) if kind in (_TX_EVENT, _TX_UPDATE) else 0
             if kind != _TX_UPDATE:
                 kept += size
@@ -84,7 +92,7 @@ def _merge(records, older, younger, stream):
             for some, step in zip((values, states), steps):
                 size += some // step if step else 0
             if size <= records.room:
-                done = yield from _write(pair, steps, stream, last)
+                done = yield from _write(pair, steps, stream, last, notices - _NOTICES)
                 records.target = -1
                 if done:
                     return True
@@ -99,9 +107,10 @@ def _merge(records, older, younger, stream):
     return False
 
 
-def _write(pair, steps, stream, last):
+def _write(pair, steps, stream, last, surplus):
     """Write what stays into a free sector that takes the place of both: all of it, or nothing. Of the streams of values
-    every steps[0]th stays, of those of states every steps[1]th. False: it is too much."""
+    every steps[0]th stays, of those of states every steps[1]th; the first `surplus` security events go. False: it is too
+    much."""
     records, older, younger, _, acked = pair
     generations = records.generations
     generation = generations[younger]
@@ -119,7 +128,11 @@ def _write(pair, steps, stream, last):
             yield
             continue
         was, kind, payload = record
-        if kind == _TX_UPDATE:
+        if kind == _SECURITY:
+            surplus -= 1
+            if surplus >= 0 and was != acked:
+                continue
+        elif kind == _TX_UPDATE:
             name = stream(payload[6:])
             # What is acknowledged next may be on its way just now.
             stays = last.get(name >> 9) == was or was == acked
