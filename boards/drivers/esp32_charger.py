@@ -58,6 +58,10 @@ class ESP32Charger(Charger):
             evse - 1,
         )
 
+    def energy_told(self, evse: int, wh: int) -> None:
+        if self._line is None:
+            self.outlets[evse - 1].meter.at_least(wh)
+
     def flash(self, region: str):
         if region not in self.profile.FLASH:
             raise OSError("no flash region " + region)

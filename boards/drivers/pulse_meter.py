@@ -35,7 +35,7 @@ class Meter:
         self._store = store
         self._volts = volts
         self._phases = phases
-        self.register = 0
+        self.register = self._least = 0
         self._origin = None  # Wh when no pulse was counted; None while flash does not say
         self._last = 0  # pulses seen by the scan before,
         self._last_at = 0  # and when they were first seen
@@ -79,8 +79,16 @@ class Meter:
                 self.fault = "EnergyMeter"
                 return
             self._origin = 0
-        self.register = self._origin
+        self.register = self._origin = max(self._origin, self._least)
         self.fault = None
+
+    def at_least(self, register: int) -> None:
+        """So many Wh were told once: it goes on from there if flash has less, or nothing."""
+        self._least = register
+        if register > self.register:
+            if self._origin is not None:
+                self._origin += register - self.register
+            self.register = register
 
     def measure(self, measurand: str, phase: int):
         """As the HAL has it."""

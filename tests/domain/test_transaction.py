@@ -135,8 +135,24 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
         assert transaction.counter_of(payload) == 77
     if noted and len(fields) > 2:
         del station.journal.records[:first]
-    (again,) = transaction.replay(station)
+    (again,), registers = transaction.replay(station)
     assert vars(again) == vars(tx)
+    assert registers == {2: tx.register}
+
+
+@given(numbers, numbers)
+def test_an_evse_without_a_transaction_keeps_its_register(idle, ended):
+    """A checkpoint of its own, and what the events behind it tell, also the last one."""
+    station = Station()
+    station.journal.records.append((_OPEN_TX, 0, transaction.idle(1, idle)))
+    station.journal.records.append((_OPEN_TX, 0, transaction.idle(2, idle)))
+    assert transaction.replay(station) == ([], {1: idle, 2: idle})
+    tx = transaction.Transaction(5, 2)
+    transaction.append(station, tx, 0, 1, 1)
+    values = bytearray()
+    put_number(values, ended)
+    transaction.append(station, tx, 2, 1, 1, transaction.group(0, 1, values))
+    assert transaction.replay(station) == ([], {1: idle, 2: max(idle, ended)})
 
 
 @given(

@@ -57,6 +57,11 @@ class Board:
         where it was once it has counted on from there for a minute."""
         return 0
 
+    def energy_told(self, evse: int, wh: int) -> None:
+        """Once, at the start: the journal knows that this register has told so many Wh. Where the board itself keeps it
+        (pulses), and has lost it or kept an older one, it goes on from here. A meter with a memory of its own
+        tells what it has."""
+
     def measure(self, evse: int, measurand: str, phase: int):
         """A present value: W for Power.*, mA for Current.*, mV for Voltage, 1/10 percent for SoC. Power and
         current that flow back are negative. `phase` 0 is the sum (or the only one), 1 to 3 is L1 to L3. None:

@@ -91,8 +91,11 @@ def init(st) -> None:
     _scan(st)
     for e in st.evses:
         evse.switch(st, e, False)
+    running, registers = transaction.replay(st)
+    for e in st.evses:
+        evse.drive(st, e, st.board.energy_told, registers.get(e.index, 0))
         evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
-    for tx in transaction.replay(st):
+    for tx in running:
         st.evses[tx.evse - 1].tx = tx
     st.bus.subscribe(
         _CABLE
@@ -135,8 +138,7 @@ def poll(st) -> None:
 
 def _checkpoint(st, write):
     for e in st.evses:
-        if e.tx is not None:
-            write(e.tx.checkpoint())
+        write(transaction.idle(e.index, e.wh) if e.tx is None else e.tx.checkpoint())
 
 
 def _resume(st, e, tx):

@@ -138,6 +138,8 @@ def switch(st, e: Evse, closed: bool) -> bool:
         try:
             st.board.contactor(e.index, closed)
             e.closed = closed
+            if not closed:  # a register that is shown in steps is whole now, and the event that follows tells it
+                e.wh = _follow(st, e, st.board.energy(e.index) | 0)
         except Exception as error:
             failed(st, e, error)
     return e.closed == closed

@@ -34,6 +34,7 @@ _SAMPLES = const(16)  # that a transaction keeps for its end
 # StopAuthorized, RemoteStart, RemoteStop, ResetCommand. All others may come again and again.
 _DECISIONS = const(0x4E29)
 _ENOSPC = const(28)
+_NONE = const(128)  # with the EVSE of a checkpoint: no transaction runs there
 
 
 class Transaction:
@@ -108,6 +109,14 @@ def restore(payload) -> Transaction:
     tx.group_hash = data.take(data.byte())
     tx.samples = data.take(len(payload) - data.at)
     return tx
+
+
+def idle(evse: int, register: int) -> bytes:
+    """The checkpoint of an EVSE without a transaction: the register in Wh, in case the meter forgets it."""
+    out = bytearray((0, 0, _NONE | evse, 0, 0, 0))
+    put_number(out, register)
+    out.extend(b"\0\0\0\0")
+    return out
 
 
 def append(
@@ -213,10 +222,13 @@ def stream(payload) -> int:
     return counter_of(payload) << 9 | (0 if values else 256) | payload[1]
 
 
-def replay(st) -> list:
-    """The transactions that were open when the journal was last written, at most one an EVSE."""
+def replay(st):
+    """The transactions that were open when the journal was last written, at most one an EVSE; and the largest register
+    (Wh) that it knows of each EVSE, by its index."""
     open_txs = {}
+    registers = {}
     for kind, time, payload in st.journal.replay():
+        tx = None
         if kind == _OPEN_TX:
             tx = restore(payload)
             open_txs[tx.counter] = tx
@@ -226,11 +238,14 @@ def replay(st) -> list:
             if event.kind == _STARTED:
                 open_txs[event.counter] = tx = Transaction(event.counter, event.evse)
                 tx.started = time
+            if tx is not None:
+                _follow(tx, event)
             if event.kind == _ENDED:
                 open_txs.pop(event.counter, None)
-            elif tx is not None:
-                _follow(tx, event)
-    return [tx for tx in open_txs.values() if 0 < tx.evse <= len(st.evses)]
+        if tx is not None:
+            evse = tx.evse & ~_NONE
+            registers[evse] = max(registers.get(evse, 0), tx.register)
+    return [tx for tx in open_txs.values() if 0 < tx.evse <= len(st.evses)], registers
 
 
 def _follow(tx, event):
