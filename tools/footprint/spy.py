@@ -93,7 +93,10 @@ def watch_steps():
             args = None, None, args[2], 0
         if name != "probe":
             return load_module(name, *args)
-        module = uncounted(load_module)(name)
+        return uncounted(load_probe)(name)
+
+    def load_probe(name):
+        module = load_module(name)
         for name in dir(module):
             if isinstance(getattr(module, name), type(watch_heap)):
                 setattr(module, name, uncounted(getattr(module, name)))
