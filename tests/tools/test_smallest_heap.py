@@ -2,6 +2,7 @@
 
 import pytest
 
+from hostsim.harness import rig
 from hostsim.virtual import virtually
 from tools.footprint import memory, scenarios
 from tools.lane32 import lane32
@@ -25,3 +26,16 @@ def test_requests_in_a_row_ten_times():
             assert this.device.boots == 11
 
     run()
+
+
+@pytest.mark.parametrize("heap", ["36k", "42k", "45k"])
+@virtually
+async def test_a_station_with_too_little_memory_says_so_and_ends_or_starts_over(heap):
+    """Five EVSEs where one hardly fits: time goes on, so nobody turns in circles, and no contactor closes."""
+    async with rig(power=False, lane=32, heap=heap, evses=5) as this:
+        this.hardware.plug(1)
+        await this.device.power_on()
+        await this.clock.sleep(1200)
+        assert this.device.boots > 1
+        assert all("MemoryError" in text for text in this.device.crashes)
+        assert not any(outlet.closed for outlet in this.hardware.outlets)
