@@ -94,6 +94,7 @@ class Station:
         )
         self._blocks = {}  # those that were loaded and have something to send: name -> module
         self._ticking = []
+        self.jobs = []  # generators: what a task goes on with step by step, one after the other
         charging.init(self)
         drivers.init(self)
         for init, tick, sends in resident.parts(self._routes.RESIDENT):
@@ -247,8 +248,18 @@ class Station:
             while True:
                 self.progress(0)
                 begun = clock.ticks()
+                # To write an event is a long step by itself: behind one the others have their turn.
+                pending = self.journal.pending
                 charging.poll(self)
-                drivers.poll(self)
+                if self.journal.pending != pending:
+                    await asyncio.sleep_ms(0)
+                    pending = self.journal.pending
+                charging.measure(self)
+                if drivers.poll(self):
+                    await asyncio.sleep_ms(0)
+                    charging.settle(self)
+                if self.journal.pending != pending:
+                    await asyncio.sleep_ms(0)
                 if clock.since(second) >= 1000:
                     second = clock.ticks()
                     clock.now()
@@ -286,7 +297,7 @@ class Station:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
         starts = (self._control, self.outbox.run, self.link.run)
         tasks: list = [None] * len(starts)
-        thinning = None  # there while the journal is short of room
+        work = None  # the task that does the jobs, while there are any
         self.board.started(self)
         while True:
             alive = True
@@ -302,13 +313,17 @@ class Station:
                 self.board.watchdog()
             self._deaths -= self._deaths > 0
             self._shortages -= self._shortages > 0
-            if self.journal.crowded() and (thinning is None or thinning.done()):
-                thinning = asyncio.create_task(self._guarded(self._thin))
+            if work is None or work.done():
+                if self.journal.crowded():
+                    self.jobs.append(self.journal.thin())
+                if self.jobs:
+                    work = asyncio.create_task(self._guarded(self._work))
             await asyncio.sleep_ms(1000)
 
-    async def _thin(self):
-        for _ in self.journal.thin():
-            await asyncio.sleep_ms(0)
+    async def _work(self):
+        while self.jobs:
+            for _ in self.jobs.pop(0):
+                await asyncio.sleep_ms(0)
 
     async def _guarded(self, start):
         try:

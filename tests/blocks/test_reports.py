@@ -79,3 +79,16 @@ def test_values_that_are_long_and_full_of_escapes():
     b.st.model.put(b.entry("OCPPCommCtrlr.NetworkConfigurationPriority"), '"\n' * 125)
     b.tables.profile.REPORT_ENTRIES = 999
     assert len(names(report(b, 1024)[0])) == b.st.model.count
+
+
+def test_a_report_of_which_nothing_can_be_said_ends():
+    b = Bench()
+    own = b.st.provisioning
+    own.report, own.entry, own.seq = (7, True), 3, 0
+    provisioning._report_answered(
+        b.st, 3, None, 0
+    )  # its rendering failed before anything was in it
+    assert own.report is None
+    own.report, own.entry = (7, True), 5
+    provisioning._report_answered(b.st, 3, None, 0)  # what was sent got no answer
+    assert own.report is not None

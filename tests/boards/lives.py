@@ -295,11 +295,16 @@ class Life:
         while chip.us < end:
             begun = chip.us
             charging.poll(st)
+            charging.measure(st)
             drivers.poll(st)
+            charging.settle(st)
             if chip.ms - self.second >= 1000:
                 self.second = chip.ms
                 for tick in st._ticking:
                     tick(st)
+                for job in st.jobs:
+                    list(job)
+                st.jobs.clear()
                 st.journal.prepare() or st.settings.prepare()
             self.step(self.random.randrange(self.work_ms * 1000 + 1))
             self.step(max(self.board.scan_ms * 1000 - (chip.us - begun), 1000))

@@ -212,7 +212,7 @@ class Bench:
             flash.power_on()
         self.board.lines.clear()
         sizes = self.tables.profile.RECEIVE_BUFFER, self.tables.profile.TRANSMIT_BUFFER
-        self.thinning = None
+        self.job = None
         self.st = Station(self.board, self.tables, [bytearray(size) for size in sizes])
 
     def power_cycle(self):
@@ -256,16 +256,22 @@ class Bench:
                 if outlet.closed and outlet.state() == "C":
                     outlet.ms += 50
             charging.poll(st)
+            charging.measure(st)
             drivers.poll(st)
+            charging.settle(st)
             self.thin()
 
     def thin(self):
-        """Some steps of what the station does when its journal is short of room."""
+        """Some steps of the jobs of the station, of which one is there when its journal is short of room."""
         for _ in range(5):
-            if self.thinning is None and self.st.journal.crowded():
-                self.thinning = self.st.journal.thin()
-            if self.thinning is not None and next(self.thinning, self) is self:
-                self.thinning = None
+            if self.job is None:
+                jobs = self.st.jobs
+                if not jobs and self.st.journal.crowded():
+                    jobs.append(self.st.journal.thin())
+                if jobs:
+                    self.job = jobs.pop(0)
+            if self.job is not None and next(self.job, self) is self:
+                self.job = None
 
     # --- the world -------------------------------------------------------------------------------
     @property

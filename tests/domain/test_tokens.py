@@ -361,10 +361,52 @@ def test_clearing_leaves_nothing_in_flash():
     b = met()
     hashed = tokens.token_hash(CARD)
     assert hashed in bytes(b.flashes["tokens"].image)
-    assert b.st.tokens.clear()
+    assert len(list(b.st.tokens.clear())) == 2  # the other sectors
     assert hashed not in bytes(b.flashes["tokens"].image)
     b.card()
     assert asked(b) == [CARD[0]]
+
+
+def test_clearing_erases_one_sector_a_step_and_keeps_what_comes_meanwhile():
+    from milliamp.domain import tokens
+
+    b = met(csms={CARD[0]: ("Accepted", None, None), OTHER[0]: ("Accepted", None, None)})
+    flash, st = b.flashes["tokens"], b.st
+    hashes = [tokens.token_hash(token) for token in (CARD, OTHER)]
+    for _ in range(2):
+        before = flash.erases
+        for _ in st.tokens.clear():
+            assert flash.erases <= before + 1
+            before = flash.erases
+            if st.tokens.row(hashes[1]) is None:
+                tokens.learn(st, OTHER, ("Accepted", None, 0, 0))
+        assert flash.erases <= before + 1
+        assert st.tokens.row(hashes[0]) is None and st.tokens.row(hashes[1]) is not None
+        assert hashes[0] not in bytes(flash.image)
+        b.power_cycle()
+        st = b.st
+        assert st.tokens.row(hashes[1]) is not None
+        tokens.learn(st, CARD, ("Accepted", None, 0, 0))
+    # What came meanwhile is no less kept: the next one takes it, too.
+    list(st.tokens.clear())
+    assert not any(hashed in bytes(flash.image) for hashed in hashes)
+
+
+def test_a_new_sector_of_the_cache_is_one_record():
+    from milliamp.domain import tokens
+
+    b = met()
+    flash, longest = b.flashes["tokens"], 0
+    for n in range(200):
+        before = flash.operations - flash.erases
+        tokens.learn(b.st, (f"CARD{n % 16}", "ISO14443"), ("Accepted", None, 0, 0))
+        longest = max(longest, flash.operations - flash.erases - before)
+    assert longest == 3  # all rows, the header, the one that is new
+    rows = [b.st.tokens.row(tokens.token_hash((f"CARD{n}", "ISO14443"))) for n in range(16)]
+    b.power_cycle()
+    assert rows == [
+        b.st.tokens.row(tokens.token_hash((f"CARD{n}", "ISO14443"))) for n in range(16)
+    ]
 
 
 def test_a_customer_is_described_and_forgotten():
@@ -375,8 +417,7 @@ def test_a_customer_is_described_and_forgotten():
     text = tokens.describe(b.st, CARD)
     assert "Blocked" in text and "2026-11-20T12:00" in text and "group" in text
     assert "group" not in tokens.describe(b.st, OTHER)
-    assert tokens.forget(b.st, CARD)
-    assert not tokens.forget(b.st, CARD)
+    assert list(tokens.forget(b.st, CARD)) and not list(tokens.forget(b.st, CARD))
     assert tokens.describe(b.st, CARD) == ""
     assert tokens.token_hash(CARD) not in bytes(b.flashes["tokens"].image)
     b.power_cycle()
@@ -508,7 +549,7 @@ def test_an_empty_cache_is_cleared_without_a_write():
 
     def clear():
         before = flash.operations
-        assert b.st.tokens.clear() and b.st.tokens.used() == 0
+        assert list(b.st.tokens.clear()) is not None and b.st.tokens.used() == 0
         return flash.operations - before
 
     assert clear() > 0 and clear() == 0

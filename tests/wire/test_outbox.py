@@ -192,11 +192,14 @@ class Station:
 
 @pytest.fixture
 def st(monkeypatch):
+    station = Station()
+    station.slept = 0
+
     async def at_once(ms):
+        station.slept += ms
         await asyncio.sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep_ms", at_once)
-    station = Station()
     yield station
     station.loop.close()
 
@@ -225,6 +228,14 @@ def test_gates(st, registration, sent):
     st.run(5)
     assert sorted(action for action, _ in st.order()) == sorted(sent)
     assert st.outbox.refused == (registration == _REJECTED)
+
+
+def test_what_fails_again_and_again_leaves_the_others_their_time(st):
+    st.row(2, _WHEN_ACCEPTED, "Status", [*range(1, 21)])
+    st.outcomes = [rpc.ERROR] * 20
+    st.connect()
+    st.run(5)
+    assert len(st.calls) >= 20 and st.slept >= 20 * 100
 
 
 def test_while_pending_goes_what_was_asked_for_and_that_once(st):

@@ -23,6 +23,9 @@ _OFFLINE = {  # events of the EV alone: the values of one moment would come on t
     "AuthCtrlr.OfflineTxForUnknownIdEnabled": "true",
     "SampledDataCtrlr.TxUpdatedInterval": "0",
 }
+_TOGGLES = 40  # of an EV
+_APART = 0.95  # s between them, so that they come at any time of a second
+_ALIGNED = 5  # s between values by the clock
 _SETTLE = 20  # s at the end of each part, so that it is over
 
 
@@ -74,6 +77,7 @@ def _count(board: str, life, seen: dict, settings: dict) -> Counter:
 async def _full_life(board: str, this, counter: Counter, seen: dict) -> None:
     """A start with a full journal, a look through all of it, and events that find no room without thinning."""
     scenarios.fill_journal(this, profile.load(board))
+    scenarios.fill_log(this, profile.load(board))
     this.csms.boots[:] = [("Pending", 86_400)]  # so that it stays full
     await this.device.power_on()
     await this.station.wait("connected", 600)
@@ -131,22 +135,43 @@ async def _life(this, counter: Counter, seen: dict) -> None:
         await over(f"charge {interval}")
         events = [r for r in this.csms.received[mark:] if r.action == "TransactionEvent"]
         seen[interval] = len(events)
+    await this.call("SetVariables", _every(1, aligned=_ALIGNED))
+    await over("set 1")
+    for n in range(_TOGGLES):  # so that states come with values and between them
+        this.hardware.ready(1, n % 2 == 1)
+        await this.clock.sleep(_APART)
+    await over("states and values")
+    await this.call("SetVariables", _every(_INTERVALS[-1], aligned=0))
+    await over("set back")
     await this.stopped()
     await over("stop")
     await this.station.set_network("off")
     await over("lost")
+    await this.charging()  # with a card that the cache knows
+    await over("offline: start")
+    await this.stopped()
+    await over("offline: stop")
     await this.station.set_network("on")
     await this.station.wait("accepted", 600)
     await over("back")
+    if (await this.call("ClearCache"))["status"] != "Accepted":
+        raise ValueError("a cache that is not cleared")
+    await over("clear_cache")
 
 
-def _every(interval: int) -> dict:
-    data = {
-        "component": {"name": "SampledDataCtrlr"},
-        "variable": {"name": "TxUpdatedInterval"},
-        "attributeValue": str(interval),
-    }
-    return {"setVariableData": [data]}
+def _every(interval: int, **more: int) -> dict:
+    """SetVariables: `interval` of values in transactions, `aligned` that of the clock's."""
+    intervals = [("SampledDataCtrlr", "TxUpdatedInterval", interval)]
+    intervals += [("AlignedDataCtrlr", "Interval", more[name]) for name in more]
+    data = [
+        {
+            "component": {"name": component},
+            "variable": {"name": variable},
+            "attributeValue": str(value),
+        }
+        for component, variable, value in intervals
+    ]
+    return {"setVariableData": data}
 
 
 def _figures(counter: Counter, full: Counter, seen: dict) -> dict:
@@ -167,7 +192,6 @@ def _figures(counter: Counter, full: Counter, seen: dict) -> dict:
     figures["start_full"], _, *boot_full = full.parts.pop("full: boot")
     runs = {"boot": max(boot)} | {name: max(steps) for name, steps in counter.parts.items()}
     runs["full: boot"] = max(boot_full)
-    del full.parts["full: start"]  # a charge begins as in any other journal
     runs |= {name: max(steps) for name, steps in full.parts.items()}
     return {
         "instructions": figures,

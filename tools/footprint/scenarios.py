@@ -171,6 +171,29 @@ def fill_journal(this: Rig, profile) -> None:
         kind, seq, clock.time = kinds._TX_UPDATE, seq + 1, clock.time + 15
 
 
+def fill_log(this: Rig, profile) -> None:
+    """Fill the security log of a station that has no power, until its newest sector has hardly any room."""
+    cpython.install()
+    from milliamp.base.flash import Slice
+    from milliamp.storage import security_log
+
+    class Clock:
+        synced = True
+        time = 820_000_000
+
+        def now(self):
+            self.time += 1
+            return self.time
+
+    clock, sector = Clock(), profile.sector
+    place = Slice(this.device.flash, *profile.flash["logs"])
+    newest = bytearray(b"\xff" * sector)
+    while newest[sector - 512] == 0xFF:
+        for _ in security_log.append(place, clock, "SettingSystemTime"):
+            pass
+        place.read(0, newest)
+
+
 async def charge(this: Rig) -> None:
     """Plug in, present a card, a minute of energy, present it again, unplug."""
     await this.charging()

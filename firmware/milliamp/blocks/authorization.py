@@ -2,7 +2,7 @@
 import asyncio
 
 from milliamp.base.facts import _ASK_TOKEN, _LINK
-from milliamp.domain import tokens
+from milliamp.domain import charging, tokens
 from milliamp.wire import types
 from milliamp.wire.gates import _WHEN_ACCEPTED
 
@@ -16,6 +16,7 @@ def _hear(st, fact, evse, arg):
     if fact == _LINK and not arg:
         for e in st.evses:
             tokens.unanswered(st, e)
+        charging.settle(st)
     else:
         st.outbox.wake()
 
@@ -46,11 +47,18 @@ async def _answered(st, cursor, r, at):
             tokens.answered(st, e, info)
         else:
             tokens.unanswered(st, e)
+        charging.settle(st)
 
 
-def clear_cache(st, r, at, w):
+async def clear_cache(st, r, at, w):
     """C11: nothing is left of the cache, in flash neither."""
-    done = tokens.is_caching(st) and st.tokens.clear()
+    done = tokens.is_caching(st)
+    try:
+        if done:
+            for _ in st.tokens.clear():
+                await asyncio.sleep_ms(0)
+    except OSError:
+        done = False
     w.status("Accepted" if done else "Rejected")
 
 

@@ -204,9 +204,11 @@ async def _send(st, url, security, oldest, latest):
 def _security(st, title, oldest, latest):
     """The lines of the security log. A time that was a guess has a question mark."""
     yield title.encode()
-    for time, guess, text in security_log.read(st.board.flash("logs")):
-        if (oldest is None or time >= oldest) and (latest is None or time <= latest):
-            yield ("%s%s %s\n" % (st.clock.text(time), "?" if guess else "", text)).encode()
+    for event in security_log.read(st.board.flash("logs")):
+        line = ""
+        if event and (oldest or 0) <= event[0] and (latest is None or event[0] <= latest):
+            line = "%s%s %s\n" % (st.clock.text(event[0]), "?" if event[1] else "", event[2])
+        yield line.encode()  # also where there is none: to read is a step
 
 
 def trigger_status(st, index, connector):
@@ -235,7 +237,15 @@ def customer_information(st, r, at, w):
         parts.append("No data" if report else "Cleared")
     st.inquiry = [r.number(r.get(at, "requestId")), 0, parts]
     w.status("Accepted")
-    return (tokens.forget, token) if where and clear else None
+    return (_forget, token) if where and clear else None
+
+
+async def _forget(st, token):
+    try:
+        for _ in tokens.forget(st, token):
+            await asyncio.sleep_ms(0)
+    except OSError as error:
+        st.log.error("not forgotten: " + str(error))
 
 
 def _known(st, token):

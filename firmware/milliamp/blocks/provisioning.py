@@ -387,7 +387,10 @@ def _report_answered(st, entry, r, at):
     if own.report is None:
         return
     own.seq += 1
-    if own.entry >= st.model.count:
+    if own.entry in (
+        entry,
+        st.model.count,
+    ):  # also when there was nothing to send: it failed, and would again
         own.report = None
 
 

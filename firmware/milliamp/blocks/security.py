@@ -23,6 +23,7 @@ _SET_ASIDE = const(5)  # OCPP has none for it: messages that cannot be read any 
 _EVENTS = const(6)
 _NOT_CRITICAL = const(1 << 4)  # a bit for each event of the row that is only for the log
 
+_NOTES = const(8)  # that wait for the security log at most
 _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
 
 
@@ -38,6 +39,9 @@ def init(st) -> None:
         if st.journal.boot == 1:
             happened(st, _SET_ASIDE)
     happened(st, _STARTUP if st.boot_reason in ("PowerUp", "Unknown") else _RESET)
+    while st.jobs:
+        for _ in st.jobs.pop(0):
+            pass
 
 
 def happened(st, event: int) -> None:
@@ -83,12 +87,19 @@ def tick(st) -> None:
 
 
 def _note(st, text):
-    """Write into the security log, if the profile has a place for it."""
+    """Have it written into the security log, if the profile has a place for it."""
     if "logs" in st.profile.FLASH:
-        try:
-            security_log.append(st.board.flash("logs"), st.clock, text)
-        except OSError:
+        if len(st.jobs) < _NOTES:
+            st.jobs.append(_write(st, text))
+        else:
             st.log.error("no room in the security log: " + text)
+
+
+def _write(st, text):
+    try:
+        yield from security_log.append(st.board.flash("logs"), st.clock, text)
+    except OSError:
+        st.log.error("no room in the security log: " + text)
 
 
 def _hear(st, fact, evse, arg):

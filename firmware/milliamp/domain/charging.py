@@ -29,6 +29,7 @@ from milliamp.domain import evse, meter, transaction
 from milliamp.domain.events import (
     _ABNORMAL_CONDITION,
     _AUTHORIZATION,
+    _AUTHORIZED,
     _CABLE_PLUGGED_IN,
     _CHARGING,
     _CHARGING_STATE_CHANGED,
@@ -190,7 +191,7 @@ def _hear(st, fact, index, arg):
         return 0
     if fact & (_ACCEPTED | _VARIABLE):
         for e in st.evses:
-            e.look = True
+            e.look = e.look or 1
         return 0
     e = st.evses[index - 1]
     if fact == _CABLE:
@@ -206,6 +207,14 @@ def _hear(st, fact, index, arg):
     else:
         step(st, e)
     return 0
+
+
+def settle(st) -> None:
+    """Take the step for which a card was accepted: after it was looked up, for both are long."""
+    for e in st.evses:
+        if e.look == 2:
+            e.look = 0
+            step(st, e, _AUTHORIZED)
 
 
 def _unplugged(st, e):
@@ -561,13 +570,13 @@ def _is_due(st, since, interval):
 
 
 def tick(st, e) -> None:
-    """What time brings: timeouts, periodic values, an EV or a lock that is not there yet. Called at every poll."""
+    """What time brings: timeouts, an EV or a lock that is not there yet. Called at every poll."""
     if e.opening:
         for connector in range(len(e.status)):
             if e.opening >> connector + 1 & 1:
                 unlock(st, e, connector + 1)
     if e.cause is not None or e.look or e.closed and not e.points & _ENERGY_TRANSFER:
-        e.look = False
+        e.look = 0
         step(st, e)
     elif e.authorized and not e.cable:
         timeout = st.model.get(_TX_EV_CONNECTION_TIME_OUT)
@@ -580,7 +589,13 @@ def tick(st, e) -> None:
         e.state == _EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
     ):
         step(st, e)
-    if e.tx is not None and e.cause is None:
+
+
+def measure(st) -> None:
+    """Take the periodic values that are due. Called at every poll."""
+    for e in st.evses:
+        if e.tx is None or e.cause is not None:
+            continue
         due = _is_due(st, e.kept, _SAMPLED_DATA_TX_ENDED_INTERVAL)
         if due is not None:
             e.kept = due

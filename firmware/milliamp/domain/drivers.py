@@ -28,8 +28,8 @@ def init(st) -> None:
     st.bus.subscribe(_CARD | _LINK, _hear)
 
 
-def poll(st) -> None:
-    """Ask the card readers. One that fails, or tells what is no token, is passed over, and that is said once."""
+def poll(st) -> bool:
+    """Ask the card readers; True: there was a card, which `charging.settle` has to go on with. One that fails, or tells what is no token, is passed over, and that is said once."""
     first = st.evses[0]
     try:
         card = st.board.card()
@@ -45,10 +45,12 @@ def poll(st) -> None:
         if not first.unread:
             st.log.error("card reader: " + type(error).__name__)
         first.unread = True
-        return
+        return False
     first.unread = False
-    if card is not None:
-        st.bus.tell(_CARD, index, (name, kind))
+    if card is None:
+        return False
+    st.bus.tell(_CARD, index, (name, kind))
+    return True
 
 
 def _hear(st, fact, index, token):
@@ -165,7 +167,10 @@ def _authorize(st, e, token, group, trigger):
         if e.tx.token_hash != e.token_hash or e.tx.limit is not None:
             e.tx.token_sent = False
         e.tx.limit = None
-    charging.step(st, e, trigger)
+    if trigger == _AUTHORIZED:
+        e.look = 2  # to look the card up was a long step: `charging.settle` takes the other
+    else:
+        charging.step(st, e, trigger)
 
 
 def token_answered(st, counter: int, token, info) -> None:

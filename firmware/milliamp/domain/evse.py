@@ -53,7 +53,8 @@ class Evse:
         self.fading = (
             None  # ticks from which the EV is to stop by itself, before the contactor opens
         )
-        self.look = False  # something that charging.usable asks for has changed
+        # Due at the next poll. 1: something has changed that charging.usable asks for; 2: a card was accepted.
+        self.look = 0
         self.locked = 0  # connector whose plug is locked
         self.holder = b""  # hash of the token that releases a plug whose EV is gone
         self.opening = 0  # a bit for each connector whose plug is to be released as soon as it may
@@ -215,7 +216,7 @@ def set_operative(st, evse: int, connector: int, on: bool) -> bool:
     for e in st.evses:
         if evse in (0, e.index):
             refresh(st, e)
-            e.look = True
+            e.look = e.look or 1
             if not on and _busy(e, connector):
                 at_once = False
     return at_once

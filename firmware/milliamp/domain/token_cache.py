@@ -45,24 +45,17 @@ class Cache:
         except OSError:
             pass
 
-    def clear(self, hashed: bytes = b"") -> bool:
-        """Forget a token, or all of them, and leave nothing of it in flash; False: it was not there, or the
-        flash fails. Blocks for the erases of the region."""
+    def clear(self, hashed: bytes = b""):
+        """Forget a token, or all of them, and leave nothing of it in flash: a generator, each step of which blocks for a
+        sector erase. OSError: the flash fails."""
         start, end = 0, len(self._rows)
         if hashed:
             start = self._find(hashed)
             end = start + _ROW
-        if start < 0:
-            return False
-        if not self._kept:
-            return True
-        self._rows[start:end] = bytes(end - start)
-        try:
-            self._records.renew()
-        except OSError:
-            return False
-        self._kept = bool(hashed)
-        return True
+        if start >= 0 and self._kept:
+            self._rows[start:end] = bytes(end - start)
+            yield from self._records.renew()
+            self._kept = any(self._rows)  # something may have come meanwhile
 
     def used(self) -> int:
         """Bytes of the table that hold something."""
@@ -81,9 +74,11 @@ class Cache:
 
     def _load(self, kind, row):
         self._kept = True
-        row = bytes(row)
-        if kind != _CHANGED or len(row) != _ROW:
-            return
+        for at in range(0, len(row) - _ROW + 1, _ROW):
+            if kind == _CHANGED:
+                self._keep(bytes(row[at : at + _ROW]))
+
+    def _keep(self, row):
         at = self._find(row[:6])
         if at < 0:
             first = None
@@ -96,5 +91,7 @@ class Cache:
         self._rows[at : at + _ROW] = row
 
     def _snapshot(self, write):
-        for at in self._taken():
-            write(_CHANGED, self._rows[at : at + _ROW])
+        # All in one go, for each record is a step by itself.
+        rows = b"".join([self._rows[at : at + _ROW] for at in self._taken()])
+        if rows:
+            write(_CHANGED, rows)

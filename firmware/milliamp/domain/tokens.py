@@ -170,6 +170,6 @@ def describe(st, token) -> str:
     return text if row[1] == _NO_GROUP else text + ", member of a group"
 
 
-def forget(st, token) -> bool:
-    """Remove what is stored of a token; False when nothing is."""
-    return st.tokens is not None and st.tokens.clear(token_hash(token))
+def forget(st, token):
+    """Remove what is stored of a token: `Cache.clear`."""
+    return st.tokens.clear(token_hash(token)) if st.tokens is not None else ()

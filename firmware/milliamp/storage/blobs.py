@@ -92,7 +92,8 @@ class Blobs:
         """Factory reset: forget all, and leave nothing of it in the flash."""
         self._entries.clear()
         self._let_go()
-        self._records.renew()
+        for _ in self._records.renew():
+            pass
 
     def prepare(self) -> bool:
         """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""

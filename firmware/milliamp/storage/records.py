@@ -19,6 +19,7 @@ _MAGIC = b"mA"
 _VERSION = const(3)
 _UNCOUNTED = const(0xFFFF)  # as the count of a sector that nothing was dropped from
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
+_STEP = const(16)  # numbered records that a mount reads at once
 _PIECE = const(96)  # bytes of a record that are read at once
 _FAR = const(0x3FFFFFF0)  # above all generations and numbers
 _KINDS = const(0x6996)  # bit n: there may be a kind n
@@ -35,8 +36,8 @@ class Records:
 
     `on_open(write)` is called whenever a sector is opened, to `write(kind, payload)` the state that
     must not depend on older sectors; `on_mount(kind, payload)` is told, here and now, all that the
-    newest sector holds. `limit` is the largest record in bytes; what it leaves of a sector is
-    there for the opening records.
+    newest sector holds; None: the owner calls `mount` itself. `limit` is the largest record in bytes; what it leaves
+    of a sector is there for the opening records.
 
     Kinds 1, 2, 4 and 7 are state: they are worth something only in the newest sector. Kinds 8, 11, 13 and 14 are
     numbered one by one, and a sector stays until all of its numbered records are acknowledged. There are no others.
@@ -76,7 +77,9 @@ class Records:
         self.generation = 0  # the newest sector's, 0 for none
         self._place = -1
         self._at = flash.sector  # where the newest sector goes on; its end: no room, or given up
-        self._mount(on_mount)
+        if on_mount:
+            for _ in self.mount(on_mount):
+                pass
 
     def append(self, kind: int, payload, prefix=b"") -> None:
         """Write a record; it is durable on return. OSError(28): full, and nothing has changed."""
@@ -163,14 +166,17 @@ class Records:
             pass  # an append will find out
         return True
 
-    def renew(self) -> None:
-        """Begin a new sector and erase the others that are done with: nothing dropped is left there."""
+    def renew(self):
+        """Begin a new sector and erase the others that are done with: nothing dropped is left there. A generator, for each
+        of them is a long step; what is appended meanwhile is safe."""
         self.free()
         self._open()
         self.free()
         for place in range(len(self.generations)):
             if not self.generations[place]:
-                self._erase_at(place)
+                yield
+                if not self.generations[place]:
+                    self._erase_at(place)
 
     def size(self, length: int) -> int:
         """Bytes that a record takes whose payload has `length` bytes."""
@@ -287,7 +293,8 @@ class Records:
             count += size and kind >= _FIRST_DELIVERED
         return count
 
-    def _mount(self, on_mount):
+    def mount(self, on_mount):
+        """Find out what is there, and what `on_mount` is to be told: a generator that reads a few records at each step."""
         generations = self.generations
         merged = []
         newest_span = 0
@@ -331,6 +338,8 @@ class Records:
                 break
             at += size
             number += kind >= _FIRST_DELIVERED
+            if not number % _STEP:
+                yield
             if payload is None:
                 self.damaged += size
             else:

@@ -13,11 +13,13 @@ _LONGEST = const(200)  # bytes of an event
 _ROOM = const(256)  # and of its record, whatever the program unit
 
 
-def append(flash, clock, text: str) -> None:
-    """Make an event durable; the oldest sector goes when there is no room. May block for a sector erase."""
-    log = _mount(flash)
+def append(flash, clock, text: str):
+    """Make an event durable; the oldest sector goes when there is no room. A generator, for what is there is read first,
+    a few events at each step; the last step may block for a sector erase. One at a time."""
     kind = _EVENT if clock.synced else _GUESSED
     payload = struct.pack("<I", clock.now()) + text.encode()
+    log = Records(flash, _nothing, None, _ROOM)
+    yield from log.mount(_nothing)
     while True:
         try:
             return log.append(kind, payload[:_LONGEST])
@@ -27,14 +29,12 @@ def append(flash, clock, text: str) -> None:
 
 
 def read(flash):
-    """Yield (seconds since 2000, was that a guess?, text), oldest first. An event that is appended
-    meanwhile may cut it short."""
-    for _, kind, payload in _mount(flash).pending():
+    """Yield (seconds since 2000, was that a guess?, text), oldest first, and None where it has to read on. An event
+    that is appended meanwhile may cut it short."""
+    log = Records(flash, _nothing, None, _ROOM)
+    yield from log.mount(_nothing)
+    for _, kind, payload in log.pending():
         yield struct.unpack_from("<I", payload)[0], kind == _GUESSED, str(payload[4:], "utf-8")
-
-
-def _mount(flash):
-    return Records(flash, _nothing, _nothing, _ROOM)
 
 
 def _nothing(*_):

@@ -59,7 +59,8 @@ class Settings:
         """Factory reset: forget everything, and leave nothing of it in the flash."""
         self.values = {}
         self.empty = True
-        self._records.renew()
+        for _ in self._records.renew():
+            pass
 
     def prepare(self) -> bool:
         """For idle moments: erase ahead. True: done, and it blocked for a sector erase."""

@@ -135,9 +135,10 @@ class Outbox:
                 self._journal(rpc.NEVER, row[2], cursor)
                 continue
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
-            if outcome == rpc.DOWN:
-                await asyncio.sleep_ms(100)  # until the link knows it too
-            elif outcome != rpc.OK:
+            if outcome != rpc.OK:
+                # Until the link knows it, too; and what fails again and again leaves the others their time.
+                await asyncio.sleep_ms(100)
+            if outcome not in (rpc.OK, rpc.DOWN):
                 more = row[5](st, cursor, None, 0)
                 if more:
                     await more

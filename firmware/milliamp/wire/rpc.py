@@ -361,7 +361,9 @@ class Rpc:
         st.counters[_CALLS] += 1
         if then:
             try:
-                then[0](st, then[1])
+                more = then[0](st, then[1])
+                if more:
+                    await more
             except Exception as e:
                 self._st.fault(e, action)
 

@@ -1,0 +1,94 @@
+"""No step of the control task is long: behind an event the others have their turn, and the contactor waits for nothing."""
+
+import asyncio
+
+import pytest
+
+from tests.domain.bench import CARD, OTHER, Bench
+
+from milliamp.domain import drivers  # isort: skip
+from milliamp.domain.charging import settle  # isort: skip
+
+_EVERY_SECOND = {"SampledDataCtrlr.TxUpdatedInterval": "1"}
+
+
+def charging(**options):
+    b = Bench(**options)
+    b.plug()
+    b.card()
+    b.poll(1000)
+    assert b.outlet.closed
+    return b
+
+
+@pytest.mark.parametrize("point", ["EVConnected", "Authorized", "PowerPathClosed"])
+def test_a_known_card_offline_is_looked_up_in_one_step_and_starts_in_the_next(point):
+    b = Bench({"TxCtrlr.TxStartPoint": point})
+    b.plug()
+    b.card()
+    b.poll(1000)
+    b.poll(3000)
+    b.card()
+    b.unplug()
+    b.disconnect()
+    b.plug()
+    b.poll(3000)
+    cache, journal = b.flashes["tokens"], b.flashes["journal"]
+    b.board.cards.append((*CARD, 1))
+    before = cache.operations, journal.operations
+    assert drivers.poll(b.st)
+    looked_up = cache.operations, journal.operations
+    assert looked_up[0] > before[0] and looked_up[1] == before[1]
+    settle(b.st)
+    assert cache.operations == looked_up[0] and journal.operations > looked_up[1]
+    b.poll()
+    assert b.outlet.closed
+
+
+def test_a_fault_opens_in_its_own_poll_whatever_else_there_is_to_do():
+    b = charging(variables=_EVERY_SECOND)
+    b.poll(950)
+    b.st.jobs += [iter(range(100))]
+    b.board.cards.append((*OTHER, 1))
+    b.outlet.fault = "GroundFault"
+    b.poll()
+    assert not b.outlet.closed
+
+
+def test_behind_an_event_the_others_have_their_turn():
+    """The control task itself: what it writes is followed by a turn of whoever waits, before it goes on."""
+    b = charging(
+        online=False,
+        variables=_EVERY_SECOND | {"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"},
+    )
+    b.board.scan_ms, b.board.trace = 0, lambda error: None
+    turns, polls = 0, 0
+
+    def scan():
+        nonlocal polls
+        polls += 1
+        b.board.now += 1000
+        b.outlet.ready = not b.outlet.ready
+        if polls > 100:
+            raise KeyboardInterrupt
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def both():
+        task = asyncio.create_task(other())
+        try:
+            await b.st._control()
+        finally:
+            task.cancel()
+
+    b.board.scan = scan
+    before = b.st.journal.counts()[0]
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(both())
+    written = b.st.journal.counts()[0] - before
+    assert written > 150  # a state and values in nearly every poll
+    assert turns >= written  # and behind each of them
