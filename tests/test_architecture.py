@@ -26,6 +26,7 @@ STORAGE_ORDER = (
     {"clock", "records"},
     {"thinning"},
     {"journal", "settings", "blobs", "security_log"},
+    {"rows"},
     {"device_model"},
 )
 # Generated tables other than `ids` are passed down by these.

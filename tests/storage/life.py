@@ -59,7 +59,10 @@ def live(unit):
                     journal.clock_set(1000)
                 if random(4):
                     print(journal.head())
+                    if random(3) == 0:
+                        journal.name_transaction(1 + random(3), count, b"name"[random(5) :])
                     journal.ack() if random(5) else journal.discard()
+                    print(list(journal.named_transactions()))
                 if random(9) == 0:
                     try:
                         print(journal.transaction_id(journal.next_transaction()))

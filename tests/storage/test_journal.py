@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from hostsim.flash import Nor, PowerCut
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _FIRMWARE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _MESSAGE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
 
 from .power import TORN, Doomed
 
-KINDS = (_TX_EVENT, _TX_UPDATE, _SECURITY, _FIRMWARE)
+KINDS = (_TX_EVENT, _TX_UPDATE, _SECURITY, _MESSAGE)
 # unit, sector size, sectors: small, so that a short run goes round several times
 GEOMETRIES = ((1, 256, 8), (8, 256, 9), (16, 512, 6), (32, 512, 7))
 

@@ -3,7 +3,7 @@
 import struct
 from random import Random
 
-from milliamp.storage.kinds import _FIRMWARE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _MESSAGE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
 
 from .chips import Chip
 from .oracle import Dict, Kept, Oracle, Tapped
@@ -11,7 +11,7 @@ from .oracle import Dict, Kept, Oracle, Tapped
 # unit, sector size, sectors
 GEOMETRIES = ((1, 512, 5), (8, 512, 5), (16, 1024, 5), (32, 1024, 4))
 STARTED, UPDATED, ENDED = range(3)
-_EVENT = struct.Struct("<BHH")  # what happened, transaction, seqNo
+_EVENT = struct.Struct("<BHHB")  # what happened, transaction, seqNo, EVSE
 
 
 class Clock:
@@ -44,10 +44,12 @@ class Life:
         self.clock.time = self.journal.last
         self.thinning = None
         self.open = {}  # transaction -> seqNo of its next event
+        self.evses = {}  # transaction -> EVSE
         for kind, _, payload in self.journal.replay():
             if kind == _OPEN_TX:
-                number, seq = struct.unpack_from("<HH", payload)
+                number, seq, evse = struct.unpack_from("<HHB", payload)
                 self.open[number] = seq
+                self.evses[number] = evse
             elif kind in (_TX_EVENT, _TX_UPDATE):
                 self._follow(payload)
         if not self.chip.oracle.tolerant:
@@ -56,15 +58,31 @@ class Life:
         self.journal.stream = _stream
 
     def _checkpoint(self, write):
-        for number, seq in self.open.items():
-            write(struct.pack("<HH", number, seq) + bytes(12))
+        for number in self.open:
+            write(self._state(number))
+
+    def _state(self, number):
+        return struct.pack("<HHB", number, self.open[number], self.evses[number]) + bytes(11)
 
     def _follow(self, payload):
-        what, number, seq = _EVENT.unpack_from(payload)
+        what, number, seq, evse = _EVENT.unpack_from(payload)
         if what == ENDED:
             self.open.pop(number, None)
         else:
             self.open[number] = seq + 1
+            self.evses[number] = evse
+
+    def leave(self, discards=False):
+        """The head is delivered, or given up. What begins gets a name, which goes with the end."""
+        head = self.journal.head()
+        if head and head[1] in (_TX_EVENT, _TX_UPDATE):
+            what, number, _, evse = _EVENT.unpack_from(head[4])
+            if what == ENDED:
+                self.journal.name_transaction(evse)
+            elif what == STARTED and not discards:
+                name = self.random.randbytes(self.random.choice((1, 4, 4, 4, 8)))
+                self.journal.name_transaction(evse, number, name)
+        self.journal.discard() if discards else self.journal.ack()
 
     def thin(self, steps):
         """Go on with the thinning, as its task does while other things happen."""
@@ -77,7 +95,11 @@ class Life:
     def event(self, what, number):
         """Write an event of a transaction; False: the log is full."""
         self.thin(self.random.randrange(5))
-        payload = _EVENT.pack(what, number, self.open.get(number, 0))
+        evse = self.evses.get(number, 0)
+        if what == STARTED:  # at one where none goes on
+            taken = [self.evses[other] for other in self.open]
+            evse = min(n for n in range(1, 5) if n not in taken)
+        payload = _EVENT.pack(what, number, self.open.get(number, 0), evse)
         payload += self.random.randbytes(self.random.choice((0, 3, 8, 20, 60)))
         try:
             self.journal.append(_TX_UPDATE if what == UPDATED else _TX_EVENT, payload)
@@ -107,11 +129,11 @@ class Life:
             if self.open:
                 self.event(ENDED, random.choice(list(self.open)))
         elif what == 11:
-            self._try(journal.append, random.choice((_SECURITY, _FIRMWARE)), b"%d" % self.truth)
+            self._try(journal.append, random.choice((_SECURITY, _MESSAGE)), b"%d" % self.truth)
         elif what == 12:
             if self.open:
                 number = random.choice(list(self.open))
-                self._try(journal.note, struct.pack("<HH", number, self.open[number]))
+                self._try(journal.note, self._state(number))
         elif what == 13:
             journal.connected(random.randrange(2))
         elif what == 14:
@@ -126,7 +148,7 @@ class Life:
                 self.start()
         else:
             for _ in range(min(backlog, random.randrange(2, 6) if backlog > 8 else 1)):
-                journal.discard() if random.randrange(8) == 0 else journal.ack()
+                self.leave(random.randrange(8) == 0)
                 self.thin(random.randrange(2))
 
     def _try(self, write, *args):
@@ -150,12 +172,12 @@ class Life:
     def finish(self):
         """End it all, deliver it all, and find nothing after the next start."""
         while self.journal.head():
-            self.journal.ack()
+            self.leave()
         for number in list(self.open):
             assert self.event(ENDED, number)
         self.event(STARTED, self.journal.next_transaction())
         while self.journal.head():
-            self.journal.ack()
+            self.leave()
         assert self.chip.oracle.waiting() == []
         self.start()
         assert self.chip.oracle.sure == len(self.chip.oracle.events)
@@ -164,7 +186,7 @@ class Life:
 
 def _stream(payload):
     # Every other update tells a state.
-    _, number, seq = _EVENT.unpack_from(payload)
+    _, number, seq, _ = _EVENT.unpack_from(payload)
     return number << 9 | (seq & 1) << 8
 
 
@@ -173,7 +195,7 @@ def open_in(events):
     found = {}
     for kind, payload in events:
         if kind in (_TX_EVENT, _TX_UPDATE):
-            what, number, seq = _EVENT.unpack_from(payload)
+            what, number, seq, _ = _EVENT.unpack_from(payload)
             if what == ENDED:
                 del found[number]
             else:

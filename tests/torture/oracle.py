@@ -35,6 +35,8 @@ class Oracle:
         self.reused = 0  # those that were given out twice: only where a whole sector vanished
         self.boot = 0
         self.moved = {}  # boot -> what its guesses may be off by
+        self.names = {}  # place -> (EVSE, number, name): what the acknowledgement of its event said, if anything
+        self.called = set()  # (number, name): all that was ever said
         self.refused = 0  # appends to a full log
         self.unwritten = 0  # acknowledgements that only RAM knew at first
 
@@ -84,11 +86,25 @@ class Oracle:
             self.discarded = self.surely_discarded = discarded
         self.again += max(0, self.gone - first)
         self.gone = self.sure = first
+        self._compare_names(journal, first)
         if not found:  # its next base begins without
             self.moved.clear()
         self.coming = None
         self.leaving = 0
         self.boot += 1
+
+    def _compare_names(self, journal, first):
+        # A name is there when its event is gone, and goes with the event that says so: neither before nor after it.
+        names = {}
+        for place, (evse, number, name) in sorted(self.names.items()):
+            if place < first:
+                names.pop(evse, None)
+                if name:
+                    names[evse] = number, name
+        known = {evse: (number, name) for evse, number, name in journal.named_transactions()}
+        assert self.called.issuperset(known.values()), "a name is made up"
+        if not self.tolerant:
+            assert known == names, "the names are not those of the transactions that go on"
 
     def _match(self, found, events):
         # The place of each, from the last on, since what is there must be the end of what was told; and the
@@ -140,6 +156,7 @@ class Tapped(Journal):
     def __init__(self, flash, clock, random):
         super().__init__(flash, clock, random)
         self._chip = flash
+        self._called = None  # what the next acknowledgement says
         self.oracle = flash.oracle
         self.oracle.began(self)
 
@@ -176,7 +193,12 @@ class Tapped(Journal):
     def discard(self):
         self._leave(super().discard, 1)
 
+    def name_transaction(self, evse, number=0, name=b""):
+        self._called = evse, number, name
+        super().name_transaction(evse, number, name)
+
     def _leave(self, leave, discarded):
+        called, self._called = self._called, None
         oracle = self.oracle
         head = self.head()
         if head is None:
@@ -185,6 +207,10 @@ class Tapped(Journal):
         oracle.leaving = place + 1
         oracle.salts[place] = oracle.salts.get(place, frozenset()) | {self.transaction_id(0)[:6]}
         landed = self._chip.landed
+        oracle.names.pop(place, None)
+        if called:
+            oracle.names[place] = called
+            oracle.called.add(called[1:])
         leave()
         oracle.leaving = 0
         oracle.gone = place + 1

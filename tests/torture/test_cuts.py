@@ -41,7 +41,7 @@ def test_cuts_in_a_full_journal(geometry, seed, whole, figures):
             life.fill(room, updates)
             life.thin(500)  # as soon as it has nothing else to do
             for _ in range(delivered):
-                life.journal.ack()
+                life.leave()
             for _ in range(5):
                 life.step()
 

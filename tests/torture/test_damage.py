@@ -25,7 +25,7 @@ def lived(kind, geometry, seed, steps):
         life.step()
     if kind is Life:
         while life.journal.pending > (3 if seed % 2 else 10):
-            life.journal.ack()
+            life.leave()
         if seed % 2:
             life.fill(sector // (48 + unit), True)
         life.start()  # so that its oracle knows what was thinned before

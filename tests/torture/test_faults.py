@@ -71,7 +71,7 @@ def test_a_full_journal_with_a_sector_that_fails(geometry, seed, figures):
         life.thin(500)
         assert life.journal.counts()[3] or chip.oracle.refused
         for _ in range(10):
-            life.journal.ack()
+            life.leave()
         assert chip.oracle.unwritten == 0
         life.finish()
     figures(chips=geometry[2] - 2)

@@ -8,7 +8,7 @@ import pytest
 from tests.domain import bench  # noqa: F401, for tables.ids
 
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
-from milliamp.storage.kinds import _FIRMWARE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
+from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 from milliamp.wire import rpc  # isort: skip
 from milliamp.wire.gates import (  # isort: skip
     _ACCEPTED_BY_CSMS,
@@ -155,7 +155,7 @@ class Station:
         for action, kinds in (
             ("TransactionEvent", (_TX_EVENT, _TX_UPDATE)),
             ("SecurityEvent", (_SECURITY,)),
-            ("Firmware", (_FIRMWARE,)),
+            ("Firmware", (_MESSAGE,)),
         ):
 
             def due(st, kinds=kinds):
@@ -374,7 +374,7 @@ def test_attempts_outlive_a_connection_and_so_do_the_gaps_between_them(st, outco
 
 def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_connection(st):
     answers = st.events()
-    st.journal.waiting = [(1, _SECURITY, b"s"), 2, (3, _SECURITY, b"s"), (4, _FIRMWARE, b"f"), 5]
+    st.journal.waiting = [(1, _SECURITY, b"s"), 2, (3, _SECURITY, b"s"), (4, _MESSAGE, b"f"), 5]
     st.outcomes = [rpc.NEVER]
     st.connect()
     st.run(1)
@@ -394,7 +394,7 @@ def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_conn
     assert st.journal.gone[-2:] == [(6, False), (7, True)]
 
 
-@pytest.mark.parametrize("kind", [_SECURITY, _FIRMWARE])
+@pytest.mark.parametrize("kind", [_SECURITY, _MESSAGE])
 def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
     st.events()
     st.journal.waiting = [(1, kind, b"s"), 2, (3, kind, b"s")]

@@ -5,7 +5,7 @@ from micropython import const
 from milliamp.base.facts import _CLOCK, _VARIABLE
 from milliamp.base.packing import word
 from milliamp.storage import security_log
-from milliamp.storage.kinds import _SECURITY
+from milliamp.storage.kinds import _AGAIN, _SECURITY
 from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE
 
@@ -119,7 +119,7 @@ def _due(st):
 
 def _render(st, w, head):
     w.object()
-    w.field("type", word(EVENTS, head[4][0]))
+    w.field("type", word(EVENTS, head[4][0] & ~_AGAIN))
     w.key("timestamp").time(head[3])
     w.end()
 

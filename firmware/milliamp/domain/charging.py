@@ -473,7 +473,7 @@ def _start(st, e, trigger):
         trigger = _REMOTE_START
     try:
         _write(st, e, _STARTED, trigger)
-    except OSError:
+    except Exception:  # whatever it is: what is not durable never was
         e.tx = None
         st.journal.give_back(tx.counter)
         raise
@@ -554,8 +554,10 @@ def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
 def keep(st, e, measurands: int, context: int, time: int) -> None:
     """Take a sample for the Ended event of what a variable lists, as of `time`."""
     tx = e.tx
-    # A new sector of the journal begins with all of it: three eighths of a sector, for all EVSEs.
-    room = (st.profile.FLASH_SECTOR * 3 // 8 - 112) // len(st.evses) - 48
+    # A new sector of the journal begins with all of it: three eighths of a sector, less its header and the base, for all
+    # EVSEs: each has a name there, and a checkpoint of 48 bytes with its samples.
+    unit = st.profile.FLASH_UNIT
+    room = (st.profile.FLASH_SECTOR * 3 // 8 - 97 - unit) // len(st.evses) - 66 - unit
     sample = meter.sample(st, e, _mask(st, measurands), context, age=max(time - tx.started, 0))
     tx.keep(sample, min(room, _SAMPLES_ROOM))
 

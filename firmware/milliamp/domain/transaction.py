@@ -1,7 +1,8 @@
 # A transaction and its events, as bytes in the journal. What is packed here, blocks.transactions renders.
 #
 # An event: type | flags, trigger | state << 5, transaction counter, seqNo, then what the flags announce
-# (EVSE and connector; token type, length, token; remoteStartId; reason), then sample groups to the end.
+# (EVSE and connector; token type, length, token; remoteStartId; reason), then sample groups to the end. A type that is
+# not in the row of types is 64 there, and stands before the token with a zero behind it.
 # Started always has the EVSE; a connector of 0 is not known yet. Numbers are varints, low bits first.
 # A sample group: context | 8 if it is older than the event, [age in seconds], slot mask, one value per slot: the
 # register of slot 0 as it is, others as 32 bits with a sign.
@@ -35,6 +36,7 @@ _SAMPLES = const(16)  # that a transaction keeps for its end
 _DECISIONS = const(0x4E29)
 _ENOSPC = const(28)
 _NONE = const(128)  # with the EVSE of a checkpoint: no transaction runs there
+_AS_TEXT = const(64)  # the place of a token's type that is not in the row
 
 
 class Transaction:
@@ -132,47 +134,57 @@ def append(
     authorized: bool = False,
     time=None,
 ) -> None:
-    """Make an event durable; only then does its seqNo count. Raises OSError when the log cannot take it, with
-    _LEFT_OUT when it is full and the event is one that may be dropped when memory is short (E04.FR.07): an
+    """Make an event durable; only then does its seqNo count. Raises OSError, whatever the reason that it is not, with
+    _LEFT_OUT when the log is full and the event is one that may be dropped when memory is short (E04.FR.07): an
     update that says nothing which no other event says.
 
     `samples`: packed groups of domain.meter. `token`: (idToken, type). `time`: now, by which the ages of
     samples count.
     """
-    connector = tx.connector or st.evses[tx.evse - 1].cable
-    if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
-        connector = 0  # it was told; who asks for all events wants to know whose they are (F06)
-    out = bytearray(2)
-    out[0] = (
-        kind
-        | (_HAS_EVSE if connector or kind == _STARTED else 0)
-        | (_HAS_TOKEN if token else 0)
-        | (_HAS_REMOTE_ID if remote_id is not None else 0)
-        | (_HAS_REASON if reason else 0)
-        | (_IS_AUTHORIZED if authorized else 0)
-    )
-    out[1] = trigger | state << 5
-    put_number(out, tx.counter)
-    put_number(out, tx.seq)
-    if out[0] & _HAS_EVSE:
-        out.append(tx.evse)
-        out.append(connector)
-    if token:
-        text = token[0].encode()
-        out.append(TOKEN_TYPES.split(" ").index(token[1]))
-        out.append(len(text))
-        out.extend(text)
-    if remote_id is not None:
-        put_number(out, remote_id & 0xFFFFFFFF)
-    if reason:
-        out.append(reason)
-    out.extend(samples)
-    told_first = token or remote_id is not None or connector and not tx.connector
-    thin = kind == _UPDATED and not told_first and not _DECISIONS >> trigger & 1
+    thin = False
     try:
+        connector = tx.connector or st.evses[tx.evse - 1].cable
+        if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
+            connector = 0  # it was told; who asks for all events wants to know whose they are (F06)
+        out = bytearray(2)
+        out[0] = (
+            kind
+            | (_HAS_EVSE if connector or kind == _STARTED else 0)
+            | (_HAS_TOKEN if token else 0)
+            | (_HAS_REMOTE_ID if remote_id is not None else 0)
+            | (_HAS_REASON if reason else 0)
+            | (_IS_AUTHORIZED if authorized else 0)
+        )
+        out[1] = trigger | state << 5
+        put_number(out, tx.counter)
+        put_number(out, tx.seq)
+        if out[0] & _HAS_EVSE:
+            out.append(tx.evse)
+            out.append(connector)
+        if token:
+            text, name = token
+            types = TOKEN_TYPES.split(" ")
+            place = _AS_TEXT
+            if name in types:
+                place = types.index(name)
+            else:
+                text = name + "\0" + text
+            out.append(place)
+            text = text.encode()
+            put_number(out, len(text))
+            out.extend(text)
+        if remote_id is not None:
+            put_number(out, remote_id & 0xFFFFFFFF)
+        if reason:
+            out.append(reason)
+        out.extend(samples)
+        told_first = token or remote_id is not None or connector and not tx.connector
+        thin = kind == _UPDATED and not told_first and not _DECISIONS >> trigger & 1
         st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out, time)
     except OSError as error:
         raise OSError(_LEFT_OUT) if thin and error.args[0] == _ENOSPC else error
+    except Exception as error:  # no memory, say: it is no less missing
+        raise OSError(type(error).__name__)
     tx.seq += 1
     tx.state = state
     tx.authorized = authorized
@@ -199,8 +211,13 @@ class Event(Bytes):
             self.connector = self.byte()
         self.token = None
         if flags & _HAS_TOKEN:
-            kind = word(TOKEN_TYPES, self.byte())
-            self.token = (self.take(self.byte()).decode(), kind)
+            place = self.byte()
+            text = self.take(self.number()).decode()
+            if place == _AS_TEXT:
+                kind, text = text.split("\0", 1)
+            else:
+                kind = word(TOKEN_TYPES, place)
+            self.token = (text, kind)
         self.remote_id = None
         if flags & _HAS_REMOTE_ID:  # 32 bits with a sign
             number = self.number()

@@ -81,12 +81,12 @@ class Blobs:
         if self._find(name):
             self._enter(name, 0, 0, 0)
 
-    def read(self, name: str):
-        """Yield a blob in pieces. OSError(2): there is none of that name; OSError(5): it is damaged."""
+    def read(self, name: str, at: int = 0):
+        """Yield a blob in pieces, from byte `at` on. OSError(2): there is none of that name; OSError(5): it is damaged."""
         entry = self._find(name)
         if entry is None:
             raise OSError(_ENOENT)
-        return self._pieces(entry)
+        return self._pieces(entry, at)
 
     def clear(self) -> None:
         """Factory reset: forget all, and leave nothing of it in the flash."""
@@ -105,20 +105,24 @@ class Blobs:
                 return entry
         return None
 
-    def _pieces(self, entry):
+    def _pieces(self, entry, at=0):
+        # All but the last have the same size.
         _, number, pieces, _ = entry
         end = number + pieces
+        number += at // _MOST
+        at %= _MOST
         records = self._records
         place = following = records.after(0)
         while following >= 0 and records.firsts[following] <= number:
             place = following
             following = records.after(records.generations[place])
-        if pieces:
+        if number < end:
             for mark, kind, payload in records.walk(place, _HEADER_SIZE, records.firsts[place]):
                 if kind == _PIECE and mark[2] >= number:
                     if mark[2] > number:
                         break
-                    yield bytes(payload)
+                    yield bytes(payload[at:])
+                    at = 0
                     number += 1
                     if number == end:
                         return

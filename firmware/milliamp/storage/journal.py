@@ -5,10 +5,19 @@ import struct
 from micropython import const
 
 from milliamp.base import rare
-from milliamp.storage.kinds import _ACK, _BASE, _CLOCK_SET, _FIRST_DELIVERED, _OPEN_TX
+from milliamp.storage.kinds import (
+    _ACK,
+    _BASE,
+    _CLOCK_SET,
+    _DISCARDED,
+    _FIRST_DELIVERED,
+    _LONG,
+    _NAMED,
+    _OPEN_TX,
+)
 from milliamp.storage.records import Records
 
-# Boot, salt, transactions, discarded, damaged, time; behind it come the corrections.
+# Boot, salt, transactions, discarded, damaged, time; behind it come the corrections, then the names.
 _BASE_FORMAT = "<H3sIIII"
 _BASE_SIZE = const(21)
 _CORRECTION = "<BI"  # boot number's low 7 bits, seconds modulo 2**32, as times are
@@ -19,7 +28,10 @@ _LATE = const(60)  # seconds
 _GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
 _AHEAD = const(2560)  # bytes of 64 events
 _RESERVE = const(32)  # transaction numbers that a base takes out at once
-_DISCARDED = b"\x01"  # the note on an acknowledgement: given up, not delivered
+# 128 + EVSE, transaction number, length; the text follows.
+_NAME = "<BIB"
+_NAME_SIZE = const(6)
+_LONGEST_NAME = const(8)
 
 
 class Journal:
@@ -46,6 +58,8 @@ class Journal:
         self._transactions = 0  # the last transaction number given out
         self._reserved = 0  # numbers up to here are taken out
         self._corrections = []  # (boot number's low 7 bits, seconds) of boots with guessed times
+        self._names = b""  # packed, at most one an EVSE: what the CSMS calls its transaction
+        self._renamed = False  # the next acknowledgement says the names anew
         self._guessed = False  # a record of this boot has a guessed time
         self._started = False  # this boot has its base
         self._links = 0  # connections of this boot
@@ -104,13 +118,36 @@ class Journal:
 
     def ack(self) -> None:
         """The head is delivered."""
-        self._done(b"")
+        self._done(0)
 
     def discard(self) -> None:
         """The head is given up. Counted."""
         if self.head():
             self._done(_DISCARDED)
             self.discarded += 1
+
+    def name_transaction(self, evse: int, number: int = 0, name: bytes = b"") -> None:
+        """What the CSMS calls transaction `number`, in up to 8 bytes; at an `evse` (1 to 127) there is one. No name: the
+        EVSE's is forgotten. To be called just before the `ack` of what began the transaction, or before that (or the
+        `discard`) of its end: what is said here is as durable as that."""
+        if len(name) > _LONGEST_NAME:
+            raise ValueError("name too long")
+        names = b""
+        for other, called, text in self.named_transactions():
+            if other != evse:
+                names += struct.pack(_NAME, 0x80 | other, called, len(text)) + text
+        if name:
+            names += struct.pack(_NAME, 0x80 | evse, number, len(name)) + name
+        self._names = names
+        self._renamed = True
+
+    def named_transactions(self):
+        """Yield (EVSE, transaction number, name) of the transactions that the CSMS gave a name."""
+        at = 0
+        while at < len(self._names):
+            evse, number, length = struct.unpack_from(_NAME, self._names, at)
+            at += _NAME_SIZE + length
+            yield evse & 0x7F, number, self._names[at - length : at]
 
     @property
     def pending(self) -> int:
@@ -209,11 +246,17 @@ class Journal:
                 self._dense = newest - 1
             self.short = self.short or records.thinned > thinned
 
-    def _done(self, note):
+    def _done(self, flags):
         head = self.head()
         if head:
             self._head = None
-            self._records.ack(head[0] + 1, note)
+            note = b""
+            if self._renamed:
+                # A sector that this opens begins with the names, and its header is the acknowledgement.
+                flags |= _NAMED
+                note = self._names
+            self._renamed = False
+            self._records.ack(head[0] + 1, flags, note)
             if not self.pending:
                 self.short = False
 
@@ -243,8 +286,11 @@ class Journal:
             self.boot, self._salt, self._reserved, self.discarded, self._damaged, time = base
             self.last = max(self.last, time)
             self._corrections.clear()
-            for at in range(_BASE_SIZE, len(payload), 5):
+            at = _BASE_SIZE
+            while at < len(payload) and payload[at] < 0x80:
                 self._corrections.append(struct.unpack_from(_CORRECTION, payload, at))
+                at += 5
+            self._names = bytes(payload[at:])
         elif kind == _CLOCK_SET:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
@@ -252,9 +298,12 @@ class Journal:
                 self.last, (self.last + offset) & 0xFFFFFFFF
             )  # guesses so far, which ran on from the times before
         elif kind == _ACK:
-            self.discarded += len(payload) & 1  # _DISCARDED
-            if len(payload) > 7:
-                self._damaged = struct.unpack_from("<I", payload, 4)[0]
+            self.discarded += payload[0] & _DISCARDED
+            more = payload[0] & _LONG and 8
+            if more:
+                self._damaged = struct.unpack_from("<I", payload, 6)[0]
+            if payload[0] & _NAMED:
+                self._names = bytes(payload[2 + more :])
         elif kind >= _FIRST_DELIVERED:
             self.last = max(self.last, self._split(payload)[1])
 
@@ -273,4 +322,4 @@ class Journal:
         base = struct.pack(_BASE_FORMAT, self.boot, self._salt, reserved, *counts)
         for correction in self._corrections:
             base += struct.pack(_CORRECTION, *correction)
-        return base
+        return base + self._names

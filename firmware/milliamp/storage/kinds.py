@@ -14,5 +14,17 @@ _CLOCK_SET = const(4)  # what the clock was off by, for the records of this boot
 _TX_EVENT = const(8)
 _TX_UPDATE = const(11)  # a transaction event that thinning may drop
 _SECURITY = const(13)
-_FIRMWARE = const(14)
+# Whatever else a block has to tell; what is first in the payload says which of the messages below it is.
+_MESSAGE = const(14)
 _FIRST_DELIVERED = const(8)
+
+# The first byte of a message. Bit 7 of it, as of a security event: it was queued again, since nobody answered.
+_FIRMWARE_STATUS = const(1)
+_RESERVATION = const(2)
+_MONITORING_EVENT = const(3)
+_AGAIN = const(0x80)
+
+# The lowest three bits of an acknowledgement; above them are 13 bits of the number.
+_DISCARDED = const(1)  # given up, not delivered
+_LONG = const(2)  # all of the number follows, and how many records were found damaged so far
+_NAMED = const(4)  # the names of the transactions that go on follow, all of them

@@ -10,13 +10,14 @@ from binascii import crc32
 
 from micropython import const
 
-from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED
+from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED, _LONG
 
 # Magic, version, unit, generation, first number, acked, erase count, span, count, thinned, CRC-32.
 _HEADER = "<2sBBIIIIHHII"
 _HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the unit is
 _MAGIC = b"mA"
-_VERSION = const(3)
+# The last that a newer station may set aside: tests/storage/released has a flash of each since, and all are read.
+_VERSION = const(4)
 _UNCOUNTED = const(0xFFFF)  # as the count of a sector that nothing was dropped from
 _OVERHEAD = const(5)  # of a record: head 2, CRC 3
 _STEP = const(16)  # numbered records that a mount reads at once
@@ -71,7 +72,8 @@ class Records:
         self.damaged = 0
         self.thinned = 0  # numbered records that were dropped for room
         self.gaps = 0  # those of them whose numbers are still to be passed over
-        self._leapt = False  # numbers were passed over that no acknowledgement tells yet
+        # The number went on in a way that no acknowledgement tells yet.
+        self._leapt = False
         self.acked = 0  # all records below this number are done with
         self.next = 0  # the number that the next numbered record will have
         self.generation = 0  # the newest sector's, 0 for none
@@ -97,17 +99,20 @@ class Records:
                 raise OSError(_ENOSPC)
             try:
                 return self._add(kind, payload, prefix)
-            except OSError:
+            except (OSError, MemoryError):
                 self._at = self._sector  # who knows what is there now: go on in the next sector
         raise OSError(_EIO)
 
-    def ack(self, number: int, note=b"") -> None:
-        """Every record below `number` is done with. Best effort: in a log so full that not even
-        this can be written the acknowledgement waits in RAM for the next sector's header."""
+    def ack(self, number: int, flags: int = 0, note=b"") -> None:
+        """Every record below `number` is done with; `flags` and `note` are its owner's. Best effort: in a log so full
+        that not even this can be written the acknowledgement waits in RAM for the next sector's header."""
         self.acked = number
-        said = struct.pack("<H", number & 0xFFFF)
-        if self._leapt:  # maybe further than 16 bits tell
-            said = struct.pack("<II", number, self.damaged)
+        flags |= number << 3
+        said = struct.pack("<H", flags & 0xFFFF)
+        # Maybe further than 13 bits tell.
+        if self._leapt:
+            said = struct.pack("<HII", (flags | _LONG) & 0xFFFF, number, self.damaged)
+        self._leapt = True
         try:
             self.append(_ACK, note, said)
             self._leapt = False
@@ -344,10 +349,13 @@ class Records:
                 self.damaged += size
             else:
                 if kind == _ACK:
-                    if len(payload) < 8:
-                        self.acked += (struct.unpack_from("<H", payload)[0] - self.acked) & 0xFFFF
+                    # Those that a merged sector keeps are older than its header.
+                    if payload[0] & _LONG:
+                        acked = struct.unpack_from("<I", payload, 2)[0]
                     else:
-                        self.acked = struct.unpack_from("<I", payload)[0]
+                        acked = (struct.unpack_from("<H", payload)[0] >> 3) - self.acked
+                        acked = self.acked + (acked + 0x1000 & 0x1FFF) - 0x1000
+                    self.acked = max(self.acked, acked)
                 on_mount(kind, payload)
             payload = None
         self.next = max(number, self.acked)

@@ -9,7 +9,7 @@ import asyncio
 from micropython import const
 
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
-from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _AGAIN, _TX_EVENT, _TX_UPDATE
 from milliamp.wire import rpc
 from milliamp.wire.gates import (
     _ACCEPTED_BY_CSMS,
@@ -24,7 +24,6 @@ from tables.ids import (
 
 _PIECE = const(6)  # records of the journal that are looked at between two yields
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
-_LONGEST = const(2)  # bytes of a record that nobody answered; the next time it is given up
 
 
 class Outbox:
@@ -43,7 +42,7 @@ class Outbox:
         self._attempts = 0  # at the journal's head, whatever the connection
         self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
-        self.unwanted = 0  # a bit for each kind of record that this connection's CSMS never takes
+        self.unwanted = ()  # actions of the journal's that this connection's CSMS never takes
         st.bus.subscribe(_LINK, _link)
 
     def add(self, rows) -> None:
@@ -124,6 +123,10 @@ class Outbox:
                 await asyncio.sleep_ms(0)
             first = self._next() if st.link.up else None
             if first is None:
+                head = st.journal.head() if st.online and not self._gap else None
+                if head:  # of a block that this image has not: it must not stand in the way of all others
+                    self._journal(rpc.ERROR, "", head)
+                    continue
                 await self._wake.wait()
                 self._wake.clear()
                 continue
@@ -131,7 +134,7 @@ class Outbox:
             self._asked.discard(row[2])
             await asyncio.sleep_ms(0)
             journal = row[1] == _FROM_JOURNAL
-            if journal and self.unwanted >> cursor[1] & 1:
+            if journal and row[2] in self.unwanted:
                 self._journal(rpc.NEVER, row[2], cursor)
                 continue
             outcome = await st.rpc.call(row[2], row[4], cursor, row[5], st.link.timeout)
@@ -154,7 +157,7 @@ class Outbox:
 
         A transaction event has its attempts whatever the error is (E13). Nothing else may hold it up:
         an error is the end of any other record, and what nobody answered gets one more attempt behind the
-        rest of the queue, a byte longer."""
+        rest of the queue, marked as told again."""
         st = self._st
         if outcome == rpc.OK:
             st.journal.ack()
@@ -162,12 +165,14 @@ class Outbox:
             return
         elif head[1] not in (_TX_EVENT, _TX_UPDATE):
             if outcome == rpc.NEVER:
-                if not self.unwanted >> head[1] & 1:
-                    self.unwanted |= 1 << head[1]
+                if action not in self.unwanted:
+                    self.unwanted += (action,)
                     st.log.warn("the CSMS takes no " + action)
-            elif outcome == rpc.TIMEOUT and len(head[4]) < _LONGEST:
+            elif outcome == rpc.TIMEOUT and not head[4][0] & _AGAIN:
+                again = bytearray(head[4])
+                again[0] |= _AGAIN
                 try:
-                    st.journal.append(head[1], head[4] + b"\0", head[3])
+                    st.journal.append(head[1], again, head[3])
                 except OSError:
                     pass  # full of transactions
             st.journal.discard()
@@ -189,6 +194,6 @@ def _link(st, fact, evse, up):
     if up == 2:  # it knows nothing of us yet
         st.outbox.registration = _REJECTED
         st.outbox.refused = False
-    st.outbox.unwanted = 0
+    st.outbox.unwanted = ()
     st.outbox.live()
     st.outbox.wake()
