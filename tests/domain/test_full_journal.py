@@ -7,7 +7,7 @@ from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip
 from milliamp.blocks.security import EVENTS  # isort: skip
-from milliamp.domain import transaction  # isort: skip
+from milliamp.domain import drivers, tokens, transaction  # isort: skip
 from milliamp.domain.events import (  # isort: skip
     _AUTHORIZED,
     _CHARGING_STATE_CHANGED,
@@ -333,3 +333,39 @@ def test_a_journal_of_another_format_is_said_and_the_station_charges():
     assert sent[1]["type"] == "JournalSetAside"
     start(b)
     assert b.outlet.closed
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, OSError(5)])
+def test_a_transaction_that_never_was_durable_is_none_whatever_failed(error):
+    b = Bench()
+    append = b.st.journal.append
+
+    def fail(*_):
+        raise error
+
+    b.st.journal.append = fail
+    start(b)
+    assert b.e.tx is None and not b.outlet.closed
+    b.st.journal.append = append
+    b.poll(200)
+    assert b.e.tx is not None and b.outlet.closed  # it is tried again
+    b.card()
+    b.unplug()
+    b.deliver()
+    assert b.ledger.problems(all_ended=True) == []
+
+
+def test_a_type_of_token_that_is_in_no_row_is_charged_and_kept_as_text():
+    b = Bench({"AuthCtrlr.AuthorizeRemoteStart": "false"})
+    b.plug()
+    drivers.remote_start(b.st, b.e, ("04AABBCC", "Autocharge"), 7, None)
+    b.poll(1000)
+    assert b.outlet.closed
+    b.power_cycle()
+    (event,) = [
+        transaction.Event(payload)
+        for kind, payload in b.st.journal.each_pending()
+        if kind == _TX_EVENT and payload[0] & 8
+    ]
+    assert event.token == ("04AABBCC", "Autocharge")
+    assert b.e.token_hash == tokens.token_hash(event.token)

@@ -82,12 +82,14 @@ class Station:
         self.evses = [Evse(), Evse()]
 
 
+known_types = st.sampled_from(tokens.TOKEN_TYPES.split())
+other_types = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 event_fields = st.fixed_dictionaries(
     {
         "trigger": st.integers(0, 20),
         "state": st.integers(0, 4),
         "token": st.one_of(
-            st.none(), st.tuples(st.text(max_size=36), st.sampled_from(tokens.TOKEN_TYPES.split()))
+            st.none(), st.tuples(st.text(max_size=300), st.one_of(known_types, other_types))
         ),
         "remote_id": st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
         "reason": st.integers(0, 14),
@@ -240,3 +242,29 @@ def test_samples_never_take_more_than_their_room(room):
     for n in range(40):
         tx.keep(transaction.group(2, 0xFFF, bytes(12), n), room)
         assert len(tx.samples) <= max(room, 0)
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, KeyError, OSError(5)])
+def test_whatever_fails_it_is_said_as_one_thing(error):
+    station = Station()
+    tx = transaction.Transaction(1, 1)
+
+    def fail(*_):
+        raise error
+
+    station.journal.append = fail
+    for kind in (0, 1, 2):
+        with pytest.raises(OSError):
+            transaction.append(station, tx, kind, 0, 0, token=("A", "Central"))
+    assert tx.seq == 0
+
+
+@pytest.mark.parametrize(
+    "token", [("\ud800", "Central"), ("A", "\ud800"), (None, "Central"), ("A", None)]
+)
+def test_no_token_breaks_out(token):
+    station = Station()
+    tx = transaction.Transaction(1, 1)
+    with pytest.raises(OSError):
+        transaction.append(station, tx, 0, 0, 0, token=token)
+    assert tx.seq == 0 and station.journal.records == []

@@ -660,3 +660,165 @@ def test_budgets():
         journal = journal_on(nor)
         assert nor.bytes_read - before < 8192
         assert journal.pending >= capacity
+
+
+class Named(Station):
+    """One whose CSMS gives each transaction a name: a transaction at an EVSE is three records, its begin, something and
+    its end. `said`: what is said of the EVSE's name with each record."""
+
+    names: dict
+
+    def start(self):
+        super().start()
+        self.names = {
+            evse: (number, name) for evse, number, name in self.journal.named_transactions()
+        }
+
+    def what(self, n):
+        """(EVSE, transaction, 0 begin to 2 end) of the nth record: two EVSEs, one behind the other."""
+        return n % 2 + 1, n // 6 + 1, n // 2 % 3
+
+    def expected(self, acked):
+        """The names when so many records are acknowledged."""
+        names = {}
+        for n in range(acked):
+            evse, number, part = self.what(n)
+            names.pop(evse, None)
+            if part < 2:
+                names[evse] = number, self.name(number)
+        return names
+
+    def name(self, number):
+        return b"%d" % (number * 97 % 10 ** (number % 8 + 1))
+
+    def ack(self):
+        evse, number, part = self.what(self.acked)
+        if part != 1 and self.acked < len(self.events):
+            self.journal.name_transaction(evse, number, self.name(number) if part == 0 else b"")
+        super().ack()
+        assert {e: (n, name) for e, n, name in self.journal.named_transactions()} == self.expected(
+            self.acked
+        )
+
+    def after_cut(self, nor, seed=1, unwritten_acks=0):
+        other = super().after_cut(nor, seed, unwritten_acks)
+        named = Named(nor, other.events, other.acked, other.numbers, seed, other.thinned)
+        assert named.names == named.expected(named.acked)  # neither sooner nor later
+        return named
+
+
+@pytest.mark.parametrize("unit, sector, sectors", GEOMETRIES)
+def test_a_name_is_as_durable_as_the_acknowledgement_it_comes_with(unit, sector, sectors):
+    cuts = 0
+
+    def cut(nor):
+        nonlocal cuts
+        cuts += 1
+        station.after_cut(nor, seed=cuts)
+
+    # No record may be thinned here.
+    station = Named(Doomed(sector * sectors, sector, unit, cut))
+    while station.nor.erases <= sectors + 2:
+        busy(station, 10, backlog=2 + station.nor.erases % 3)
+    assert cuts == 4 * station.nor.operations
+
+
+def test_names_are_bounded_and_forgotten():
+    nor = Nor(16384)
+    journal = journal_on(nor)
+    journal.name_transaction(1, 5, b"nothing")  # nothing begins here
+    journal.append(_TX_EVENT, b"begin")
+    with pytest.raises(ValueError):
+        journal.name_transaction(1, 5, bytes(9))
+    journal.name_transaction(1, 5, b"12345678")
+    assert list(journal.named_transactions()) == []  # not before the acknowledgement
+    assert list(journal_on(nor).named_transactions()) == []
+    journal.ack()
+    for _ in range(3):
+        assert list(journal.named_transactions()) == [(1, 5, b"12345678")]
+        for _ in range(400):  # into the next sector
+            journal.append(_TX_EVENT, bytes(20))
+            journal.ack()
+        journal = journal_on(nor)
+    journal.append(_TX_EVENT, b"begin")
+    journal.name_transaction(1, 6, b"6")  # the end of the other was lost
+    journal.discard()
+    assert list(journal_on(nor).named_transactions()) == [(1, 6, b"6")]
+    journal = journal_on(nor)
+    journal.append(_TX_EVENT, b"end")
+    journal.name_transaction(1)
+    journal.ack()
+    for each in (journal, journal_on(nor)):
+        assert list(each.named_transactions()) == []
+
+
+def test_what_was_said_of_another_head_does_not_count():
+    journal = journal_on(Nor(16384))
+    for name in (b"begin", b"next"):
+        journal.append(_TX_EVENT, name)
+    journal.ack()
+    journal.name_transaction(1, 1, b"1")
+    for _ in range(2):
+        journal.append(_TX_EVENT, b"more")
+    assert list(journal.named_transactions()) == []
+    journal.ack()
+    assert list(journal.named_transactions()) == [(1, 1, b"1")]
+    journal.ack()
+    assert list(journal.named_transactions()) == [(1, 1, b"1")]
+
+
+def test_acknowledgements_are_told_apart_over_thousands():
+    """They hold 13 bits of the number."""
+    nor = Nor(16384)
+    journal = journal_on(nor)
+    for number in range(9000):
+        journal.append(_TX_EVENT, b"")
+        journal.append(_TX_EVENT, b"")
+        journal.ack()
+        journal.ack() if number % 500 else journal.discard()
+        if number % 250 == 0:
+            journal = journal_on(nor)
+    assert journal_on(nor).counts() == (18000, 17982, 18, 0, 0)
+
+
+def test_an_acknowledgement_says_all_of_the_number_when_one_before_it_was_not_written():
+    nor = Nor(8 * 4096, unit=8)
+    journal = journal_on(nor)
+    for _ in range(20):
+        journal.append(_TX_EVENT, b"event")
+    at = []
+    program = nor.program
+    nor.program = lambda address, data: at.append(bytes(data)) or program(address, data)
+    journal.ack()
+    assert len(at[-1]) == 8
+    append = journal._records.append
+
+    def refuse(*args):
+        raise OSError(28)
+
+    journal._records.append = refuse
+    journal.ack()
+    journal._records.append = append
+    journal.ack()
+    assert len(at[-1]) == 16
+    journal.ack()
+    assert len(at[-1]) == 8
+    assert journal_on(nor).pending == 16
+
+
+def test_no_memory_in_the_middle_of_an_append_is_no_reason_to_program_twice():
+    nor = Nor(8 * 4096, unit=8)
+    journal = journal_on(nor)
+    journal.append(_TX_EVENT, b"before")
+    is_sound = journal._records._is_sound
+
+    def short(*args):
+        journal._records._is_sound = is_sound
+        raise MemoryError
+
+    journal._records._is_sound = short
+    journal.append(_TX_EVENT, b"event")
+    journal.append(_TX_EVENT, b"after")
+    for each in (journal, journal_on(nor)):
+        assert [payload for _, payload in each.each_pending()] == [b"before", b"event", b"after"]
+        assert each.counts()[4] == 0

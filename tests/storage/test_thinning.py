@@ -449,3 +449,31 @@ def test_what_was_merged_does_not_come_back():
         pending, counts = owner.waiting(), owner.journal.counts()
         owner.start()
         assert owner.waiting() == pending and owner.journal.counts() == counts
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_merged_sector_without_the_newest_has_nothing_acknowledged_that_was_not(unit):
+    """Its header knows more than the acknowledgements in it, which are those of the sector it was made of."""
+    nor = Nor(16 * SECTOR, SECTOR, unit)
+    owner = Owner(nor)
+    records = owner.journal._records
+    tried = 0
+    for n in range(1000):
+        owner.append(_TX_UPDATE if n % 12 else _TX_EVENT, 0x10)
+        if n % 5 == 0 and n < 200 or n % 13 == 0:
+            owner.journal.ack()
+        place = records._place
+        before = records.after(0)
+        while records.after(records.generations[before]) not in (place, -1):
+            before = records.after(records.generations[before])
+        if records.span(before)[1] == 0xFFFF:
+            continue
+        twin = Nor(nor.size, SECTOR, unit, bytearray(nor.image))
+        twin.image[place * SECTOR : place * SECTOR + 4] = bytes(4)  # the newest is lost
+        journal = Journal(twin, Clock(), bytes)
+        # What the lost one acknowledged comes again.
+        assert 0 < journal._records.acked <= records.acked
+        found = waiting(journal)
+        assert journal.pending == len(found) and set(found) & set(owner.waiting())
+        tried += 1
+    assert tried

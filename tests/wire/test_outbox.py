@@ -394,6 +394,34 @@ def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_conn
     assert st.journal.gone[-2:] == [(6, False), (7, True)]
 
 
+def test_what_no_block_of_this_image_tells_stands_in_nobodys_way(st):
+    st.row(9, _FROM_JOURNAL, "TransactionEvent", [])
+    st.journal.waiting = [(1, _MESSAGE, b"\x03f"), (2, _MESSAGE, b"\x02r")]
+    st.run(5)
+    assert st.journal.gone == []  # nobody is asked before the CSMS has accepted the station
+    st.connect()
+    st.run(5)
+    assert st.journal.gone == [(1, False), (2, False)]
+    assert st.calls == []
+
+
+def test_it_is_one_message_that_a_csms_never_takes_and_not_all_of_its_kind(st):
+    for action, which in (("Firmware", 1), ("Reservation", 2)):
+
+        def due(st, which=which):
+            head = st.journal.head()
+            return head if head and head[4][0] == which else None
+
+        note = lambda st, cursor, r, at: None  # noqa: E731
+        st.outbox.add(((9, _FROM_JOURNAL, action, due, None, note),))
+    st.journal.waiting = [(n, _MESSAGE, bytes((n % 2 + 1,))) for n in range(4)]
+    st.outcomes = [rpc.NEVER]
+    st.connect()
+    st.run(1)
+    assert [cursor for _, _, cursor in st.calls] == [0, 1, 3]
+    assert st.journal.gone == [(0, False), (1, True), (2, False), (3, True)]
+
+
 @pytest.mark.parametrize("kind", [_SECURITY, _MESSAGE])
 def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
     st.events()
@@ -405,12 +433,16 @@ def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
     assert st.journal.gone == [(1, False), (2, True), (3, True)]
 
 
-def test_what_nobody_answers_goes_behind_the_others_and_not_for_ever(st):
+@pytest.mark.parametrize("kind", [_SECURITY, _MESSAGE])
+def test_what_nobody_answers_goes_behind_the_others_and_not_for_ever(st, kind):
     st.events()
-    st.journal.waiting = [(1, _SECURITY, b"s"), 2, 3]
+    st.journal.waiting = [(1, kind, b"\x02more"), 2, 3]
     st.outcomes = [rpc.TIMEOUT, rpc.OK, rpc.OK, rpc.TIMEOUT]
     st.connect()
+    told, append = [], st.journal.append
+    st.journal.append = lambda *record: told.append(record) or append(*record)
     st.run(200)
+    assert told == [(kind, b"\x82more", MADE)]  # marked as told again
     assert [(seconds, cursor) for seconds, _, cursor in st.calls] == [
         (0, 1),
         (30, 2),

@@ -56,12 +56,12 @@ class Journal:
         self._clock = clock
         self._salt = b""
         self._transactions = 0  # the last transaction number given out
-        self._reserved = 0  # numbers up to here are taken out
+        # Numbers up to here are taken out: none more, until this boot has its base.
+        self._reserved = 0
         self._corrections = []  # (boot number's low 7 bits, seconds) of boots with guessed times
         self._names = b""  # packed, at most one an EVSE: what the CSMS calls its transaction
-        self._renamed = False  # the next acknowledgement says the names anew
+        self._coming = None  # (number of the head, the names with its acknowledgement)
         self._guessed = False  # a record of this boot has a guessed time
-        self._started = False  # this boot has its base
         self._links = 0  # connections of this boot
         self._head = None
         self._tried = -1  # the last record that was the head in the connection it was made in
@@ -84,7 +84,7 @@ class Journal:
     def append(self, kind: int, payload, time=None) -> int:
         """Make it durable, with the present time or the `time` that was the present a moment ago; return the
         record's number. OSError(28): the journal is full."""
-        if not self._started:
+        if self._transactions == self._reserved:
             self._write_base()
         connection = self._connection
         if not self._clock.synced:
@@ -128,8 +128,8 @@ class Journal:
 
     def name_transaction(self, evse: int, number: int = 0, name: bytes = b"") -> None:
         """What the CSMS calls transaction `number`, in up to 8 bytes; at an `evse` (1 to 127) there is one. No name: the
-        EVSE's is forgotten. To be called just before the `ack` of what began the transaction, or before that (or the
-        `discard`) of its end: what is said here is as durable as that."""
+        EVSE's is forgotten. It counts from the `ack` or `discard` of the present head on, which is what began the
+        transaction or its end, and is durable with that."""
         if len(name) > _LONGEST_NAME:
             raise ValueError("name too long")
         names = b""
@@ -138,8 +138,8 @@ class Journal:
                 names += struct.pack(_NAME, 0x80 | other, called, len(text)) + text
         if name:
             names += struct.pack(_NAME, 0x80 | evse, number, len(name)) + name
-        self._names = names
-        self._renamed = True
+        head = self.head()
+        self._coming = head and (head[0], names)
 
     def named_transactions(self):
         """Yield (EVSE, transaction number, name) of the transactions that the CSMS gave a name."""
@@ -171,7 +171,7 @@ class Journal:
 
     def note(self, payload) -> None:
         """Keep a new checkpoint of an open transaction: it changed in a way that no event tells."""
-        if not self._started:
+        if self._transactions == self._reserved:
             self._write_base()
         self._records.append(_OPEN_TX, payload)
 
@@ -200,7 +200,7 @@ class Journal:
 
     def next_transaction(self) -> int:
         """A transaction number never used before, below 2**24. OSError(28): the journal is full."""
-        if not self._started or self._transactions == self._reserved:
+        if self._transactions == self._reserved:
             self._write_base()
         self._transactions += 1
         return self._transactions
@@ -251,11 +251,10 @@ class Journal:
         if head:
             self._head = None
             note = b""
-            if self._renamed:
+            if self._coming and self._coming[0] == head[0]:
                 # A sector that this opens begins with the names, and its header is the acknowledgement.
+                note = self._names = self._coming[1]
                 flags |= _NAMED
-                note = self._names
-            self._renamed = False
             self._records.ack(head[0] + 1, flags, note)
             if not self.pending:
                 self.short = False
@@ -278,7 +277,6 @@ class Journal:
     def _write_base(self):
         self._records.append(_BASE, self._base())
         self._reserved = self._transactions + _RESERVE
-        self._started = True
 
     def _on_mount(self, kind, payload):
         if kind == _BASE:
@@ -290,7 +288,7 @@ class Journal:
             while at < len(payload) and payload[at] < 0x80:
                 self._corrections.append(struct.unpack_from(_CORRECTION, payload, at))
                 at += 5
-            self._names = bytes(payload[at:])
+            self._names = bytes(payload[at:]) or b""
         elif kind == _CLOCK_SET:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
@@ -310,7 +308,6 @@ class Journal:
     def _on_open(self, write):
         write(_BASE, self._base())
         self.checkpoint(lambda payload: write(_OPEN_TX, payload))
-        self._started = True
 
     def _base(self):
         if self.checkpoint is None:
