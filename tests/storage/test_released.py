@@ -69,7 +69,7 @@ def test_a_station_delivers_what_an_earlier_one_knew_and_charges(file):
     for kind, _, _, payload in expected["pending"]:
         if kind in (_TX_EVENT, _TX_UPDATE):
             event = transaction.Event(bytes.fromhex(payload))
-            told.append((expected["salt"][:6] + "%06x" % event.counter, event.seq))
+            told.append((f"{expected['salt'][:6]}{event.counter:06x}", event.seq))
     world = Later(chips)
     world.board.outlet(2).cable = 1
     world.start()
