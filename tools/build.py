@@ -286,6 +286,17 @@ def _schemas_source(blocks: list) -> str:
     return f"SCHEMAS = {schemas.compile(requests, responses, unread=unread)!r}\n"
 
 
+def _regions(chosen) -> dict:
+    """The flash map, but for regions that nothing of this image opens: each takes RAM."""
+    files = [
+        file
+        for file in FIRMWARE.rglob("*.py")
+        if file.parent != profile.BLOCK_FILES or file.stem in chosen.blocks
+    ]
+    text = "".join([file.read_text(encoding="utf-8") for file in files])
+    return {name: place for name, place in chosen.flash.items() if f'flash("{name}")' in text}
+
+
 def _profile_source(chosen) -> str:
     """The source of `tables/profile.py`: what the station and the board read at run time."""
     values = {
@@ -311,7 +322,7 @@ def _profile_source(chosen) -> str:
         "BLOCKS": tuple(chosen.blocks),
         "FLASH_SECTOR": chosen.sector,
         "FLASH_UNIT": chosen.unit,
-        "FLASH": chosen.flash,  # region: (offset, size)
+        "FLASH": _regions(chosen),  # region: (offset, size)
         "FLASH_SIZE": chosen.flash_bytes,
         "NETWORK": chosen.network,
         "PINS": chosen.pins,
