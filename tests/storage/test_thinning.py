@@ -8,7 +8,7 @@ import pytest
 
 from hostsim.flash import Nor
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _FIRMWARE, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE
 
 from .power import Doomed
 
@@ -228,7 +228,7 @@ def test_an_event_finds_room_as_long_as_two_sectors_can_be_one():
     assert kinds.count(_TX_EVENT) > 2 * kinds.count(_TX_UPDATE)
 
 
-@pytest.mark.parametrize("kind", [_TX_EVENT, _FIRMWARE])
+@pytest.mark.parametrize("kind", [_TX_EVENT, _MESSAGE])
 def test_a_log_of_nothing_but_events_is_looked_through_once(kind):
     nor = Nor(8 * SECTOR, SECTOR, 8)
     owner = Owner(nor)
@@ -270,7 +270,7 @@ def test_thousands_of_starts_take_nobodys_room(unit):
     """Each leaves a security event. The oldest go, counted; the last ones stay, and all that is no security event."""
     owner = Owner(Nor(16 * SECTOR, SECTOR, unit))
     owner.append(_TX_EVENT)
-    owner.append(_FIRMWARE)
+    owner.append(_MESSAGE)
     for _ in range(3000):
         owner.start()
         owner.append(_SECURITY, size=5)
@@ -278,7 +278,7 @@ def test_thousands_of_starts_take_nobodys_room(unit):
         owner.append(_TX_UPDATE if n % 3 else _TX_EVENT)
     found = owner.waiting()
     gone = [kind for number, kind in owner.wrote if (number, kind) not in set(found)]
-    assert gone.count(_SECURITY) > 2700 and not {_TX_EVENT, _FIRMWARE} & set(gone)
+    assert gone.count(_SECURITY) > 2700 and not {_TX_EVENT, _MESSAGE} & set(gone)
     assert not owner.journal.crowded()
     last = [event for event in owner.wrote if event[1] == _SECURITY][-8:]
     assert set(last) <= set(found)

@@ -255,6 +255,20 @@ def test_values_that_nobody_reads_are_not_shipped():
     assert build._used(ready, "t.py") == "USED = 1\n"
 
 
+def test_a_region_that_nothing_opens_is_not_shipped(monkeypatch, tmp_path):
+    chosen = profile.load("sim")
+    assert list(build._regions(chosen)) == ["journal", "settings", "logs", "tokens"]
+    assert set(chosen.flash) == {*build._regions(chosen), "blobs"}
+    chosen.blocks[:] = ["availability"]
+    assert "logs" not in build._regions(chosen)
+    firmware = shutil.copytree(build.FIRMWARE, tmp_path / "firmware")
+    (firmware / "milliamp" / "lists.py").write_text(
+        'def lists(st):\n    st.board.flash("blobs")\n'
+    )
+    monkeypatch.setattr(build, "FIRMWARE", firmware)
+    assert build._regions(chosen)["blobs"] == (0x2B000, 0x10000)
+
+
 LOOK = """
 import milliamp, tables
 model = milliamp.{Model}(tables.{model}.{MODEL}, {{}}, None)
