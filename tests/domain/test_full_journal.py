@@ -1,13 +1,16 @@
 """A station whose journal is full, of another format, or fails: what it does, and how it says so."""
 
+import types
+
 import pytest
 
+from hostsim.flash import Nor
 from tests.domain.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip
 from milliamp.blocks.security import EVENTS  # isort: skip
-from milliamp.domain import drivers, tokens, transaction  # isort: skip
+from milliamp.domain import charging, drivers, tokens, transaction  # isort: skip
 from milliamp.domain.events import (  # isort: skip
     _AUTHORIZED,
     _CHARGING_STATE_CHANGED,
@@ -17,6 +20,8 @@ from milliamp.domain.events import (  # isort: skip
     _STOP_AUTHORIZED,
     _UPDATED,
 )
+from milliamp.base.packing import put_number  # isort: skip
+from milliamp.storage.journal import Journal  # isort: skip
 from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 
 
@@ -369,3 +374,60 @@ def test_a_type_of_token_that_is_in_no_row_is_charged_and_kept_as_text():
     ]
     assert event.token == ("04AABBCC", "Autocharge")
     assert b.e.token_hash == tokens.token_hash(event.token)
+
+
+def test_a_transaction_whose_first_event_could_not_be_made_is_none(monkeypatch):
+    b = Bench()
+    sample = charging.meter.sample
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    b.plug()
+    monkeypatch.setattr(charging.meter, "sample", fail)
+    with pytest.raises(MemoryError):
+        b.card()
+    assert b.e.tx is None and not b.outlet.closed
+    monkeypatch.setattr(charging.meter, "sample", sample)
+    b.unplug()
+    start(b)
+    assert b.e.tx.counter == 1 and b.outlet.closed
+
+
+@pytest.mark.parametrize("unit", [1, 8, 32])
+@pytest.mark.parametrize("sector, evses", [(1024, 1), (2048, 2), (4096, 1), (4096, 3), (4096, 9)])
+def test_a_sector_begins_with_all_that_runs_however_much_that_is(monkeypatch, sector, evses, unit):
+    """Full samples, names, corrections and registers at every EVSE."""
+    nor = Nor(8 * sector, sector, unit)
+    clock = types.SimpleNamespace(synced=False, now=lambda: 0xFFFFFFF0)
+    for _ in range(9):
+        journal = Journal(nor, clock, bytes)
+        journal.checkpoint = lambda write: None
+        journal.append(_TX_EVENT, b"")
+        journal.clock_set(1000)
+    values = bytearray()
+    for _ in range(8):
+        put_number(values, 0xFFFFFFF)
+    sample = transaction.group(0, 0xFF, values, 10_000)
+    monkeypatch.setattr(charging.meter, "sample", lambda *_, **__: sample)
+    monkeypatch.setattr(charging, "_mask", lambda *_: 0xFF)
+    profile = types.SimpleNamespace(FLASH_SECTOR=sector, FLASH_UNIT=unit)
+    st = types.SimpleNamespace(profile=profile, evses=[])
+    for evse in range(1, evses + 1):
+        tx = transaction.Transaction((1 << 24) - evse, evse)
+        tx.seq = (1 << 21) - 1
+        tx.register = tx.start_register = tx.limit = tx.started = 0xFFFFFFFF
+        tx.token_hash = tx.group_hash = bytes(6)
+        st.evses.append(types.SimpleNamespace(tx=tx))
+    for e in st.evses * 20:
+        charging.keep(st, e, 0, 0, 0xFFFFFFFF)
+        journal.name_transaction(e.tx.evse, e.tx.counter, b"12345678")
+        journal.ack()
+        journal.append(_TX_EVENT, b"")
+    assert len(list(journal.named_transactions())) == evses
+    assert evses > 3 or all(len(e.tx.samples) > 0 for e in st.evses)
+    journal.checkpoint = lambda write: [write(e.tx.checkpoint()) for e in st.evses]
+    for _ in range(3 * sector // 16):
+        journal.ack()
+        journal.append(_TX_EVENT, bytes(40))
+    assert nor.erases > 4
