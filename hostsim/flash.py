@@ -6,7 +6,7 @@ Runs under CPython and under MicroPython.
 _ERASED = 0xFF
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     """The supply failed in this operation; `Nor.power_on` brings the chip back."""
 
 

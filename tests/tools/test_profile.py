@@ -93,7 +93,7 @@ def test_the_boards_profiles_are_sound(board):
             "'entries' is 0: it must be 1 to",
         ),
         ("entries = 16", "entries = 65", "entries", "'entries' is 65: sectors of 0x1000 hold 64"),
-        ("[flash.tokens]", "[flash.blobs]", "entries", "the region 'tokens' is missing"),
+        ("[flash.tokens]", "[flash.firmware]", "entries", "the region 'tokens' is missing"),
     ],
 )
 def test_a_fault_names_its_line(tmp_path, old, new, at, message):
