@@ -31,7 +31,7 @@ sim: .venv/stamp  ## a charging station to play with (also CSMS=ws://host:port/p
 	@$(BIN)/python -m hostsim sim $(options) $(if $(BOARD),--board $(BOARD)) $(if $(CSMS),--csms $(CSMS)) $(ARGS)
 
 test: .venv/stamp  ## all tests (JOBS=2, ARGS='-k name')
-	@$(BIN)/python -m tools.lane32 >/dev/null || true
+	@$(BIN)/python -m hostsim.charger.lane32 >/dev/null || true
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 torture: .venv/stamp  ## the whole fault campaign, minutes of it: `make test` has a short one (JOBS=2, ARGS='-k name')
@@ -41,10 +41,10 @@ soak: .venv/stamp  ## thirty days of a station's life in minutes (DAYS=2, SEED=1
 	@$(BIN)/python -m hostsim soak --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(CSMS),--csms $(CSMS))
 
 conformance: .venv/stamp  ## the certification scripts for every product, into docs/conformance.md (LANE=32 HEAP=64k JOBS=2)
-	@$(BIN)/python -m tools.conformance --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) --jobs $(JOBS) $(ARGS)
+	@$(BIN)/python -m tools.measure.conformance --lane $(LANE) $(if $(HEAP),--heap $(HEAP)) --jobs $(JOBS) $(ARGS)
 
 image: .venv/stamp  ## what is flashed: .mpy tree, ROMFS image, manifest (BOARD=esp32_generic; all without)
-	@$(BIN)/python -m tools.build $(BOARD) $(ARGS)
+	@$(BIN)/python -m tools.builder $(BOARD) $(ARGS)
 
 firmware: .venv/stamp  ## MicroPython with the station frozen in (BOARD= MICROPYTHON=folder of its sources)
 	@$(BIN)/python -m tools.flashing.firmware $(call board,firmware) $(if $(MICROPYTHON),--micropython $(MICROPYTHON)) $(ARGS)
@@ -68,16 +68,16 @@ measure-frames: .venv/stamp  ## a modelled day: how large its frames are (writes
 	@$(BIN)/python -m hostsim day --lane $(LANE) $(if $(HEAP),--heap $(HEAP))
 
 measure-flash: .venv/stamp  ## what an event costs in flash, ours and others, into docs/flash.md (writes build/flash.json)
-	@$(BIN)/python -m tools.measure_flash $(ARGS)
+	@$(BIN)/python -m tools.measure.flash $(ARGS)
 
 footprint: .venv/stamp  ## image, heap, instructions against their gates, into docs/footprint.md (BOARD=; ARGS='--search --tighten')
-	@$(BIN)/python -m tools.footprint $(BOARD) $(ARGS)
+	@$(BIN)/python -m tools.measure.footprint $(BOARD) $(ARGS)
 
 baremetal: .venv/stamp  ## a whole device in QEMU, a Cortex-M3: flash and RAM with the interpreter (MICROPYTHON=folder of its sources, HEAP=48k)
-	@$(BIN)/python -m tools.baremetal $(if $(MICROPYTHON),--micropython $(MICROPYTHON)) $(if $(HEAP),--heap $(HEAP)) $(ARGS)
+	@$(BIN)/python -m tools.measure.baremetal $(if $(MICROPYTHON),--micropython $(MICROPYTHON)) $(if $(HEAP),--heap $(HEAP)) $(ARGS)
 
 trim: .venv/stamp  ## what each part of a profile costs, and what is lost without it (BOARD=; without, docs/trimming.md)
-	@$(BIN)/python -m tools.trim $(BOARD)
+	@$(BIN)/python -m tools.measure.trim $(BOARD)
 
 lint: .venv/stamp  ## ruff, and mypy of the firmware against MicroPython's stubs
 	@$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from hostsim import misbehaviour
+from hostsim.csms import misbehaviour
 from hostsim.errors import Trouble
 
 
@@ -156,7 +156,7 @@ def _heap(text: str) -> str:
 
 def options(given: argparse.Namespace):
     """The Options that the flags mean. Trouble for a --set that is no assignment."""
-    from hostsim.station import Options
+    from hostsim.charger.station import Options
 
     settings = {}
     for assignment in given.set:
@@ -191,10 +191,10 @@ async def _serve(station) -> None:
 
 
 async def _run_station(given: argparse.Namespace) -> int:
-    from hostsim import refusal
+    from hostsim.charger import refusal
+    from hostsim.charger.station import Station
     from hostsim.clock import SimClock
-    from hostsim.station import Station
-    from hostsim.virtual import VirtualClock
+    from hostsim.clock.virtual import VirtualClock
 
     clock = VirtualClock() if given.virtual else SimClock(given.speed)
     station = Station(clock, given.url, options(given))
@@ -232,18 +232,18 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(stop, _interrupt)
         run = asyncio.run
         if getattr(given, "virtual", False):
-            from hostsim.virtual import run
+            from hostsim.clock.virtual import run
         if given.command == "run":
-            from hostsim.scenario import play
+            from hostsim.lives.scenario import play
 
             speed = None if given.virtual else given.speed
             return run(play(given.lane, given.heap, speed, given.seed))
         if given.command == "day":
-            from hostsim.day import measure
+            from hostsim.lives.day import measure
 
             return asyncio.run(measure(given.lane, given.heap))
         if given.command == "soak":
-            from hostsim.soak import endure
+            from hostsim.lives.soak import endure
 
             return endure(given.days, given.seed, given.lane, given.heap, given.csms)
         if given.command == "sim":

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hostsim.facts import vocabulary
-from hostsim.network import MODES
-from hostsim.station import Station
+from hostsim.charger.facts import vocabulary
+from hostsim.charger.station import Station
+from hostsim.net.network import MODES
 
 _LONGEST_TEXT = 500
 _BEYOND = 1 << 32

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from hostsim import commands
-from hostsim.station import Station
+from hostsim.charger.station import Station
 
 _LONGEST_LINE = 1 << 20
 _PASSING = (

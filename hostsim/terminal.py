@@ -17,18 +17,19 @@ from prompt_toolkit.formatted_text import ANSI, FormattedText
 from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 
-from hostsim import commands, refusal
+from hostsim import commands
+from hostsim.charger import refusal
+from hostsim.charger.facts import vocabulary
+from hostsim.charger.station import Options, Station
 from hostsim.clock import SimClock, time_limit
-from hostsim.csms import CallError, Csms
+from hostsim.clock.virtual import VirtualClock
+from hostsim.csms.server import CallError, Csms
 from hostsim.errors import Trouble
-from hostsim.facts import vocabulary
-from hostsim.harness import CARD
 from hostsim.jsonlines import stdin_lines
-from hostsim.network import MODES
-from hostsim.schemas import CALLERROR
-from hostsim.station import Options, Station
-from hostsim.traffic import UP, MessageSeen
-from hostsim.virtual import VirtualClock
+from hostsim.lives.harness import CARD
+from hostsim.net.network import MODES
+from hostsim.net.schemas import CALLERROR
+from hostsim.net.traffic import UP, MessageSeen
 
 _REFRESH = 1.0  # real seconds between looks at the status
 _PREVIEW = 150  # characters of a message that are shown

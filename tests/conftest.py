@@ -3,10 +3,10 @@ import gc
 import hypothesis
 import pytest
 
-from hostsim import cpython
-from tools import build
+from hostsim.charger import cpython
+from tools import builder
 
-cpython.install(build.tables("sim"))
+cpython.install(builder.build_tables("sim"))
 
 # A busy machine is no failing test: how long an example takes is nobody's fault.
 hypothesis.settings.register_profile(

@@ -3,13 +3,14 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 
-from tools import build, profile
+from tools import builder
+from tools.builder import profile
 
 
 def wanted() -> list[tuple[str, dict]]:
     """(board, overrides) of each; what is missing here is built by the test that wants it."""
-    from tests.conformance.presets import WIDEST_FIRST, board
-    from tests.tools.test_trim import VARIANTS, tried
+    from tests.measure.test_trim import VARIANTS, tried
+    from tools.measure.conformance.presets import WIDEST_FIRST, board
 
     boards = [("sim", {}), ("sim", {"evses": 2}), *((name, {}) for name in profile.boards())]
     boards += [(str(board(name)), {}) for name in WIDEST_FIRST[:2]]
@@ -20,5 +21,5 @@ def wanted() -> list[tuple[str, dict]]:
 def make() -> None:
     """Build them, with as many processes as there are cores."""
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for made in [pool.submit(build.build, name, **more) for name, more in wanted()]:
+        for made in [pool.submit(builder.build, name, **more) for name, more in wanted()]:
             made.result()

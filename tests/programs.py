@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hostsim.clock import SimClock, time_limit
-from hostsim.csms import Csms
-from hostsim.harness import CARD
-from hostsim.virtual import EPOCH
+from hostsim.clock.virtual import EPOCH
+from hostsim.csms.server import Csms
+from hostsim.lives.harness import CARD
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 600  # real seconds

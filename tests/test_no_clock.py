@@ -99,7 +99,7 @@ def test_no_test_waits_for_real_time_or_looks_at_it():
                 used.add((name, function))
             else:
                 refused.append(f"tests/{name}:{line} {function}: {call}")
-    assert not refused, "virtual time instead (hostsim/virtual.py):\n" + "\n".join(refused)
+    assert not refused, "virtual time instead (hostsim/clock/virtual.py):\n" + "\n".join(refused)
     assert used == set(EXCEPTIONS), "these exceptions are not needed any more"
 
 
@@ -134,7 +134,7 @@ def test_what_is_refused(line):
         "async def f(clock): await clock.sleep(5)",
         "def f(bench): return bench.time(), bench.clock.now()",
         "text = 'await asyncio.sleep(5)'",
-        "from hostsim import virtual\nasync def f(): await virtual.sleep(5)",
+        "from hostsim.clock import virtual\nasync def f(): await virtual.sleep(5)",
     ],
 )
 def test_what_is_not(line):

@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 
-from tools import BOARDS, FIRMWARE, ROOT, BuildError, build, hardware, profile
+from tools import BOARDS, FIRMWARE, ROOT, BuildError, builder
+from tools.builder import profile
+from tools.builder.profile import hardware
 
 
 def main() -> int:
@@ -16,7 +18,7 @@ def main() -> int:
     failed = False
     for board in profile.boards():
         try:
-            tables = build.tables(board)
+            tables = builder.build_tables(board)
         except BuildError as error:
             print(error, file=sys.stderr)
             return 1

@@ -1,6 +1,6 @@
 # The [pins] table of the profile. A pin is a GPIO number of an ESP32 or a name such as "PA3" of an STM32, which all
 # EVSEs share, or a list with one for each EVSE; -1, "" or no row: not fitted. The build has checked all of it, and
-# what may be shared: tools/hardware.py.
+# what may be shared: tools/builder/profile/hardware.py.
 import machine
 
 

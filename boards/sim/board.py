@@ -2,7 +2,7 @@
 # live in the host simulator, at the other end of one inherited socket.
 #
 # A request is op u8, a u8, n u16, v u32, then n bytes if the op carries a payload; little endian.
-# The answer, where there is one, follows at once. hostsim/link.py is the other end.
+# The answer, where there is one, follows at once. hostsim/charger/link.py is the other end.
 
 import asyncio.core
 import gc
@@ -150,7 +150,7 @@ class Flash:
 
 
 class SimBoard(hal.Board):
-    """The virtual charger of hostsim/hardware.py, read over the link once a poll."""
+    """The virtual charger of hostsim/charger/hardware.py, read over the link once a poll."""
 
     def __init__(self, profile, link: Link):
         self._profile = profile

@@ -2,7 +2,7 @@
 # a station's life takes minutes, and happens in the same way each time.
 #
 # The host grants stretches of time in which nothing will come of it; whatever is said to it or to the
-# CSMS ends the stretch. hostsim/virtual.py is the other end.
+# CSMS ends the stretch. hostsim/clock/virtual.py is the other end.
 
 import asyncio.core
 import random

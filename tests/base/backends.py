@@ -1,8 +1,8 @@
 """Every flash device there is, each on a model of what it stands on: made, cut off from its supply, and made again."""
 
-from hostsim.cpython import driver
-from hostsim.flash import Nor
-from hostsim.littlefs import Filesystem
+from hostsim.charger.cpython import driver
+from hostsim.charger.flash import Nor
+from hostsim.charger.littlefs import Filesystem
 from milliamp.base.flash import Partition, Slice
 
 from .chips import Blocks, Ferro, SerialNor
@@ -14,7 +14,7 @@ SIZE = 8 * 4096
 
 
 class Backend:
-    """`start()` gives the device as it is after a reset; `cut_power` as hostsim.flash.Nor has it, `power_on` ends it."""
+    """`start()` gives the device as it is after a reset; `cut_power` as hostsim.charger.flash.Nor has it, `power_on` ends it."""
 
     def __init__(self, model, start):
         self.model = model

@@ -1,6 +1,6 @@
 """What flash drivers stand on: memory chips on SPI as their data sheets describe them, and a block device."""
 
-from hostsim.flash import PowerCut
+from hostsim.charger.flash import PowerCut
 
 
 class Bus:

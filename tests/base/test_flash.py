@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from hostsim.flash import Nor, PowerCut
+from hostsim.charger.flash import Nor, PowerCut
 from milliamp.base.flash import Partition, Slice
 from milliamp.storage.journal import Journal
 from milliamp.storage.settings import Settings

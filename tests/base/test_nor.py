@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostsim.flash import Nor, PowerCut
+from hostsim.charger.flash import Nor, PowerCut
 
 
 def test_nor_semantics():

@@ -8,10 +8,11 @@ from random import Random
 
 import pytest
 
-from hostsim.flash import Nor
-from hostsim.littlefs import Filesystem
+from hostsim.charger.flash import Nor
+from hostsim.charger.littlefs import Filesystem
 from tests.storage.power import TORN, Doomed
-from tools import BOARDS, FIRMWARE, prepare
+from tools import BOARDS, FIRMWARE
+from tools.builder.passes import fold
 
 from .backends import Segments
 from .test_flash import Ledger, live, open_journal
@@ -197,9 +198,9 @@ def test_on_the_littlefs_of_micropython(tmp_path):
         for source in (FIRMWARE / "milliamp" / room).glob("*.py"):
             target = tmp_path / source.relative_to(FIRMWARE)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(prepare.prepare(source))
+            target.write_text(fold.prepare(source))
     shutil.copy(FIRMWARE / "milliamp" / "__init__.py", tmp_path / "milliamp")
-    (tmp_path / "segments.py").write_text(prepare.prepare(BOARDS / "drivers" / "segments.py"))
+    (tmp_path / "segments.py").write_text(fold.prepare(BOARDS / "drivers" / "segments.py"))
     (tmp_path / "tests_blocks.py").write_text(BLOCKS)
     (tmp_path / "script.py").write_text(SCRIPT)
     run = subprocess.run(

@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from hostsim.cpython import driver
-from hostsim.flash import Nor
+from hostsim.charger.cpython import driver
+from hostsim.charger.flash import Nor
 
 from .chips import Ferro, SerialNor
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hostsim import schemas
-from tools import FIRMWARE, prepare
+from hostsim.net import schemas
+from tools import FIRMWARE
+from tools.builder.passes import fold
 
 MISSING = "OccurrenceConstraintViolation"
 TYPE = "TypeConstraintViolation"
@@ -82,7 +83,7 @@ def wrong(action: str) -> Iterator[Case]:
 def _unread() -> tuple[str, ...]:
     """What the blocks say that nobody reads of messages."""
     files = sorted((FIRMWARE / "milliamp" / "blocks").glob("*.py"))
-    return tuple(path for file in files for path in prepare.read_block(file).unread)
+    return tuple(path for file in files for path in fold.read_block(file).unread)
 
 
 def customised(action: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -4,9 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-from hostsim import schemas
-from hostsim.harness import Rig, rig, simulate
-from hostsim.traffic import UP, MessageSeen
+from hostsim.lives.harness import Rig, rig, simulate
+from hostsim.net import schemas
+from hostsim.net.traffic import UP, MessageSeen
 from tests.blocks import payloads
 
 # Core as well, and still to come: certificates and firmware update.

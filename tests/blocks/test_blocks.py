@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from hostsim import schemas
-from hostsim.csms import CallError
-from hostsim.harness import CARD, rig, simulate
-from hostsim.traffic import UP
-from tools import build
+from hostsim.csms.server import CallError
+from hostsim.lives.harness import CARD, rig, simulate
+from hostsim.net import schemas
+from hostsim.net.traffic import UP
+from tools import builder
 
 FAST = {
     "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1",
@@ -434,7 +434,7 @@ SENT = {  # by a station: nobody may call a station with these
 
 @simulate
 async def test_not_supported_and_not_implemented():
-    routes = (build.tables("sim") / "tables" / "routes.py").read_text()
+    routes = (builder.build_tables("sim") / "tables" / "routes.py").read_text()
     served = {action for action in schemas.actions() if f"n{action} " in routes} - SENT | CORE
     assert len(schemas.actions() - SENT) == 40
     async with rig() as this:

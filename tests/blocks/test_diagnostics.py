@@ -7,9 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from hostsim import virtual
-from hostsim.clock import time_limit, unix_time
-from hostsim.harness import CARD, rig, simulate
+from hostsim.clock import time_limit, unix_time, virtual
+from hostsim.lives.harness import CARD, rig, simulate
 
 OK = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 FAST = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hostsim.clock import unix_time
-from hostsim.csms import CallError
-from hostsim.harness import CARD, rig, simulate
-from hostsim.traffic import UP
+from hostsim.csms.server import CallError
+from hostsim.lives.harness import CARD, rig, simulate
+from hostsim.net.traffic import UP
 
 FAST = {
     "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1",

@@ -2,9 +2,9 @@
 
 import pytest
 
+from hostsim.lives.bench import Bench
 from milliamp.base.packing import put_number
 from milliamp.domain import transaction
-from tests.domain.bench import Bench
 
 INTERVAL = "AlignedDataCtrlr.Interval"
 

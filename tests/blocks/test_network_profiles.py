@@ -4,9 +4,9 @@ import contextlib
 
 import pytest
 
-from hostsim.csms import Csms
-from hostsim.harness import rig, simulate
-from hostsim.network import Network
+from hostsim.csms.server import Csms
+from hostsim.lives.harness import rig, simulate
+from hostsim.net.network import Network
 
 OLD, NEW = "the-old-password-1", "the-new-password-2"
 FAST = {

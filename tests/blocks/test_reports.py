@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hostsim import schemas
+from hostsim.lives.bench import Bench, finished
+from hostsim.net import schemas
 from milliamp.blocks import provisioning
 from milliamp.wire.jsonwriter import Writer
-from tests.domain.bench import Bench, finished
 
 HEAD = 8
 

@@ -6,8 +6,9 @@ import sys
 import time
 import types
 
-from tools import BOARDS, build, hardware
-from tools import profile as profiles
+from tools import BOARDS, builder
+from tools.builder import profile as profiles
+from tools.builder.profile import hardware
 
 from .esp32 import Chip, Line, Reader
 from .modbus import Slave
@@ -51,7 +52,7 @@ def ticking(chip):
 def tables(board):
     """The board's generated profile."""
     module = types.ModuleType("profile")
-    exec((build.tables(board) / "tables" / "profile.py").read_text(), module.__dict__)
+    exec((builder.build_tables(board) / "tables" / "profile.py").read_text(), module.__dict__)
     return module
 
 

@@ -6,7 +6,7 @@ import struct
 import types
 from random import Random
 
-from tools.chips import CHIPS
+from tools.builder.profile.chips import CHIPS
 
 LEVELS = {"A": 12000, "B": 9000, "C": 6000, "D": 3000, "E": 0}  # mV of the positive half
 

@@ -6,11 +6,11 @@ import shutil
 import types
 from random import Random
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.domain import charging, drivers
 from milliamp.station import Station
 from milliamp.wire.gates import _ACCEPTED_BY_CSMS
-from tools import BOARDS, build
+from tools import BOARDS, builder
 
 from ..base.chips import SerialNor
 from .bench import Charger, imported
@@ -73,7 +73,7 @@ def folder_of_two(board, place):
 
 def tables(folder):
     """The generated tables of a board's folder."""
-    place = build.tables(str(folder)) / "tables"
+    place = builder.build_tables(str(folder)) / "tables"
     found = types.SimpleNamespace()
     for name in ("model", "profile", "routes", "schemas"):
         spec = importlib.util.spec_from_file_location(

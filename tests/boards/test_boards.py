@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from tools import BOARDS, ROOT, build, hardware
-from tools import profile as profiles
-from tools.chips import CHIPS
+from tools import BOARDS, ROOT, builder
+from tools.builder import profile as profiles
+from tools.builder.profile import hardware
+from tools.builder.profile.chips import CHIPS
 
 from .bench import Charger, chip_of, imported, tables, wire
 from .esp32 import Bus, Card
@@ -98,8 +99,10 @@ def test_the_image_holds_the_drivers_of_what_is_fitted(board):
     shipped = {file.stem for file in hardware.shipped(chosen)}
     assert ("modbus" in shipped) == bool(chosen.modbus) != ("pulse_meter" in shipped)
     assert ("lock" in shipped) == ("lock_close" in chosen.pins)
-    out = build.build(board)
-    assert {path for path in build.homes(out).values() if build.room(path) == "board"} == {"board"}
+    out = builder.build(board)
+    assert {path for path in builder.homes(out).values() if builder.room(path) == "board"} == {
+        "board"
+    }
     legend = json.loads((out / "names.json").read_text())["board.py"]
     told = {text.split(".")[0] for texts in legend.values() for text in texts.split(", ")}
     drivers = {file.stem for file in hardware.DRIVERS.glob("*.py")}
@@ -109,7 +112,7 @@ def test_the_image_holds_the_drivers_of_what_is_fitted(board):
 @pytest.mark.parametrize("board", REAL)
 def test_the_manifest_freezes_every_source(board):
     """As MicroPython's manifest language has it; the board's own manifest comes first."""
-    out = build.build(board, frozen=True)
+    out = builder.build(board, frozen=True)
     frozen, included = [], []
     names = {
         "include": included.append,

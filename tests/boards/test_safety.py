@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import profile as profiles
+from tools.builder import profile as profiles
 
 from .bench import Charger, chip_of, imported, tables, wire
 from .esp32 import Bus, Line

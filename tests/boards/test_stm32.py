@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
 
 from ..base.chips import Ferro, SerialNor

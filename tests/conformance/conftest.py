@@ -2,7 +2,7 @@
 
 CONFORMANCE=all in the environment: for every product; otherwise for the widest one. CONFORMANCE_LANE and
 CONFORMANCE_HEAP choose what runs the firmware. `make conformance` sets them. CONFORMANCE_CSMS: a CSMS as there are in
-the field, one of hostsim.misbehaviour.KINDS.
+the field, one of hostsim.csms.misbehaviour.KINDS.
 """
 
 import inspect
@@ -10,10 +10,10 @@ import os
 
 import pytest
 
-from hostsim import virtual
-from tests.conformance import catalogue
+from hostsim.clock import virtual
 from tests.conformance.octt import Octt
-from tests.conformance.presets import PRESETS, WIDEST_FIRST
+from tools.measure.conformance import catalogue
+from tools.measure.conformance.presets import PRESETS, WIDEST_FIRST
 
 LANE = int(os.environ.get("CONFORMANCE_LANE") or 64)
 HEAP = os.environ.get("CONFORMANCE_HEAP") or None

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hostsim import harness
 from hostsim.clock import unix_time
-from hostsim.misbehaviour import become
-from hostsim.network import Network
-from hostsim.traffic import DOWN, UP, MessageSeen, Tap
-from tests.conformance.presets import PASSWORD, Preset
+from hostsim.csms.misbehaviour import become
+from hostsim.lives import harness
+from hostsim.net.network import Network
+from hostsim.net.traffic import DOWN, UP, MessageSeen, Tap
+from tools.measure.conformance.presets import PASSWORD, Preset
 
 EARLY = 1.0  # see above
 LATE = 1.5
@@ -121,7 +121,7 @@ class Octt:
 
     def __init__(self, preset: Preset, kind: str | None = None, **options: Any):
         self.preset = preset
-        self.kind = kind  # of CSMS, one of hostsim.misbehaviour.KINDS
+        self.kind = kind  # of CSMS, one of hostsim.csms.misbehaviour.KINDS
         self.options = options
         self.password = PASSWORD
         self.token = Token("04A2B3C4D5E6F7")
@@ -142,7 +142,7 @@ class Octt:
             tuple[float, int]
         ] = []  # connection attempts that found nobody: when, port
         self.upgrades: list[tuple[float, int]] = []  # those that became a connection
-        self.second = None  # hostsim.network.Network of the other endpoint
+        self.second = None  # hostsim.net.network.Network of the other endpoint
         self.excused: list[Callable[[str], bool]] = []
         self._pulse: set[asyncio.Future] = set()
         self._open: dict[tuple[int, str], Call] = {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostsim.csms import CallError
+from hostsim.csms.server import CallError
 from tests.conformance import states
 from tests.conformance.octt import EARLY, check, variable
 

@@ -2,7 +2,7 @@
 
 from tests.conformance import states
 from tests.conformance.octt import EARLY, LATE, Call, Octt, check
-from tests.conformance.presets import SOCKET, TETHERED
+from tools.measure.conformance.presets import SOCKET, TETHERED
 
 STOP = "TxCtrlr.StopTxOnEVSideDisconnect"
 UNLOCK = "OCPPCommCtrlr.UnlockOnEVSideDisconnect"

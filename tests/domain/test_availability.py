@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
+from hostsim.lives.bench import Bench
 from milliamp.domain import evse
-from tests.domain.bench import Bench
 
 AVAILABLE, OCCUPIED, UNAVAILABLE, FAULTED = 0, 1, 3, 4
 PLACES = ((0, 0), (1, 0), (1, 1))

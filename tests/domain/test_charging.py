@@ -2,8 +2,8 @@
 
 import pytest
 
+from hostsim.lives.bench import CARD, OTHER, Bench
 from milliamp.base.counts import _METERS_ANEW
-from tests.domain.bench import CARD, OTHER, Bench
 
 START = "TxCtrlr.TxStartPoint"
 STOP = "TxCtrlr.TxStopPoint"

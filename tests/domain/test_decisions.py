@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.domain.bench import CARD, OTHER, Bench
+from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.domain.test_charging import START, STOP, charge, two
 from tests.domain.test_full_journal import fill, offline
 

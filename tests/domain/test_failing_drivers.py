@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostsim.harness import CARD as KNOWN
-from hostsim.harness import rig, simulate
-from tests.domain.bench import CARD, OTHER, Bench
+from hostsim.lives.bench import CARD, OTHER, Bench
+from hostsim.lives.harness import CARD as KNOWN
+from hostsim.lives.harness import rig, simulate
 from tests.domain.test_charging import charge, two
-from tests.hostsim.test_station import lane
+from tests.hostsim.charger.test_station import lane
 
 BROKEN = OSError(5)
 NONSENSE = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hostsim.harness import CARD, rig, simulate
-from tests.domain.flush import flush
-from tools import lane32
+from hostsim.charger import lane32
+from hostsim.lives.harness import CARD, rig, simulate
+from tools.measure.flush import flush
 
 from milliamp.wire import outbox  # isort: skip
 
@@ -37,7 +37,9 @@ async def test_the_heap_does_not_grow_with_the_queue(lane):
     """After a collection, in the firmware as it runs, with 100 and with 1,000 events that wait. What differs is
     what a moment of its life leaves: a timer, an integer above 2**30, a mark in the journal."""
     if lane == 32 and lane32.lane32(fetch=False) is None:
-        pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one where it can")
+        pytest.skip(
+            "no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one where it can"
+        )
     settings = {"SampledDataCtrlr.TxUpdatedInterval": "1"}
     async with rig(lane=lane, evses=len(CARDS), settings=settings) as this:
         for n, card in enumerate(CARDS):

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from hostsim.flash import Nor
-from tests.domain.bench import CARD, OTHER, Bench
+from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domain.bench import CARD, Bench, PowerCut, dice
+from hostsim.lives.bench import CARD, Bench, PowerCut, dice
 
 TORN = ("nothing", "half", "bits", "all")
 # TxStartPoint, TxStopPoint, online

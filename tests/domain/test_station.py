@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from hostsim.lives.bench import Bench
 from milliamp import station
 from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
-from tests.domain.bench import Bench
 
 OWN = [(_CSMS_URL, "ws://csms"), (_IDENTITY, "CP001"), (_PASSWORD, "hunter2hunter2hunter2")]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hostsim.harness import rig, simulate
-from tests.domain import bench  # noqa: F401, for tables.ids
-from tools.lane32 import lane32
+from hostsim.charger.lane32 import lane32
+from hostsim.lives import bench  # noqa: F401, for tables.ids
+from hostsim.lives.harness import rig, simulate
 
 from milliamp.base.flash import Slice  # isort: skip
 from milliamp.base.packing import put_number  # isort: skip

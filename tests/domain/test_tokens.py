@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domain.bench import CARD, OTHER, Bench, PowerCut, dice
+from hostsim.lives.bench import CARD, OTHER, Bench, PowerCut, dice
 
 PRE = "AuthCtrlr.LocalPreAuthorize"
 ENABLED = "AuthCacheCtrlr.Enabled"
@@ -595,7 +595,7 @@ class Life:
 @pytest.mark.parametrize("torn", ["nothing", "half", "bits", "all"])
 @pytest.mark.parametrize("unit", [1, 8, 32])
 def test_a_power_cut_costs_the_change_it_interrupts_and_no_more(torn, unit):
-    from hostsim.flash import Nor
+    from hostsim.charger.flash import Nor
     from milliamp.domain.token_cache import Cache
 
     flash = Nor(3 * 512, 512, unit)

@@ -8,7 +8,7 @@ from milliamp.base.measurands import NAMED, SLOTS, row, slots
 from milliamp.base.packing import Bytes, put_number
 from milliamp.domain import tokens, transaction
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
-from tools import profile
+from tools.builder import profile
 
 numbers = st.integers(0, 2**31)
 hashes = st.binary(min_size=6, max_size=6)
@@ -202,8 +202,8 @@ def test_slots_of_measurands(names, count):
 
 
 def test_what_is_measured_are_measurands_of_the_version():
-    assert {row(slot)[0] for slot in range(NAMED)} == set(profile._measured())
-    assert set(profile._measured()) < set(profile.MEASURANDS)
+    assert {row(slot)[0] for slot in range(NAMED)} == set(profile.measured())
+    assert set(profile.measured()) < set(profile.MEASURANDS)
     assert "Temperature" not in profile.MEASURANDS
 
 

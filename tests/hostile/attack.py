@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hostsim import schemas
-from hostsim.harness import Rig, rig
-from hostsim.traffic import DOWN, UP, MessageSeen
-from tools import lane32
+from hostsim.charger import lane32
+from hostsim.lives.harness import Rig, rig
+from hostsim.net import schemas
+from hostsim.net.traffic import DOWN, UP, MessageSeen
 
 FAST = {
     "SampledDataCtrlr.TxUpdatedInterval": "5",
@@ -200,7 +200,7 @@ async def attack(
     """A station that charges, on a lane; whoever leaves in peace finds that it survived."""
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
-            pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
+            pytest.skip("no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one")
         options |= {"lane": 32, "heap": heap}
     async with rig(settings=FAST | (settings or {}), **options) as this:
         attack = Attack(this, bits)

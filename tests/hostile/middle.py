@@ -9,7 +9,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from hostsim.harness import Rig
+from hostsim.lives.harness import Rig
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hostsim.harness import CARD, simulate
-from hostsim.schemas import CALL
-from hostsim.traffic import UP
+from hostsim.lives.harness import CARD, simulate
+from hostsim.net.schemas import CALL
+from hostsim.net.traffic import UP
 from tests.hostile.attack import HARMLESS, attack, lanes, one_lane
 from tests.hostile.middle import TEXT, frame
 

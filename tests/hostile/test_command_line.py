@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hostsim.harness import CARD
+from hostsim.lives.harness import CARD
 from tests.programs import PATIENCE, Program, csms, really
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +135,7 @@ def test_a_tool_that_is_missing(tmp_path):
     """Without the local environment's MicroPython there is a line that says how to get it."""
     code = (
         "import sys; sys.argv = ['x', *sys.argv[1:]]\n"
-        "from tools import lane32\n"
+        "from hostsim.charger import lane32\n"
         "def none(): raise FileNotFoundError('no micropython in the local environment')\n"
         "lane32.lane64 = none\n"
         "from hostsim.__main__ import main\n"
@@ -232,10 +232,10 @@ async def test_lines_that_are_no_commands():
 )
 @really
 async def test_every_command_with_the_real_firmware(lane, tmp_path):
-    from tools import lane32
+    from hostsim.charger import lane32
 
     if "32" in lane and lane32.lane32(fetch=False) is None:
-        pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
+        pytest.skip("no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one")
     flags = (
         "--id", "CS9", "--evses", "2", "--state", str(tmp_path), "--protocol", "ocpp2.0.1",
         "--password", "0123456789abcdef", "--vendor", "V", "--model", "M", "--serial", "S-1", "--board", "sim", *lane,

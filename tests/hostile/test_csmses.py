@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from hostsim.harness import CARD, rig, simulate
-from hostsim.misbehaviour import CLOSES, EXAMPLE, become, knows_only
-from hostsim.traffic import UP
+from hostsim.charger import lane32
+from hostsim.csms.misbehaviour import CLOSES, EXAMPLE, become, knows_only
+from hostsim.lives.harness import CARD, rig, simulate
+from hostsim.net.traffic import UP
 from tests.hostile.attack import HEAP, lanes, one_lane
-from tools import lane32
 
 SETTINGS = {
     "OCPPCommCtrlr.RetryBackOffWaitMinimum": "1",
@@ -25,7 +25,7 @@ def station(bits, settings=None, **options):
     """A rig on a lane, without power at first."""
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
-            pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
+            pytest.skip("no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one")
         options |= {"lane": 32, "heap": HEAP}
     settings = SETTINGS | (settings or {})
     return rig(settings=settings, power=False, **options)

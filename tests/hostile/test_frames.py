@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from hostsim.harness import simulate
+from hostsim.lives.harness import simulate
 from tests.hostile.attack import HARMLESS, attack, lanes, one_lane
 from tests.hostile.middle import (
     BINARY,

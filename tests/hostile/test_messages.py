@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hostsim.harness import CARD, simulate
+from hostsim.lives.harness import CARD, simulate
 from tests.blocks import payloads
 from tests.hostile.attack import HARMLESS, LANES, attack, invalid, lanes, one_lane
-from tools.footprint.scenarios import REQUESTS
+from tools.measure.footprint.scenarios import REQUESTS
 
 CODES = (
     "OccurrenceConstraintViolation",

@@ -6,11 +6,11 @@ import contextlib
 
 import pytest
 
-from hostsim.harness import rig, simulate
-from hostsim.nameserver import Reply, answer, silent
+from hostsim.charger import lane32
+from hostsim.lives.harness import rig, simulate
+from hostsim.net.nameserver import Reply, answer, silent
 from tests.blocks.test_diagnostics import Server
 from tests.hostile.attack import FAST, HEAP, lanes
-from tools import lane32
 
 HOST = "csms.test"
 TRAP = "127.0.0.2"  # nobody listens there
@@ -21,7 +21,7 @@ async def named(bits, **options):
     """A station that knows its CSMS by name."""
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
-            pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
+            pytest.skip("no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one")
         options |= {"lane": 32, "heap": HEAP}
     async with rig(host=HOST, settings=FAST, **options) as this:
         yield this

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hostsim.harness import simulate
+from hostsim.lives.harness import simulate
 from tests.hostile import middle
 from tests.hostile.attack import attack, lanes, one_lane
 from tests.hostile.middle import CLOSE, GOOD, TEXT, Middle, drips, frame, says

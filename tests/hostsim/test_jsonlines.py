@@ -6,10 +6,10 @@ import json
 import pytest
 
 from hostsim import commands, jsonlines, terminal
+from hostsim.charger.hardware import Hardware
 from hostsim.clock import time_limit
-from hostsim.hardware import Hardware
-from hostsim.traffic import Traffic
-from hostsim.virtual import VirtualClock, run
+from hostsim.clock.virtual import VirtualClock, run
+from hostsim.net.traffic import Traffic
 
 
 class NoDevice:

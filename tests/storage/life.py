@@ -2,7 +2,7 @@
 # MicroPython it prints the same lines, the last of them a hash of all that is in the flash.
 import hashlib
 
-from hostsim.flash import Nor, PowerCut
+from hostsim.charger.flash import Nor, PowerCut
 from milliamp.storage.journal import Journal
 from milliamp.storage.settings import Settings
 

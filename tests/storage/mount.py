@@ -2,7 +2,7 @@
 # needs beyond the object that stays is printed, in bytes, and how much of the flash was read.
 import gc
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage.journal import Journal
 
 

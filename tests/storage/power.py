@@ -2,7 +2,7 @@
 
 from random import Random
 
-from hostsim.flash import Nor, PowerCut
+from hostsim.charger.flash import Nor, PowerCut
 
 TORN = ("nothing", "half", "bits", "all")
 

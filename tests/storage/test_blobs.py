@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage.blobs import Blobs
 
 from .power import Doomed

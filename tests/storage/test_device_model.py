@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milliamp.storage import device_model as firmware
-from tools import device_model, profile
+from tools.builder import profile
+from tools.builder.tables import device_model
 
 VARIABLES = device_model.load()
 IDS = {variable.path: variable.data["id"] for variable in VARIABLES}

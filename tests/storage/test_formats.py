@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage.journal import Journal
 from milliamp.storage.kinds import _TX_EVENT
 from milliamp.storage.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostsim.flash import Nor, PowerCut
+from hostsim.charger.flash import Nor, PowerCut
 from milliamp.storage.journal import Journal
 from milliamp.storage.kinds import _MESSAGE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import FIRMWARE, ROOT, prepare
-from tools.lane32 import lane32
+from hostsim.charger.lane32 import lane32
+from tools import FIRMWARE, ROOT
+from tools.builder.passes import fold
 
 MICROPYTHON = shutil.which(
     "micropython", path=os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
@@ -30,11 +31,12 @@ def run(command, script, folder, heap):
     for source in sources:
         target = folder / source.relative_to(FIRMWARE)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(prepare.prepare(source))
+        target.write_text(fold.prepare(source))
     shutil.copy(FIRMWARE / "milliamp" / "__init__.py", folder / "milliamp")
-    (folder / "hostsim").mkdir()
+    (folder / "hostsim" / "charger").mkdir(parents=True)
     (folder / "hostsim" / "__init__.py").touch()
-    shutil.copy(ROOT / "hostsim" / "flash.py", folder / "hostsim")
+    (folder / "hostsim" / "charger" / "__init__.py").touch()
+    shutil.copy(ROOT / "hostsim" / "charger" / "flash.py", folder / "hostsim" / "charger")
     done = subprocess.run(
         [*command, "-X", f"heapsize={heap}", str(script)],
         env={**os.environ, "MICROPYPATH": str(folder)},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage import security_log
 from tests.storage.power import Doomed
 

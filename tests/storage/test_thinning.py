@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage.journal import Journal
 from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE
 

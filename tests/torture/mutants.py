@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from tests.blocks import payloads
-from tools.footprint.scenarios import REQUESTS
+from tools.measure.footprint.scenarios import REQUESTS
 
 _SERVER = "http://127.0.0.1:1"  # where nobody listens
 _ANSWERS: list[Any] = [

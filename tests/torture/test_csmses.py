@@ -2,9 +2,9 @@
 
 import pytest
 
-from hostsim.misbehaviour import KINDS
-from hostsim.soak import soak
-from hostsim.virtual import virtually
+from hostsim.clock.virtual import virtually
+from hostsim.csms.misbehaviour import KINDS
+from hostsim.lives.soak import soak
 
 HARDEST = ("silent", "slow")  # the others are met in tests/hostile, too
 

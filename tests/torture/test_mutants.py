@@ -5,14 +5,14 @@ import codecs
 
 import pytest
 
-from hostsim.misbehaviour import Wrong
-from hostsim.schemas import CALL
-from hostsim.traffic import UP
-from hostsim.virtual import virtually
+from hostsim.clock.virtual import virtually
+from hostsim.csms.misbehaviour import Wrong
+from hostsim.net.schemas import CALL
+from hostsim.net.traffic import UP
 from tests.hostile.attack import HARMLESS, attack
 from tests.hostile.middle import TEXT, frame
 from tests.torture.mutants import Mutants
-from tools.footprint.memory import gated
+from tools.measure.footprint.memory import gated
 
 _WHOLE, _SHORT = 10_000, 2_000  # messages of a seed
 _ROOM, _KEPT = 2560, 256  # bytes that a message may have, and what is kept of a longer one

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from hostsim.deliveries import Deliveries
-from hostsim.harness import CARD, rig
-from hostsim.misbehaviour import Moody
-from hostsim.traffic import DOWN, UP
-from hostsim.virtual import VirtualClock, virtually
-from tools import lane32
+from hostsim.charger import lane32
+from hostsim.clock.virtual import VirtualClock, virtually
+from hostsim.csms.misbehaviour import Moody
+from hostsim.lives.deliveries import Deliveries
+from hostsim.lives.harness import CARD, rig
+from hostsim.net.traffic import DOWN, UP
 
 FAST = {
     "SampledDataCtrlr.TxUpdatedInterval": "5",
@@ -151,7 +151,7 @@ def test_killed_at_any_moment(seed, bits, whole, figures):
     lane = {}
     if bits == 32:
         if lane32.lane32(fetch=False) is None:
-            pytest.skip("no 32-bit MicroPython here: `python -m tools.lane32` gets one")
+            pytest.skip("no 32-bit MicroPython here: `python -m hostsim.charger.lane32` gets one")
         lane = {"lane": 32, "heap": HEAP}
     # Both lanes do the same with the same dice: each has its own.
     faults, counts = virtually(torture)(bits * 100 + seed, 50 if whole else 45, **lane)

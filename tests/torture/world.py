@@ -6,11 +6,11 @@ import types
 from functools import cache
 from random import Random
 
-from hostsim.ledger import Ledger
+from hostsim.csms.ledger import Ledger
+from hostsim.lives import bench
 from milliamp import station
 from milliamp.domain import evse
 from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
-from tests.domain import bench
 
 from .chips import Chip
 from .oracle import Dict, Kept, Oracle, Tapped

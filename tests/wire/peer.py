@@ -5,7 +5,7 @@ import json
 import struct
 from collections import deque
 
-from hostsim import virtual
+from hostsim.clock import virtual
 from milliamp.wire.websocket import WebSocket
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10

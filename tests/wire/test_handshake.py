@@ -6,7 +6,7 @@ import types
 import pytest
 from hypothesis import given, settings, strategies
 
-from hostsim import virtual
+from hostsim.clock import virtual
 from milliamp.wire import handshake
 from milliamp.wire.websocket import HandshakeError
 

@@ -5,8 +5,7 @@ import base64
 
 import pytest
 
-from hostsim import virtual
-from hostsim.clock import time_limit
+from hostsim.clock import time_limit, virtual
 from milliamp.wire import http
 
 BODY = b"line\n" * 1000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as strategies
 
-from tests.domain import bench  # noqa: F401, for tables.ids
+from hostsim.lives import bench  # noqa: F401, for tables.ids
 
 from milliamp.base.facts import _LINK, _VARIABLE  # isort: skip
 from milliamp.storage.keys import (  # isort: skip

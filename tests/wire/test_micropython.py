@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import serve
 
+from hostsim.charger import lane32
 from tests.programs import patiently
 from tests.wire import test_schema
-from tools import FIRMWARE, lane32, prepare
+from tools import FIRMWARE
+from tools.builder.passes import fold
 
 HERE = Path(__file__).parent
 WIRE = "__init__ jsonreader jsonwriter schema websocket handshake sift rpc".split()
@@ -33,9 +35,9 @@ def lane(tmp_path_factory):
     for source in sources:
         target = folder / source.relative_to(FIRMWARE)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(prepare.prepare(source))
+        target.write_text(fold.prepare(source))
     for source in (HERE / "portable.py", HERE / "station.py"):
-        (folder / source.name).write_text(prepare.prepare(source))
+        (folder / source.name).write_text(fold.prepare(source))
     (folder / "table").write_bytes(test_schema.TABLE)
     try:
         program = lane32.lane64()

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from tests.domain import bench  # noqa: F401, for tables.ids
+from hostsim.lives import bench  # noqa: F401, for tables.ids
 
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
 from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip

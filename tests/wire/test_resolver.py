@@ -8,7 +8,7 @@ import types
 import pytest
 from hypothesis import given, settings, strategies
 
-from hostsim import nameserver
+from hostsim.net import nameserver
 from milliamp.wire import resolver
 from tools import FIRMWARE
 

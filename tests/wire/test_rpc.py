@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostsim import virtual
+from hostsim.clock import virtual
 from milliamp.base import counts
 from milliamp.wire import rpc
 from milliamp.wire.websocket import ConnectionClosed

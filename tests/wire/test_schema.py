@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from milliamp.wire import schema
 from milliamp.wire.jsonreader import Reader
-from tools import schemas
+from tools.builder.tables import schemas
 
 MISSING, TYPE, VALUE, UNKNOWN = schema.MISSING, schema.TYPE, schema.VALUE, schema.UNKNOWN
 KINDS = [(a, False) for a in schemas.CORE_REQUESTS] + [(a, True) for a in schemas.CORE_RESPONSES]

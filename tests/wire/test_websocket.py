@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hostsim.virtual import run
+from hostsim.clock.virtual import run
 from milliamp.wire.jsonwriter import Writer
 from milliamp.wire.websocket import HEAD, ConnectionClosed, is_utf8
 from tests.wire.peer import BINARY, CLOSE, PING, PONG, TEXT, Peer, frame, websocket

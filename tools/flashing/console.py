@@ -1,6 +1,6 @@
 """Shows a board's log: `python -m tools.flashing.console --port PORT [BOARD]`. Ends with Ctrl-C.
 
-It goes on when the board resets or its port comes back. Short names in a traceback are explained with `tools.names`.
+It goes on when the board resets or its port comes back. Short names in a traceback are explained with `tools.builder.names`.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from pathlib import Path
 import serial
 
 from tools import BUILD
+from tools.builder.names import explain
 from tools.flashing import Trouble, board, command, say
-from tools.names import explain
 
 _LOG = re.compile(r"[EWID] ")
 _AGAIN_S = 0.2  # between two tries to open a port that went away

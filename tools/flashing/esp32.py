@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.builder.profile.hardware import PARTITION
 from tools.flashing import Trouble, say
-from tools.hardware import PARTITION
 
 _TABLE = 0x8000  # where the table lies in the flash
 _TABLE_SIZE = 0xC00

@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import build, profile
+from tools import builder
+from tools.builder import profile
 from tools.flashing import Trouble, command, say
 
 _OLDEST = (1, 28)
@@ -145,7 +146,7 @@ def run(given) -> None:
     chosen = profile.load(given.board)
     port = port_of(chosen)
     complete(sources, port)
-    out = build.build(given.board, frozen=True)
+    out = builder.build(given.board, frozen=True)
     say(
         f"building the {port} port in {os.path.relpath(out)}/firmware, with the station in it: minutes"
     )

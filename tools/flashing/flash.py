@@ -11,7 +11,8 @@ import sys
 from binascii import b2a_base64
 from pathlib import Path
 
-from tools import build, profile
+from tools import builder
+from tools.builder import profile
 from tools.flashing import Trouble, board, command, console, esp32, image, say
 
 _CHUNK = 1024  # bytes of a file that go over at once
@@ -160,7 +161,7 @@ def fits(to: board.Board) -> str:
 def run(given) -> None:
     """The whole way; Trouble or BuildError says where it ended."""
     port = board.port_of(given.port)
-    out = build.build(given.board)
+    out = builder.build(given.board)
     chosen = profile.load(given.board)
     if given.erase and not given.stock:
         raise Trouble("--erase needs an image to write afterwards: MICROPYTHON_BIN=<file>")

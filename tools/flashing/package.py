@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from tools import build, profile
+from tools import builder
+from tools.builder import profile
 from tools.flashing import command, image, say
 
 NAME = "package.json"
@@ -34,7 +35,7 @@ def write(out: Path, chosen) -> Path:
 
 def run(given) -> None:
     """Build the image, write the package and say how it is installed."""
-    out = build.build(given.board)
+    out = builder.build(given.board)
     file = write(out, profile.load(given.board))
     say(f"{os.path.relpath(file)}: mpremote mip install --target / {os.path.relpath(file)}")
 

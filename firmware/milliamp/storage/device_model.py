@@ -1,6 +1,6 @@
 # The device model: components and variables from one packed table in ROM, written values in settings.
 #
-# `tools/device_model.py` writes the table; all numbers are little-endian:
+# `tools/builder/tables/device_model.py` writes the table; all numbers are little-endian:
 #   head       components u8, numbers u8, entries u16, ids u16 (highest + 1)
 #   index      per id: first entry u16, 0xffff where there is none
 #   component  per component and EVSE: hash u16, name u16, instance u8, EVSE u8, connector u8,

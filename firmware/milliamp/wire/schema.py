@@ -1,6 +1,6 @@
 # Checks a payload against a compact form of the official JSON schemas, where it lies in the buffer.
 #
-# The table is made by tools/schemas.py and never leaves ROM: a directory of actions, then types.
+# The table is made by tools/builder/tables/schemas.py and never leaves ROM: a directory of actions, then types.
 # Offsets are two bytes of seven bits with the top bit set, so that no byte of them is a quote, and
 # each name is stored with its quotes and followed by a byte below 32: what `find` finds is a name.
 #   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response; behind it
@@ -19,7 +19,7 @@ from micropython import const
 _YIELD_EVERY = const(12)  # fields and elements
 _COMMON = const(12)  # bytes of "customData" with its quotes
 _NULL = const(110)  # null begins so, and nothing else does
-_LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/schemas.py
+_LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/builder
 
 _ARRAY = const(97)
 _BOOLEAN = const(98)

@@ -1,0 +1,1 @@
+"""The station: its hardware, its flash, its controller, and the firmware as a process on it."""

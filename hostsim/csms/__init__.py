@@ -1,0 +1,1 @@
+"""The CSMS, as good and as odd as they come, and its books."""

@@ -1,0 +1,1 @@
+"""The compiler: what each pass does is in its head."""

@@ -1,0 +1,1 @@
+"""What is generated: the device model and the schemas as packed tables."""
