@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools import BOARDS, FIRMWARE, ROOT
-from tools.builder.passes import fold
+from tools.builder import toolkit
 from tools.builder.tables import device_model
 
 PACKAGE = FIRMWARE / "milliamp"
@@ -85,7 +85,7 @@ def room(file: Path) -> str:
 
 def imports(file: Path):
     """(line, dotted module) of every import, wherever it stands; `from package import module` gives the module."""
-    for node in ast.walk(fold.parse(file)):
+    for node in ast.walk(toolkit.parse(file)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -99,7 +99,7 @@ def imports(file: Path):
 
 def reads_time(file: Path):
     """Lines that import more of `time` than the arithmetic of ticks."""
-    for node in ast.walk(fold.parse(file)):
+    for node in ast.walk(toolkit.parse(file)):
         if isinstance(node, ast.Import) and {"time", "utime"} & {
             alias.name for alias in node.names
         }:
@@ -110,8 +110,8 @@ def reads_time(file: Path):
 
 
 def is_constants(module: str) -> bool:
-    file = fold.module_file(module, [FIRMWARE])
-    return bool(file and fold.constants(file))
+    file = toolkit.module_file(module, [FIRMWARE])
+    return bool(file and toolkit.constants(file))
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
@@ -150,7 +150,7 @@ def test_there_is_a_file_for_every_room():
 def test_a_room_touches_only_its_part_of_the_station(file):
     allowed = CONTEXT[room(file)]
     faults = []
-    for node in ast.walk(fold.parse(file)):
+    for node in ast.walk(toolkit.parse(file)):
         if isinstance(node, ast.Attribute):
             owner = node.value
             owner = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
@@ -162,7 +162,7 @@ def test_a_room_touches_only_its_part_of_the_station(file):
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_house_rules(file):
     faults = []
-    for node in ast.walk(fold.parse(file)):
+    for node in ast.walk(toolkit.parse(file)):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             faults.append(f"{line}: a float: {node.value}")
@@ -198,7 +198,7 @@ def test_private_names_are_imported_from_constants_modules_only(file):
     """They are folded by the build: a module that holds anything else besides cannot be."""
     ids = {variable.const for variable in device_model.load()} | {"_WRITTEN_TYPES"}
     faults = []
-    for node in ast.walk(fold.parse(file)):
+    for node in ast.walk(toolkit.parse(file)):
         if not isinstance(node, ast.ImportFrom):
             continue
         for alias in node.names:
@@ -215,7 +215,7 @@ def test_private_attributes_are_used_on_self_only(file):
     """The build gives them other names in every module."""
     faults = [
         f"{name(file)}:{node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(fold.parse(file))
+        for node in ast.walk(toolkit.parse(file))
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
         and not node.attr.startswith("__")
@@ -227,13 +227,13 @@ def test_private_attributes_are_used_on_self_only(file):
 @pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
 def test_const_is_used_as_the_compiler_folds_it(file):
     """`_NAME = const(..)`, one a line: anything else costs a name and a call at run time."""
-    assert not fold.calls_const(fold.parse(file))
+    assert not toolkit.calls_const(toolkit.parse(file))
 
 
 def test_files_that_say_so_hold_nothing_but_constants():
     said = [file for file in FILES if "A file of nothing but constants" in file.read_text()]
     assert said
-    assert not [name(file) for file in said if fold.constants(file) is None]
+    assert not [name(file) for file in said if toolkit.constants(file) is None]
 
 
 def test_every_board_has_its_files():

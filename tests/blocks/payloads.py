@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hostsim.net import schemas
 from tools import FIRMWARE
-from tools.builder.passes import fold
+from tools.builder.tables.blocks import read_block
 
 MISSING = "OccurrenceConstraintViolation"
 TYPE = "TypeConstraintViolation"
@@ -83,7 +83,7 @@ def wrong(action: str) -> Iterator[Case]:
 def _unread() -> tuple[str, ...]:
     """What the blocks say that nobody reads of messages."""
     files = sorted((FIRMWARE / "milliamp" / "blocks").glob("*.py"))
-    return tuple(path for file in files for path in fold.read_block(file).unread)
+    return tuple(path for file in files for path in read_block(file).unread)
 
 
 def customised(action: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

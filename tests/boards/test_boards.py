@@ -7,7 +7,7 @@ import pytest
 
 from tools import BOARDS, ROOT, builder
 from tools.builder import profile as profiles
-from tools.builder.profile import hardware
+from tools.builder.profile import hardware, pinout
 from tools.builder.profile.chips import CHIPS
 
 from .bench import Charger, chip_of, imported, tables, wire
@@ -145,7 +145,7 @@ def test_every_board_has_what_micropython_builds(board):
 
 @pytest.mark.parametrize("board", REAL)
 def test_the_guide_shows_the_pins_that_the_profile_has(board):
-    assert hardware.pin_table(board) in GUIDE
+    assert pinout.pin_table(board) in GUIDE
 
 
 def test_the_guide_names_every_row_and_every_board():

@@ -15,6 +15,7 @@ from tools.builder import profile, shelf
 from tools.builder.passes import fold
 from tools.builder.passes.join import CORE
 from tools.builder.tables import device_model
+from tools.builder.tables.blocks import read_block
 
 
 def prepared(tmp_path, text, block=False, **modules):
@@ -96,7 +97,7 @@ def test_tables_are_erased_from_blocks_only(tmp_path):
 def test_tables_are_read(tmp_path):
     file = tmp_path / "provisioning.py"
     file.write_text(BLOCK)
-    block = fold.read_block(file)
+    block = read_block(file)
     assert block.calls == {"Reset": ("reset", False), "GetBaseReport": ("report", True)}
     assert block.sends == ["Heartbeat"]
     assert block.resident
@@ -122,13 +123,13 @@ def test_a_wrong_table_names_its_line(tmp_path, old, new, message):
     file = tmp_path / "provisioning.py"
     file.write_text(BLOCK.replace(old, new))
     with pytest.raises(BuildError, match=message):
-        build.routes_source([fold.read_block(file)], [])
+        build.routes_source([read_block(file)], [])
 
 
 def test_two_blocks_cannot_answer_the_same_call(tmp_path):
     file = tmp_path / "provisioning.py"
     file.write_text(BLOCK)
-    block = fold.read_block(file)
+    block = read_block(file)
     with pytest.raises(BuildError, match="is in .* too"):
         build.routes_source([block, block], [])
 

@@ -12,7 +12,7 @@ from hostsim.lives.harness import CARD, rig, simulate
 from tools import BOARDS, BuildError
 from tools.builder import image as build
 from tools.builder import profile
-from tools.builder.profile import reader
+from tools.builder.profile import toml
 from tools.builder.tables import device_model
 from tools.measure import trim
 from tools.measure.conformance.presets import PRESETS
@@ -134,8 +134,8 @@ def test_a_variable_of_what_is_left_out_says_whose_it_is(tmp_path, old, path, ow
 
 def test_a_profile_survives_being_written():
     for board in profile.boards():
-        raw, _ = profile.load_toml(BOARDS / board / "profile.toml")
-        assert reader.tomllib.loads(trim.toml(raw)) == raw
+        raw, _ = toml.load(BOARDS / board / "profile.toml")
+        assert toml.tomllib.loads(toml.dump(raw)) == raw
 
 
 def test_scripts_that_go_with_a_choice():
@@ -197,7 +197,7 @@ class Smoke:
     def __init__(self, this, name):
         self.rig = this
         self.choices = trim.choices()
-        self.raw, _ = profile.load_toml(tried(name) / "profile.toml")
+        self.raw, _ = toml.load(tried(name) / "profile.toml")
 
     def has(self, name):
         return self.choices[name].has(self.raw)

@@ -29,7 +29,7 @@ from binascii import crc32
 from pathlib import Path
 
 from tools import BUILD, FIRMWARE, ROOT, BuildError
-from tools.builder import profile, shelf
+from tools.builder import profile, shelf, toolkit
 from tools.builder.passes import fold
 from tools.builder.passes.decide import TOLD, Facts, decide
 from tools.builder.passes.flatten import flatten
@@ -44,6 +44,7 @@ from tools.builder.passes.squeeze import squeeze
 from tools.builder.passes.strip import prune
 from tools.builder.profile import hardware
 from tools.builder.tables import device_model, schemas
+from tools.builder.tables.blocks import read_block
 from tools.builder.toolkit import walk
 
 # The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
@@ -185,7 +186,7 @@ def _write_tables(chosen, out: Path) -> None:
 
 def read_blocks(chosen) -> list:
     """The tables of the profile's blocks, in the profile's order. A block that nothing leads to is left out."""
-    blocks = [fold.read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
+    blocks = [read_block(profile.BLOCK_FILES / f"{name}.py") for name in chosen.blocks]
     if not any(_TRIGGER in block.calls for block in blocks):
         for block in blocks:
             block.triggers.clear()
@@ -351,7 +352,7 @@ def _modules(chosen, out: Path):
     ready = {}
     for path, file in sources(chosen, out):
         # A constants module lives on in those who import it; an empty module has nothing to say.
-        if fold.constants(file) or not _has_code(file):
+        if toolkit.constants(file) or not _has_code(file):
             continue
         is_block = path.startswith("milliamp/blocks/")
         target = out / "src" / path
@@ -467,7 +468,7 @@ def _used(ready: dict, path: str) -> str:
 
 
 def _has_code(file: Path) -> bool:
-    body = fold.parse(file).body
+    body = toolkit.parse(file).body
     return any(
         not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body
     )

@@ -10,7 +10,6 @@ import argparse
 import ast
 import functools
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from pathlib import Path
 
 from tools import BOARDS, BUILD, ROOT, BuildError, builder
 from tools.builder import profile
-from tools.builder.passes import fold
+from tools.builder.profile import toml
 from tools.builder.tables import device_model
+from tools.builder.tables.blocks import read_block
 from tools.builder.toolkit import walk
 from tools.measure import footprint
 
@@ -36,7 +36,7 @@ _SMALL = {"receive": 1024, "transmit": 512}
 class Choice:
     """One thing that a profile may go without. `off` changes the profile; `loses` says what the station cannot do then.
 
-    `features`: those of the certification profile (tools/measure/conformance/presets.py) that are gone, `words`: texts in a
+    `features`: those of the certification profile (conformance/presets.toml) that are gone, `words`: texts in a
     script that needs it.
     """
 
@@ -73,7 +73,7 @@ _FEATURES = {
 
 def _block(name: str) -> Choice:
     file = profile.BLOCK_FILES / f"{name}.py"
-    block = fold.read_block(file)
+    block = read_block(file)
     words = {*block.calls, *block.sends}
     words |= {variable.path for variable in device_model.load() if variable.block == name}
     head = re.search(r"functional block ([A-Z])", file.read_text().splitlines()[0])
@@ -194,7 +194,7 @@ def _folder(board: str) -> Path:
 def _raw(board: str) -> dict:
     """The profile as it is written. BuildError says what is wrong with it."""
     profile.load(board)
-    return profile.load_toml(_folder(board) / "profile.toml")[0]
+    return toml.load(_folder(board) / "profile.toml")[0]
 
 
 def trimmed(board: str, flipped, name: str, values: "dict | None" = None) -> Path:
@@ -211,8 +211,8 @@ def trimmed(board: str, flipped, name: str, values: "dict | None" = None) -> Pat
     folder.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file() and file.name != "profile.toml":
-            put(folder / file.name, file.read_bytes())
-    put(folder / "profile.toml", toml(raw).encode())
+            toml.put(folder / file.name, file.read_bytes())
+    toml.put(folder / "profile.toml", toml.dump(raw).encode())
     return folder
 
 
@@ -244,28 +244,6 @@ def _drop_variables(raw: dict) -> None:
     for path in list(raw.get("variables", ())):
         if owners.get(path) and owners[path] not in present:
             del raw["variables"][path]
-
-
-def put(file: Path, data: bytes) -> None:
-    """Write what has changed, in one piece and with nothing beside it: other processes build from the folder."""
-    if not file.is_file() or file.read_bytes() != data:
-        part = file.parent.with_name(f"{file.parent.name}-{file.name}.{os.getpid()}")
-        part.write_bytes(data)
-        part.replace(file)
-
-
-def toml(table: dict, path: str = "") -> str:
-    """A profile as TOML."""
-    lines, below = [], []
-    for key, value in table.items():
-        name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
-        if isinstance(value, dict):
-            below.append(f"\n[{path}{name}]\n" + toml(value, f"{path}{name}."))
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            below += [f"\n[[{path}{name}]]\n" + toml(item, f"{path}{name}.") for item in value]
-        else:  # JSON's numbers, texts, lists and truth values are TOML's
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
-    return "".join(lines + below)
 
 
 # --- what it loses ------------------------------------------------------------------------------------

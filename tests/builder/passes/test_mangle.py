@@ -14,6 +14,7 @@ from tools.builder import names, profile
 from tools.builder.passes import fold
 from tools.builder.passes.join import CORE, bound, merge
 from tools.builder.passes.mangle import Shortener, foreign, is_core, shorten
+from tools.builder.tables.blocks import read_block
 
 COUNTER = """
 from other import helper
@@ -369,7 +370,7 @@ def test_a_traceback_can_be_read(image):
 
 def test_the_routes_name_what_the_image_has():
     out = build.build("sim")
-    assert fold.read_block(fold.FIRMWARE / "milliamp/blocks/transactions.py").calls
+    assert read_block(fold.FIRMWARE / "milliamp/blocks/transactions.py").calls
     legend = json.loads((out / "names.json").read_text())
     assert "get_transaction_status()" in legend["milliamp/blocks/transactions.py"].values()
     assert b"get_transaction_status" not in (out / "romfs.img").read_bytes()

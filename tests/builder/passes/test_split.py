@@ -11,6 +11,7 @@ from tools.builder.passes.inline import inline
 from tools.builder.passes.join import CORE, merge
 from tools.builder.passes.split import RESIDENT, split, stays
 from tools.builder.passes.strip import prune
+from tools.builder.tables.blocks import read_block
 
 PATH = "milliamp/blocks/alpha.py"
 ALPHA = """
@@ -106,7 +107,7 @@ def blocks(tmp_path, **sources):
     found = []
     for name, text in sources.items():
         (tmp_path / f"{name}.py").write_text(text)
-        found.append(fold.read_block(tmp_path / f"{name}.py"))
+        found.append(read_block(tmp_path / f"{name}.py"))
     return found
 
 

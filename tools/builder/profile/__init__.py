@@ -12,7 +12,6 @@ from tools.builder.profile.reader import (
     Profile,
     boards,
     load,
-    load_toml,
     measured,
 )
 
@@ -25,6 +24,5 @@ __all__ = [
     "Profile",
     "boards",
     "load",
-    "load_toml",
     "measured",
 ]

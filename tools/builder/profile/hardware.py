@@ -1,16 +1,13 @@
-"""What a board's folder says about its hardware: which drivers it ships, which pins they take, how its flash is split.
-
-`python -m tools.builder.profile.hardware BOARD` prints the pin table of a board as `docs/boards.md` has it.
-"""
+"""What a board's folder says about its hardware: which drivers it ships, which pins they take, how its flash is split."""
 
 import ast
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import BOARDS, ROOT, BuildError
-from tools.builder.passes import fold
+from tools.builder import toolkit
 from tools.builder.profile.chips import CHIPS
+from tools.builder.profile.toml import like
 from tools.builder.toolkit import walk
 
 DRIVERS = BOARDS / "drivers"  # shared: a board ships what its own files import of them
@@ -28,7 +25,7 @@ def drivers(folder: Path) -> dict:
     own = {file.stem: file for file in sorted(folder.glob("*.py"))}
     found, open_ = {}, list(own.values())
     while open_:
-        for node in walk(fold.parse(open_.pop())):
+        for node in walk(toolkit.parse(open_.pop())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module]
@@ -149,11 +146,9 @@ class Pins:
 
     def check(self) -> None:
         """Report all that is wrong."""
-        from tools.builder.profile.reader import _like
-
         for row, value in self._table.items():
             if row not in self.rows:
-                self._fault(row, f"no driver of this board knows this row{_like(row, self.rows)}")
+                self._fault(row, f"no driver of this board knows this row{like(row, self.rows)}")
                 continue
             kind = self.rows[row]
             if kind in PINS:
@@ -219,9 +214,7 @@ class Pins:
         rows = [name for name, kind in self.rows.items() if kind in ("input", "output")]
         for name in value if isinstance(value, list) else [value]:
             if name not in rows:
-                from tools.builder.profile.reader import _like
-
-                self._fault(row, f"{name!r} is no input or output{_like(name, rows)}")
+                self._fault(row, f"{name!r} is no input or output{like(name, rows)}")
             elif name in OFF_AT_RESET[:1]:
                 self._fault(row, f"{name!r} must be off at 0 V: at a reset nobody drives the pin")
 
@@ -428,46 +421,3 @@ def check_regions(profile, error) -> None:
                 ("flash", name),
                 f"the region {name!r} reaches {offset + length:#x}: {holder} has {size:#x} bytes",
             )
-
-
-# --- pin tables ------------------------------------------------------------------------------------
-
-
-def pin_table(board: str) -> str:
-    """The pins of a board, row by row, as a Markdown table."""
-    from tools.builder import profile as profiles
-
-    chosen = profiles.load(board)
-    chip = CHIPS[chosen.chip]
-    kinds = Pins(chosen, print, chosen.taken).rows
-    low = chosen.pins.get("active_low", [])
-    lines = ["| row | pin | |", "|---|---|---|"]
-    for row, value in chosen.pins.items():
-        if kinds.get(row) not in PINS:
-            continue
-        for pin in value if isinstance(value, list) else [value]:
-            notes = [kinds[row]] + (["on at 0 V"] if row in low else [])
-            if pin in chip.pullless and kinds[row] in ("input", "interrupt"):
-                notes.append("fit a pull resistor")
-            if pin in chip.strapping:
-                notes.append(f"strapping: {chip.strapping[pin]}")
-            lines.append(f"| `{row}` | {chip.call(pin)} | {'; '.join(notes)} |")
-    return "\n".join(lines)
-
-
-def main(argv=None) -> int:
-    """Print the pin tables of the named boards."""
-    from tools.builder import profile as profiles
-
-    try:
-        for board in (sys.argv[1:] if argv is None else argv) or profiles.boards():
-            if profiles.load(board).chip:
-                print(f"{board}\n\n{pin_table(board)}\n")
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

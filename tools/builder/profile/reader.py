@@ -8,13 +8,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from tools import BOARDS, FIRMWARE, ROOT, BuildError
-from tools.builder.profile import hardware
+from tools.builder.profile import hardware, toml
+from tools.builder.profile.toml import like
 from tools.builder.tables import schemas
 
 BLOCKS = (
@@ -132,7 +128,7 @@ class Profile:
     variables: dict = field(
         default_factory=dict
     )  # name -> {"value": ..., "writable": ..., "values": ...}
-    lines: "Lines | None" = None
+    lines: "toml.Lines | None" = None
 
     @property
     def items(self) -> int:
@@ -152,48 +148,6 @@ class Profile:
         return self.cache * _BYTES_PER_ROW
 
 
-class Lines:
-    """Where each key of a TOML file stands, for messages; `tomllib` does not tell."""
-
-    _TABLE = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
-    _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=""")
-    _PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
-
-    def __init__(self, file: Path, text: str):
-        self.file = file
-        self._at = {}
-        table, counts = (), {}
-        for number, line in enumerate(text.splitlines(), 1):
-            if head := self._TABLE.match(line):
-                table = tuple(a or b or c for a, b, c in self._PART.findall(head[2]))
-                if head[1] == "[[":
-                    index = counts[table] = counts.get(table, -1) + 1
-                    table += (index,)
-                self._at.setdefault(table, number)
-                if len(table) > 1:
-                    self._at.setdefault(table[:-1], number)
-            elif key := self._KEY.match(line):
-                self._at.setdefault((*table, key[1].strip("\"'")), number)
-
-    def where(self, path: tuple) -> str:
-        """`file:line` of the key, or of the table around it."""
-        while path and path not in self._at:
-            path = path[:-1]
-        name = self.file.relative_to(ROOT) if self.file.is_relative_to(ROOT) else self.file
-        return f"{name}:{self._at.get(path, 1)}"
-
-
-def load_toml(file: Path):
-    """A TOML file as (dict, Lines). BuildError names the line of a syntax fault."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        return tomllib.loads(text), Lines(file, text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-        raise BuildError(f"{name}:{line[1] if line else 1}: not TOML: {error}") from None
-
-
 def boards() -> list:
     """The names of the boards there are."""
     return sorted(file.parent.name for file in BOARDS.glob("*/profile.toml"))
@@ -209,7 +163,7 @@ def load(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Pro
     file = folder / "profile.toml"
     if not file.is_file():
         raise BuildError(f"unknown board {board!r}: there are {', '.join(boards())}")
-    raw, lines = load_toml(file)
+    raw, lines = toml.load(file)
     check = _Check(raw, lines)
     profile = check.profile(folder.name)
     for name, value, longest in (
@@ -254,7 +208,7 @@ class _Check:
     )
     _FREE = ("pins", "network")  # handed to the board as they are
 
-    def __init__(self, raw: dict, lines: Lines):
+    def __init__(self, raw: dict, lines: toml.Lines):
         self.raw = raw
         self.lines = lines
         self.errors = []
@@ -279,7 +233,7 @@ class _Check:
     def known(self, path: tuple, table: dict, keys: tuple) -> None:
         for key in table:
             if key not in keys:
-                self.error((*path, key), f"unknown key {key!r}{_like(key, keys)}")
+                self.error((*path, key), f"unknown key {key!r}{like(key, keys)}")
 
     def take(self, path: tuple, table: dict, key: str, kind, default=_REQUIRED):
         """A value of the right type; the default, or a stand-in after a reported fault."""
@@ -316,7 +270,7 @@ class _Check:
         for value in values:
             if value not in allowed:
                 self.error(
-                    (*path, key), f"unknown name {value!r} in {key!r}{_like(value, allowed)}"
+                    (*path, key), f"unknown name {value!r} in {key!r}{like(value, allowed)}"
                 )
         if len(set(map(str, values))) < len(values):
             self.error((*path, key), f"{key!r} names something twice")
@@ -357,7 +311,7 @@ class _Check:
         if profile.chip and profile.chip not in hardware.CHIPS:
             self.error(
                 (*at, "chip"),
-                f"unknown chip {profile.chip!r}{_like(profile.chip, hardware.CHIPS)}",
+                f"unknown chip {profile.chip!r}{like(profile.chip, hardware.CHIPS)}",
             )
             profile.chip = ""
         profile.flash_chip = self.number(at, table, "flash", 1 << 20, 1 << 28, default=0)
@@ -471,7 +425,7 @@ class _Check:
         if not -6 <= ten <= 6:
             self.error(at, f"{at[-1]!r}: the power of ten is {ten}: it must be -6 to 6")
         if form not in FORMATS:
-            self.error(at, f"{at[-1]!r}: unknown format {form!r}{_like(form, FORMATS)}")
+            self.error(at, f"{at[-1]!r}: unknown format {form!r}{like(form, FORMATS)}")
         return register, FORMATS.get(form, 34), ten
 
     def _station(self, profile: Profile) -> None:
@@ -541,7 +495,7 @@ class _Check:
                 if kind not in CONNECTORS:
                     self.error(
                         (*at, "connectors"),
-                        f"unknown connector type {kind!r}{_like(kind, CONNECTORS)}",
+                        f"unknown connector type {kind!r}{like(kind, CONNECTORS)}",
                     )
             if "connectors" in table and not 1 <= len(connectors) <= 15:
                 self.error(
@@ -650,17 +604,6 @@ class _Check:
             profile.variables[name] = choice
 
 
-def _like(name, known) -> str:
-    """A hint what was meant, or what there is."""
-    import difflib
-
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-    if near:
-        return f": did you mean {near[0]!r}?"
-    known = [str(k) for k in known]
-    return ": there are " + ", ".join(known) if len(known) <= 20 else ": take it out"
-
-
 def _url_fault(url: str) -> str:
     """Why no station could connect there, "" when it could: as wire.handshake has it."""
     scheme, _, rest = url.partition("://")
@@ -684,9 +627,7 @@ def measured() -> list:
 
 def _version() -> str:
     """The project's version, when the profile gives none."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "version"
-    ]
+    return toml.load(ROOT / "pyproject.toml")[0]["project"]["version"]
 
 
 def main(argv=None) -> int:

@@ -6,7 +6,10 @@ from binascii import crc32
 from dataclasses import dataclass
 
 from tools import FIRMWARE, ROOT, BuildError
-from tools.builder.profile.reader import BLOCKS, Profile, _like, load_toml
+from tools.builder.profile import toml
+from tools.builder.profile.reader import BLOCKS, Profile
+from tools.builder.profile.toml import like
+from tools.builder.toolkit import constants
 
 DATA = ROOT / "device_model"
 TYPES = (
@@ -88,8 +91,6 @@ def _upper(name: str) -> str:
 
 def settings_keys() -> dict:
     """The names of `storage/keys.py` and their numbers."""
-    from tools.builder.passes.fold import constants
-
     return constants(FIRMWARE / "milliamp" / "storage" / "keys.py")
 
 
@@ -97,7 +98,7 @@ def load() -> list:
     """All variables of the data, checked. BuildError has one line a fault."""
     variables, errors = [], []
     for file in sorted(DATA.glob("*.toml")):
-        raw, lines = load_toml(file)
+        raw, lines = toml.load(file)
         for component, table in raw.items():
             head = {key: table[key] for key in _COMPONENT_KEYS if key in table}
             for name, data in table.items():
@@ -106,7 +107,7 @@ def load() -> list:
                 where = lines.where((component, name))
                 if not isinstance(data, dict):
                     errors.append(
-                        f"{where}: unknown key {name!r} of the component{_like(name, _COMPONENT_KEYS)}"
+                        f"{where}: unknown key {name!r} of the component{like(name, _COMPONENT_KEYS)}"
                     )
                     continue
                 parts = {"": data} if "id" in data else data
@@ -148,18 +149,18 @@ def _faults(variable: Variable):
         return
     for key in data:
         if key not in _KEYS:
-            yield f"unknown key {key!r}{_like(key, _KEYS)}"
+            yield f"unknown key {key!r}{like(key, _KEYS)}"
     if not isinstance(data.get("id"), int) or not 0 < data["id"] <= _MAX_ID:
         yield f"'id' must be a number from 1 to {_MAX_ID}"
     if variable.per not in ("station", "evse", "connector"):
         yield f'\'per\' is {variable.per!r}: it must be "evse" or "connector"'
     if variable.block not in ("", "cache", *BLOCKS):
-        yield f"unknown block {variable.block!r}{_like(variable.block, BLOCKS)}"
+        yield f"unknown block {variable.block!r}{like(variable.block, BLOCKS)}"
     kind, mutability = data.get("type"), data.get("mutability", "ReadOnly")
     if kind not in TYPES:
-        yield f"unknown type {kind!r}{_like(kind, TYPES)}"
+        yield f"unknown type {kind!r}{like(kind, TYPES)}"
     if mutability not in MUTABILITIES:
-        yield f"unknown mutability {mutability!r}{_like(mutability, MUTABILITIES)}"
+        yield f"unknown mutability {mutability!r}{like(mutability, MUTABILITIES)}"
     if data.get("live") and mutability != "ReadOnly":
         yield "a live variable cannot be written: make it ReadOnly"
     if kind in _LISTS and not (data.get("values") or "values_from" in data):
@@ -229,7 +230,7 @@ def expand(variables: list, profile: Profile) -> list:
     owners = {variable.path: variable.block for variable in variables}
     for name in chosen:
         if name not in paths:
-            text = f"unknown variable {name!r}{_like(name, paths)}"
+            text = f"unknown variable {name!r}{like(name, paths)}"
             if name in owners:
                 text = f"there is no {name!r} without {owners[name]!r}: add that, or take this out"
             errors.append(f"{profile.lines.where(('variables', name))}: {text}")
@@ -486,7 +487,7 @@ def factory(description: list, name: str, text: str) -> list:
                 for e in description
             }
         )
-        raise ValueError(f"unknown variable {name!r}{_like(name, names)}")
+        raise ValueError(f"unknown variable {name!r}{like(name, names)}")
     if found[0]["live"]:
         raise ValueError(f"{name} is measured, it cannot be set")
     if found[0]["fixed"]:

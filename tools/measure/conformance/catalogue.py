@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.builder import profile
+from tools.builder.profile import toml
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Script:
 
 
 def _load() -> dict[str, Script]:
-    raw, _ = profile.load_toml(Path(__file__).with_name("catalogue.toml"))
+    raw, _ = toml.load(Path(__file__).with_name("catalogue.toml"))
     return {name: Script(name, **entry) for name, entry in raw.items()}
 
 

@@ -1,8 +1,5 @@
-"""The products that the scripts are run for: which features each declares, and the station that has just those.
-
-A feature is what the certification profiles call C-09.1, AQ-2, HFS-8, AS-2...: here C09_1, AQ2, HFS8, AS2, true or
-false (HFS8: how many EVSEs). A product is the `sim` board with some of its profile changed, as a hardware team would
-change it: what a product does not have is hard-coded and read-only in its device model.
+"""The products that the scripts are run for, from presets.toml: the features that each declares, and the station that has
+just those: the `sim` board with some of its profile changed, as a hardware team would change it.
 """
 
 from dataclasses import dataclass, field
@@ -11,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tools import BOARDS, BUILD
-from tools.builder import profile
+from tools.builder.profile import toml
 from tools.builder.tables import device_model
-from tools.measure.trim import put, toml
 
 PASSWORD = "milliamp-0123456789"  # security profile 1, until the station can do 2
 SOCKET, TETHERED = "sType2", "cType2"
@@ -44,98 +40,24 @@ class Preset:
         }
 
 
-# What every product of this firmware says of itself.
-_ALWAYS = {
-    "C06_2": True,  # StopTxOnEVSideDisconnect true
-    "C12_2": True,  # the plug may stay locked when the EV is gone
-    "C29_1": True,  # TriggerMessage: MeterValues
-    "C29_2": True,  # TransactionEvent
-    "C29_3": True,  # LogStatusNotification
-    "C29_4": True,  # FirmwareStatusNotification
-    "C29_5": True,  # StatusNotification
-    "C29_6": True,  # BootNotification
-    "C36": True,  # remote start with ISO14443
-    "C38": True,  # and with Central
-    "C40": True,  # measurands
-    "C47": True,  # fallback along NetworkConfigurationPriority
-    "C48_1": True,  # AuthorizeRemoteStart true
-    "C48_2": True,  # and false
-    "C57": True,  # a second GetLog takes the place of the first
-    "AQ9": True,  # IEC 61851-1 mode 3
-    "HFS3": True,  # AC
-    "HFS7": True,  # 3 phases
-}
-# Every other feature that a script asks for.
-_NEVER = """
-    C01 C02 C03 C06_1 C07 C08 C09_1 C09_2 C09_3 C09_4 C09_5 C09_6 C10_1 C10_2 C10_3 C10_4 C10_5 C12_1 C13 C14 C20 C28
-    C30 C31 C32 C33 C34 C35 C37 C39 C42 C43 C49 C51 C52 C53 C56 C58 C59 C60 AS2 AQ1 AQ2 AQ7 AQ8 AQ11 HFS1 HFS2 HFS4
-    ISO3 ISO15118 LAL SMART_CHARGING MODE12
-""".split()
-
-
-def _features(evses, *names: str) -> dict[str, Any]:
-    sockets = any(kind == SOCKET for kinds in evses for kind in kinds)
-    tethered = any(kind == TETHERED for kinds in evses for kind in kinds)
-    features = dict.fromkeys(_NEVER, False) | _ALWAYS | dict.fromkeys(names, True)
-    return features | {"HFS1": sockets, "HFS2": tethered, "HFS8": len(evses)}
-
-
-def _remote() -> Preset:
-    evses = ((TETHERED,),)
-    return Preset(
-        "remote",
-        "no reader, tethered cable, remote start only",
-        _features(evses, "C09_4", "C10_1", "C10_2"),
-        evses,
-        {
-            "TxCtrlr.TxStartPoint": "PowerPathClosed",
-            "TxCtrlr.TxStopPoint": "EVConnected,Authorized",
-            "TxCtrlr.StopTxOnEVSideDisconnect": True,
-            "TxCtrlr.MaxEnergyOnInvalidId": 0,
-            "AuthCtrlr.OfflineTxForUnknownIdEnabled": False,
-            "AuthCtrlr.DisableRemoteAuthorization": False,
-            "AuthCtrlr.MasterPassGroupId": "",
-            "AlignedDataCtrlr.SendDuringIdle": False,
-        },
+def _load() -> dict[str, Preset]:
+    raw, _ = toml.load(Path(__file__).with_suffix(".toml"))
+    known = raw.pop("features")
+    plain = dict.fromkeys(known["never"].split(), False) | dict.fromkeys(
+        known["always"].split(), True
     )
+    found = {}
+    for name, entry in raw.items():
+        evses = tuple(map(tuple, entry["evses"]))
+        kinds = {kind for connectors in evses for kind in connectors}
+        features = plain | dict.fromkeys(entry["features"].split(), True)
+        features |= {"HFS1": SOCKET in kinds, "HFS2": TETHERED in kinds, "HFS8": len(evses)}
+        found[name] = Preset(name, entry["title"], features, evses, entry["variables"])
+    return found
 
 
-def _rfid() -> Preset:
-    evses = ((TETHERED,),)
-    return Preset(
-        "rfid",
-        "RFID reader, tethered cable, no authorization cache",
-        _features(evses, "C06_1", "C09_4", "C10_1", "C10_2", "C28", "C30", "C58"),
-        evses,
-        {
-            "TxCtrlr.TxStartPoint": "PowerPathClosed",
-            "TxCtrlr.TxStopPoint": "EVConnected,Authorized",
-            "TxCtrlr.MaxEnergyOnInvalidId": 0,
-            "AuthCtrlr.OfflineTxForUnknownIdEnabled": False,
-            "AuthCtrlr.MasterPassGroupId": "",
-        },
-    )
-
-
-def _everything() -> Preset:
-    evses = ((SOCKET, TETHERED), (SOCKET,))
-    return Preset(
-        "everything",
-        "RFID, cache, offline unknown ids, sockets with a lock, 2 EVSEs, configurable start and stop points",
-        _features(
-            evses,
-            *("C01", "C02", "C03", "C06_1", "C08", "C12_1", "C13", "C28", "C30", "C31"),
-            *("C09_1", "C09_2", "C09_4", "C09_5", "C09_6", "C51"),
-            *("C10_1", "C10_2", "C10_3", "C10_4", "C10_5", "C52"),
-            *("C49", "C53", "C58", "C59", "C60", "AS2", "AQ7", "C20"),
-        ),
-        evses,
-        {"EVSE.AllowReset": True},
-    )
-
-
-PRESETS = {preset.name: preset for preset in (_remote(), _rfid(), _everything())}
-WIDEST_FIRST = ("everything", "rfid", "remote")
+PRESETS = _load()
+WIDEST_FIRST = tuple(reversed(PRESETS))
 
 
 @cache
@@ -145,13 +67,13 @@ def board(name: str) -> Path:
     folder = BUILD / "products" / f"sim-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     for file in (BOARDS / "sim").glob("*.py"):
-        put(folder / file.name, file.read_bytes())
-    put(folder / "profile.toml", _profile(preset).encode())
+        toml.put(folder / file.name, file.read_bytes())
+    toml.put(folder / "profile.toml", _profile(preset).encode())
     return folder
 
 
 def _profile(preset: Preset) -> str:
-    raw, _ = profile.load_toml(BOARDS / "sim" / "profile.toml")
+    raw, _ = toml.load(BOARDS / "sim" / "profile.toml")
     one = raw["evse"][0]
     raw["evse"] = [one | {"connectors": list(kinds)} for kinds in preset.evses]
     raw["station"]["model"] = f"Sim {preset.name}"
@@ -162,4 +84,4 @@ def _profile(preset: Preset) -> str:
     for path, value in preset.variables.items():
         if path in known:  # a product without a block has none of its variables either
             chosen[path] = {"value": value, "writable": False}
-    return toml(raw)
+    return toml.dump(raw)
