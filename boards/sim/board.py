@@ -341,21 +341,19 @@ def own_time(ticks, nap):
 
 
 def make(profile) -> hal.Board:
-    """The board of this process: the host passes the number of its socket in the environment, and when
-    time is virtual what to begin random numbers with, and how long it may be between two scans."""
+    """The board of this process: the host passes the number of its socket in the environment, and where another module
+    than this one has the board, its name and what that takes: see virtual.py."""
     fd = os.getenv("MILLIAMP_LINK")
     if fd is None:
         print("this image only runs in the host simulator: python -m hostsim")
         sys.exit(1)
     before = _live()
-    told = os.getenv("MILLIAMP_VIRTUAL")
+    told = os.getenv("MILLIAMP_BOARD")
     if told is None:
         board = SimBoard(profile, Link(int(fd)))
     else:
-        import virtual
-
-        seed, calm = told.split()
-        board = virtual.SimBoard(profile, int(fd), int(seed), int(calm))
+        module, seed, calm = told.split()
+        board = __import__(module).SimBoard(profile, int(fd), int(seed), int(calm))
     board.heap = _live() - before + _code
     return board
 

@@ -211,7 +211,8 @@ class Device:
             os.environ | self._environment | {"MILLIAMP_LINK": str(link.far_end.fileno())}
         )
         if self.clock.virtual:
-            environment["MILLIAMP_VIRTUAL"] = f"{self.boots} {self.clock.calm}"  # a seed first
+            # The module, a seed for random numbers, ms between two scans at most.
+            environment["MILLIAMP_BOARD"] = f"virtual {self.boots} {self.clock.calm}"
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,

@@ -33,7 +33,7 @@ def lane64() -> list:
 def lane32(fetch: bool = True) -> "list | None":
     """The command of a 32-bit MicroPython, fetched when needed; None, said why on stderr, when there is none."""
     system = shutil.which("micropython")
-    if system and _is_32_bit(Path(system)):
+    if system and is_32_bit(Path(system)):
         return [system]
     if command := _unpacked():
         return command
@@ -66,7 +66,7 @@ def _say(text: str) -> None:
     print(f"lane 32: {text}", file=sys.stderr, flush=True)
 
 
-def _is_32_bit(file: Path) -> bool:
+def is_32_bit(file: Path) -> bool:
     """An ELF program for 32-bit x86?"""
     with file.open("rb") as program:
         head = program.read(20)

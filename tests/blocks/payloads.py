@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hostsim.net import schemas
 from tools import FIRMWARE
+from tools.builder import official
 from tools.builder.tables.blocks import read_block
 
 MISSING = "OccurrenceConstraintViolation"
@@ -105,7 +106,7 @@ def places(action: str, kind: str) -> list[tuple[tuple, dict, bool]]:
 
 @functools.cache
 def _schema(action: str) -> dict[str, Any]:
-    return json.loads((schemas._folder() / f"{action}Request.json").read_text("utf-8-sig"))
+    return json.loads((official.folder() / f"{action}Request.json").read_text("utf-8-sig"))
 
 
 def _resolved(node: dict, root: dict) -> dict:

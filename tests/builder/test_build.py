@@ -257,7 +257,7 @@ def test_values_that_nobody_reads_are_not_shipped():
         "a.py": "def f(profile):\n    return profile.USED\n",
         "t.py": "USED = 1\nUNUSED = 2\n",
     }
-    assert build._used(ready, "t.py") == "USED = 1\n"
+    assert build.used(ready, "t.py") == "USED = 1\n"
 
 
 def test_a_region_that_nothing_opens_is_not_shipped(monkeypatch, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from milliamp.wire import schema
 from milliamp.wire.jsonreader import Reader
+from tools.builder.official import actions, load
 from tools.builder.tables import schemas
 
 MISSING, TYPE, VALUE, UNKNOWN = schema.MISSING, schema.TYPE, schema.VALUE, schema.UNKNOWN
@@ -22,7 +23,7 @@ TABLE = schemas.compile(schemas.CORE_REQUESTS, schemas.CORE_RESPONSES)
 
 @functools.cache
 def official(action: str, response: bool):
-    found = schemas.load(action + ("Response" if response else "Request"))
+    found = load(action + ("Response" if response else "Request"))
     return found, jsonschema.Draft6Validator(found)
 
 
@@ -360,7 +361,7 @@ def test_what_must_be_there_or_is_not_known_cannot_be_unread(path):
 
 
 def test_every_schema_of_the_version_compiles():
-    known = schemas.actions()
+    known = actions()
     assert len(known) == 64
     for action in known:
         table = schemas.compile([action], [action])

@@ -359,7 +359,7 @@ def _modules(chosen, out: Path):
         target.parent.mkdir(parents=True, exist_ok=True)
         ready[path] = fold.prepare(file, (FIRMWARE, out), is_block)
         target.write_text(ready[path], encoding="utf-8")
-    ready["tables/profile.py"] = _used(ready, "tables/profile.py")
+    ready["tables/profile.py"] = used(ready, "tables/profile.py")
     parts, routes = _parts(ready, chosen)
     known = facts(device_model.expand(device_model.load(), chosen), out)
     return _joined(parts, chosen, known), parts, routes
@@ -400,7 +400,7 @@ def _joined(parts: dict, chosen, known: Facts) -> dict:
     drivers = [file.name for file in hardware.shipped(chosen)] if chosen.chip else ()
     joined = inline(prune(decide(merge(parts, drivers), known)))
     joined = prune(decide(joined, known))  # a function in place knows what it was called with
-    joined[TABLES] = _used(joined, TABLES)
+    joined[TABLES] = used(joined, TABLES)
     return joined
 
 
@@ -450,7 +450,7 @@ def facts(entries: list, out: Path) -> Facts:
     return Facts(fixed, known)
 
 
-def _used(ready: dict, path: str) -> str:
+def used(ready: dict, path: str) -> str:
     """A module of plain values without those that no module of the image names: a value costs RAM."""
     wanted = {
         node.attr

@@ -25,7 +25,7 @@ from tools import ROOT
 def test_a_32_bit_program_is_told_by_its_head(tmp_path, head, expected):
     program = tmp_path / "micropython"
     program.write_bytes(head)
-    assert lane32._is_32_bit(program) is expected
+    assert lane32.is_32_bit(program) is expected
 
 
 def test_without_apt_it_says_what_to_do(tmp_path, monkeypatch, capsys):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import BOARDS, FIRMWARE, ROOT, BuildError
+from tools.builder import official
 from tools.builder.profile import hardware, toml
 from tools.builder.profile.toml import like
-from tools.builder.tables import schemas
 
 BLOCKS = (
     "security",
@@ -46,7 +46,7 @@ CONNECTORS = (
     "Unknown"
 ).split()
 # What a CSMS takes, of which the firmware measures some: its base/measurands.py.
-MEASURANDS = schemas.load("MeterValuesRequest")["definitions"]["MeasurandEnumType"]["enum"]
+MEASURANDS = official.load("MeterValuesRequest")["definitions"]["MeasurandEnumType"]["enum"]
 ENERGY = "Energy.Active.Import.Register"
 
 # What a Modbus meter's registers may hold, as boards/drivers/modbus.py has it: words, 16 signed, 32 float, 64 low

@@ -6,8 +6,8 @@ The schemas come from the PyPI package `ocpp`. The table's format is described i
 """
 
 import argparse
-import json
-from pathlib import Path
+
+from tools.builder import official
 
 # What the CSMS may ask of a Core station, and what a Core station asks the CSMS.
 CORE_REQUESTS = (
@@ -30,25 +30,6 @@ _MAX_NAME = 62  # of a field or enumeration value: the check looks for nothing l
 _MAX_DATE_TIME = 64  # RFC 3339 allows any number of digits behind the second
 
 
-def folder(version: str = "v201") -> Path:
-    """Where the official schemas of an OCPP version lie ("v16", "v201", "v21")."""
-    import ocpp
-
-    return Path(ocpp.__file__).parent / version / "schemas"
-
-
-def load(name: str, version: str = "v201") -> dict:
-    """One schema, as "ResetRequest" or "ResetResponse"."""
-    return json.loads((folder(version) / f"{name}.json").read_text(encoding="utf-8-sig"))
-
-
-def actions(version: str = "v201") -> list[str]:
-    """Every action that the version knows, in either direction."""
-    return sorted(
-        path.stem.removesuffix("Request") for path in folder(version).glob("*Request.json")
-    )
-
-
 def compile(
     requests: list[str],
     responses: list[str],
@@ -67,7 +48,7 @@ def compile(
     for name in names:
         directory += b'"%s"\0' % name.encode()
         for wanted, suffix in ((requests, "Request"), (responses, "Response")):
-            schema = load(name + suffix, version) if name in wanted else None
+            schema = official.load(name + suffix, version) if name in wanted else None
             directory += table.kind(schema, schema, name) if schema else _offset(0)
     if missing := sorted(table.unread):
         raise ValueError(f"no optional field is {', '.join(missing)}")
@@ -173,7 +154,7 @@ class _Table:
 
 def _is_mute(action: str, version: str) -> bool:
     """Does a response say nothing?"""
-    schema = load(action + "Response", version)
+    schema = official.load(action + "Response", version)
     properties = schema.get("properties", {})
     return {*properties} <= {_COMMON} and schema.get("additionalProperties", True) is False
 
