@@ -14,6 +14,7 @@ from tools.builder import image as build
 from tools.builder import profile
 from tools.builder.profile import toml
 from tools.builder.tables import device_model
+from tools.builder.tables.routes import ACTIONS, mark, read_blocks, routes_source
 from tools.measure import trim
 from tools.measure.conformance.presets import PRESETS
 
@@ -59,17 +60,17 @@ def test_nothing_is_left_of_a_block(count, capsys):
     variables = device_model.load()
     for gone in itertools.combinations(BLOCKS, count):
         chosen = profile.load(str(trim.trimmed(BASE, gone, f"tables{count}")))
-        blocks = build.read_blocks(chosen)
+        blocks = read_blocks(chosen)
         entries = device_model.expand(variables, chosen)
         routes = {}
-        exec(build.routes_source(blocks, entries, variables), routes)
+        exec(routes_source(blocks, entries, variables), routes)
         assert {entry.variable.block for entry in entries}.isdisjoint(gone)
         named = routes["MODULES"]
         assert set(gone).isdisjoint(named)
         assert bool(routes["TRIGGERS"].strip()) == ("remote_control" not in gone)
         for block in map(trim.choices().__getitem__, gone):
-            for action in block.words & set(build.ACTIONS):
-                assert build.mark(action) in routes["KNOWN"], action  # NotSupported
+            for action in block.words & set(ACTIONS):
+                assert mark(action) in routes["KNOWN"], action  # NotSupported
     assert capsys.readouterr().err == ""
 
 
@@ -77,7 +78,7 @@ def test_a_block_that_nothing_leads_to_is_not_shipped():
     board = trim.trimmed(BASE, ("remote_control",), "remote_control")
     chosen = profile.load(str(board))
     assert "firmware_management" in chosen.blocks
-    assert "firmware_management" not in [block.name for block in build.read_blocks(chosen)]
+    assert "firmware_management" not in [block.name for block in read_blocks(chosen)]
     shipped = [path for path, _ in build.sources(chosen, build.build_tables(str(board)))]
     assert "milliamp/blocks/firmware_management.py" not in shipped
     assert "milliamp/blocks/diagnostics.py" in shipped

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools import BUILD
 
-PARTS = ("src", "image", "names.json", "romfs.img")  # what is kept of a build folder
+PARTS = ("image", "names.json", "romfs.img")  # what is kept of a build folder
 _SHELF = BUILD / "cache" / "images"
 _MOST = 100
 _FRESH = 3600  # seconds for which none is thrown away: another process may be reading it

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tools.builder.passes.flatten import flatten
+from tests.builder.passes.texts import flatten
 
 SOURCES = {
     "main.py": "from milliamp import rare\nfrom milliamp.wire.net import Net as N\n"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builder.passes.texts import inline
 from tools.builder import image as build
-from tools.builder.passes.inline import inline
 
 # Before each of the sources below.
 HEAD = """

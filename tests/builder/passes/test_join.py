@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from tests.builder.passes.texts import join, mangle
 from tools import BuildError
-from tools.builder.passes.join import CORE, merge
-from tools.builder.passes.mangle import shorten
+from tools.builder.toolkit import CORE
 
 STATION = """
 import gc
@@ -81,16 +81,16 @@ def output(place, sources):
 
 
 def test_the_same_happens(tmp_path):
-    joined = merge(SOURCES)
+    joined = join(SOURCES)
     assert set(joined) == {CORE, "main.py", "board.py", "milliamp/base/rare.py"}
     expected = output(tmp_path / "plain", SOURCES)
     assert "Trouble(10)" in expected
     assert output(tmp_path / "joined", joined) == expected
-    assert output(tmp_path / "short", shorten(joined)[0]) == expected
+    assert output(tmp_path / "short", mangle(joined)[0]) == expected
 
 
 def test_numbers_are_put_in_place():
-    joined = merge(SOURCES)
+    joined = join(SOURCES)
     assert "LIMIT" not in joined[CORE] and "TEN" not in joined[CORE]
     assert "_one__count(things, total=5)" in joined[CORE].replace("def ", "")
     assert "milliamp._one__Thing(5)" in joined["board.py"]
@@ -103,7 +103,7 @@ def test_tables_become_classes_of_one_module():
         "tables/routes.py": "CALLS = b''\n",
         "main.py": "import tables\nimport tables.model\nimport tables.profile\n",
     }
-    joined = merge(tables)
+    joined = join(tables)
     assert set(joined) == {"tables/__init__.py", "main.py"}
     space = {}
     exec(joined["tables/__init__.py"], space)
@@ -142,7 +142,7 @@ def test_what_cannot_be_followed_is_refused(path, text, message):
         sources["milliamp/base/two.py"] += "def change():\n    global _values\n    _values = 1\n"
         sources["milliamp/station.py"] += "x = _values\n"
     with pytest.raises(BuildError, match=message):
-        merge(sources)
+        join(sources)
 
 
 BOARD = {
@@ -167,30 +167,30 @@ DRIVERS = ("charger.py", "outlet.py", "pins.py", "line.py", "meter.py")
 
 
 def test_a_board_and_its_drivers_become_one_module(tmp_path):
-    joined = merge(BOARD, DRIVERS)
+    joined = join(BOARD, DRIVERS)
     assert set(joined) == {CORE, "main.py", "board.py", "spare.py"}  # a driver of its own stays
     assert "import meter" not in joined["board.py"] and "LIMIT" not in joined["board.py"]
     assert "milliamp._hal__Board" in joined["board.py"]
     expected = output(tmp_path / "plain", BOARD)
     assert expected == "([3, 4, 7, 9, True, 2], 2, 41) 1\n"
     assert output(tmp_path / "joined", joined) == expected
-    short, legend = shorten(joined)
+    short, legend = mangle(joined)
     assert output(tmp_path / "short", short) == expected
     assert any("charger.make()" in text.split(", ") for text in legend["board.py"].values())
 
 
 def test_a_board_without_drivers_stays_a_module():
-    joined = merge({**BOARD, "board.py": "def make(n):\n    return n\n"})
+    joined = join({**BOARD, "board.py": "def make(n):\n    return n\n"})
     assert joined["board.py"] == "def make(n):\n    return n\n"
 
 
 def test_modules_are_imported_in_the_order_of_the_source():
     sources = {**BOARD, "main.py": "import gc\nbuffer = bytearray(9)\n" + BOARD["main.py"]}
-    lines = merge(sources, DRIVERS)["main.py"].splitlines()
+    lines = join(sources, DRIVERS)["main.py"].splitlines()
     assert lines[:4] == ["import gc", "buffer = bytearray(9)", "import board", "import milliamp"]
 
 
 def test_drivers_that_import_each_other_are_refused():
     sources = {**BOARD, "pins.py": "import outlet\n", "outlet.py": "import pins\n"}
     with pytest.raises(BuildError, match="imports itself"):
-        merge(sources, DRIVERS)
+        join(sources, DRIVERS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.builder.passes.locals import share
+from tests.builder.passes.texts import share
 
 
 def names(function):

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builder.passes.texts import Mangler, mangle, texts
 from tools import BuildError
 from tools.builder import image as build
-from tools.builder import names, profile
+from tools.builder import names, passes, profile
 from tools.builder.passes import fold
-from tools.builder.passes.join import CORE, bound, merge
-from tools.builder.passes.mangle import Shortener, foreign, is_core, shorten
+from tools.builder.passes.mangle import is_core
 from tools.builder.tables.blocks import read_block
+from tools.builder.toolkit import CORE, bound, foreign
 
 COUNTER = """
 from other import helper
@@ -83,7 +84,7 @@ def called(legend, path, name):
 
 def test_the_same_happens():
     sources = {"counter.py": COUNTER, "other.py": OTHER}
-    short, legend = shorten(sources)
+    short, legend = mangle(sources)
     for tried in (sources, short):
         counter, other = execute(tried)
         run = getattr(counter, "run" if tried is sources else called(legend, "counter.py", "run"))
@@ -94,7 +95,7 @@ def test_the_same_happens():
 
 
 def test_names_that_show_stay():
-    short, _ = shorten({"counter.py": COUNTER, "other.py": OTHER})
+    short, _ = mangle({"counter.py": COUNTER, "other.py": OTHER})
     assert "_value" in short["counter.py"]  # a text elsewhere
     assert "by=" in short["counter.py"]  # a keyword
     assert "helper" in short["counter.py"]  # imported
@@ -104,7 +105,7 @@ def test_names_that_show_stay():
 
 
 def test_modules_share_names():
-    short, legend = shorten({"a.py": "def _one(): pass", "b.py": "def _two(): pass"})
+    short, legend = mangle({"a.py": "def _one(): pass", "b.py": "def _two(): pass"})
     assert short["a.py"] == short["b.py"]
     assert legend == {"a.py": {"append": "_one()"}, "b.py": {"append": "_two()"}}
 
@@ -113,7 +114,7 @@ def test_classes_that_inherit_share_their_names():
     base = "class Base:\n    def __init__(self):\n        self.lamps_lit = 1\n        self.doors_open = 2\n"
     board = "import base\nclass Board(base.Base):\n    def __init__(self):\n        self.seats_taken = 3\n"
     other = "class Other:\n    def __init__(self):\n        self.bells_rung = 4\n"
-    found = Shortener({"base.py": base, "board.py": board, "other.py": other})
+    found = Mangler({"base.py": base, "board.py": board, "other.py": other})
     assert {"lamps_lit", "doors_open", "seats_taken", "__init__"} in found.namespaces
     assert (
         len({found.attributes[name] for name in ("lamps_lit", "doors_open", "seats_taken")}) == 3
@@ -133,7 +134,7 @@ def test_what_is_assigned_to_anybody_is_shared_with_none():
         "x.lamps_lit += 1",
         "(x.lamps_lit, y) = y",
     ):
-        found = Shortener({"a.py": source, "b.py": f"{other}def f(x, y):\n    {store}\n"})
+        found = Mangler({"a.py": source, "b.py": f"{other}def f(x, y):\n    {store}\n"})
         shorts = [found.attributes[name] for name in ("lamps_lit", "doors_open", "seats_taken")]
         assert len(set(shorts)) == 3
 
@@ -142,14 +143,14 @@ def test_a_self_that_may_be_anything_is_nobody():
     source = "class A:\n    def put(self):\n        self.lamps_lit = 1\n"
     for use in ("A.put(x)", "f = A.put", "f = (A,)"):
         other = f"class B:\n    def go(self, x):\n        self.doors_open = 2\n        {use}\n"
-        found = Shortener({"a.py": source + other})
+        found = Mangler({"a.py": source + other})
         assert found.attributes["lamps_lit"] != found.attributes["doors_open"]
 
 
 def test_names_of_micropython_are_left_alone():
     assert {"append", "readinto", "sleep_ms", "duty_u16", "setblocking"} <= foreign()
     source = "class A:\n    def append(self, thing):\n        self.duty_u16 = thing\n"
-    assert not Shortener({"a.py": source}).attributes
+    assert not Mangler({"a.py": source}).attributes
 
 
 def test_a_class_sees_the_globals_of_its_module():
@@ -160,7 +161,7 @@ def test_a_class_sees_the_globals_of_its_module():
         "    def all_of_it(self):\n        return self.first, self.second(), self.third, self.fourth\n"
         "def run():\n    return A().all_of_it()\n"
     )
-    short, legend = shorten({"a.py": source})
+    short, legend = mangle({"a.py": source})
     space = {}
     exec(short["a.py"], space)
     assert space[called(legend, "a.py", "run")]() == (1, 5, 5, 1)
@@ -169,12 +170,12 @@ def test_a_class_sees_the_globals_of_its_module():
 def test_a_class_that_means_a_global_by_the_name_of_its_own_is_refused():
     source = "def helper():\n    return 5\nclass A:\n    first = helper()\n    helper = 3\n"
     with pytest.raises(BuildError, match="both"):
-        shorten({"a.py": source})
+        mangle({"a.py": source})
 
 
 def test_a_class_inside_a_function_keeps_the_arguments():
     source = "def make(value):\n    class Inner:\n        value = 1\n    return Inner, value\n"
-    short, _ = shorten({"a.py": source})
+    short, _ = mangle({"a.py": source})
     assert "(value):" in short["a.py"]
 
 
@@ -220,7 +221,7 @@ def programs(draw):
 
 @given(programs())
 def test_any_program_does_what_it_did(source):
-    short, legend = shorten({"a.py": source})
+    short, legend = mangle({"a.py": source})
     before, after = {}, {}
     exec(source, before)
     exec(short["a.py"], after)
@@ -232,16 +233,11 @@ def test_any_program_does_what_it_did(source):
 
 @pytest.fixture(scope="module", params=["sim", "esp32_generic"])
 def image(request):
-    """(joined sources, Shortener) of a board."""
+    """(joined sources, Mangler) of a board, of which nothing was taken out."""
     chosen = profile.load(request.param)
-    out = build.build(request.param)
-    sources = {
-        file.relative_to(out / "src").as_posix(): file.read_text()
-        for file in sorted((out / "src").rglob("*.py"))
-    }
-    assert set(sources) <= {path for path, _ in build.sources(chosen, out)}
-    joined = merge(sources)
-    return joined, Shortener(joined)
+    found, station = build.read(chosen, build.build_tables(request.param))
+    joined = texts(passes.begin(found, station, set(passes.ORDER) - {"fold", "join"}))
+    return joined, Mangler(joined)
 
 
 def pairs(image):

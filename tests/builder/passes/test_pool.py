@@ -6,9 +6,8 @@ from types import ModuleType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.builder.passes.join import CORE
-from tools.builder.passes.mangle import shorten
-from tools.builder.passes.pool import join
+from tests.builder.passes.texts import mangle, pool
+from tools.builder.toolkit import CORE
 
 RARE = "milliamp/blocks/diagnostics.py"
 
@@ -39,7 +38,7 @@ def failure(function, *arguments):
 
 def same(sources, function="fail", *arguments):
     """The joined sources, where a function of each module gives what it gave."""
-    joined = join(sources)
+    joined = pool(sources)
     old, new = execute(sources), execute(joined)
     for path in sources:
         if function in old[path]:
@@ -105,7 +104,7 @@ def test_a_text_that_names_an_attribute_is_seen_by_what_renames_it():
         "def fail(a):\n    raise ValueError('so loud: ', getattr(Thing(), 'volume'))\n"
     )
     joined = same({CORE: source}, "fail", 1)
-    space = execute(shorten(joined)[0])[CORE]
+    space = execute(mangle(joined)[0])[CORE]
     failures = [
         failure(f, 1)
         for name, f in space.items()
@@ -123,7 +122,7 @@ def test_keys_defaults_and_texts_of_other_languages_stay():
 
 def test_without_a_core_nothing_is_joined():
     sources = {"board.py": FAIL.format("no such thing")}
-    assert join(sources) == sources
+    assert pool(sources) == sources
 
 
 texts = st.text("ab <>%s.'\\\n", max_size=14) | st.sampled_from(

@@ -5,13 +5,12 @@ import sys
 
 import pytest
 
+from tests.builder.passes.texts import inline, join, split, stays, strip
 from tools import FIRMWARE, BuildError
 from tools.builder.passes import fold
-from tools.builder.passes.inline import inline
-from tools.builder.passes.join import CORE, merge
-from tools.builder.passes.split import RESIDENT, split, stays
-from tools.builder.passes.strip import prune
+from tools.builder.passes.split import RESIDENT
 from tools.builder.tables.blocks import read_block
+from tools.builder.toolkit import CORE
 
 PATH = "milliamp/blocks/alpha.py"
 ALPHA = """
@@ -145,12 +144,12 @@ def test_the_same_happens(tmp_path):
     staying = stays(parts, "alpha")
     assert set(staying) == {"init", "tick", "_see", "_due"}
     where = {action: staying.get(name, ("alpha", name)) for action, name in calls.items()}
-    joined = merge(parts)
+    joined = join(parts)
     assert set(joined) == {CORE, "main.py", PATH}
     assert "def call" not in joined[CORE] and "def tick" not in joined[PATH]
     assert output(tmp_path / "parts", joined, where) == expected
     table = {"where.py": f"WHERE = {where!r}\n"}
-    assert output(tmp_path / "placed", inline(prune({**joined, **table})), where) == expected
+    assert output(tmp_path / "placed", inline(strip({**joined, **table})), where) == expected
 
 
 def test_a_call_that_the_ticking_part_makes_too_stays(tmp_path):

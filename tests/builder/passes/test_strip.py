@@ -4,13 +4,13 @@ import ast
 
 import pytest
 
-from tools.builder.passes.strip import prune
+from tests.builder.passes.texts import strip
 
 
 def left(source, **others):
     """Functions, classes and methods that are left of a module beside others."""
     tree = ast.parse(
-        prune({"module.py": source, **{f"{k}.py": v for k, v in others.items()}})["module.py"]
+        strip({"module.py": source, **{f"{k}.py": v for k, v in others.items()}})["module.py"]
     )
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     found = {node.name for node in tree.body if isinstance(node, kinds)}
@@ -110,7 +110,7 @@ def test_modules_that_nobody_imports_go():
         "milliamp/blocks/five.py": "x = 1\n",
         "driver.py": "x = 1\n",
     }
-    assert set(prune(sources)) == {
+    assert set(strip(sources)) == {
         "main.py", "milliamp/wire/one.py", "milliamp/wire/two.py", "milliamp/blocks/five.py", "driver.py",
     }  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_the_same_happens():
         + "def main():\n    return Heir().run(), Used().get()\nclass Used:\n    def get(self):\n        return 3\n    def seldom(self):\n        return 4\n"
     )
     results = []
-    for text in (source + "main()\n", prune({"module.py": source + "main()\n"})["module.py"]):
+    for text in (source + "main()\n", strip({"module.py": source + "main()\n"})["module.py"]):
         space = {}
         exec(text, space)
         results.append(space["main"]())

@@ -6,6 +6,7 @@ from tools import BOARDS, BuildError
 from tools.builder import image as build
 from tools.builder import profile
 from tools.builder.tables import device_model
+from tools.builder.tables.routes import read_blocks, routes_source
 
 SIM = (BOARDS / "sim" / "profile.toml").read_text()
 
@@ -176,10 +177,8 @@ def test_the_cache_is_derived_and_can_be_left_out(tmp_path):
         shipped = [path for path, _ in build.sources(made, tmp_path)]
         assert "milliamp/domain/tokens.py" in shipped
         assert "milliamp/domain/token_cache.py" not in shipped
-        blocks = build.read_blocks(made)
-        build.routes_source(
-            blocks, device_model.expand(device_model.load(), made), device_model.load()
-        )
+        blocks = read_blocks(made)
+        routes_source(blocks, device_model.expand(device_model.load(), made), device_model.load())
 
 
 def expand(tmp_path, extra):

@@ -13,28 +13,58 @@ and that an index is within its list: of equal elements any will do.
 import ast
 import builtins
 import contextlib
-from collections import Counter
+import operator
 
-from tools.builder.passes.join import CORE
-from tools.builder.passes.mangle import foreign
-from tools.builder.passes.squeeze import private
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import CORE, copied, foreign, last, private, tidy, walk
 
 _PLAIN = (int, bool, str, bytes, type(None))
 _PURE = (
     "abs bool bytes int len max min ord range reversed sorted str sum tuple zip enumerate".split()
 )
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _STATE = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom)
 _QUIET = (ast.Constant, ast.Name, ast.Attribute, ast.Compare, ast.BoolOp, ast.UnaryOp)
 _QUIET += (ast.expr_context, ast.cmpop, ast.boolop, ast.unaryop)
+_DECIDABLE = (
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Compare,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.BoolOp,
+    ast.Call,
+)
 _SMALL = range(-16, 48)  # what bytecode says in one byte
 _UNKNOWN = object()
-TOLD = (
-    "EVSES",
-    "FLASH",
-)  # of the profile: what the tools ask a board for, `tools.flashing.selftest`
+_OPERATORS = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda item, owner: item in owner,
+    ast.NotIn: lambda item, owner: item not in owner,
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
 
 
 class _Unknown(BaseException):
@@ -87,9 +117,8 @@ class Facts:
         return self.values[id]
 
 
-def decide(sources: dict, facts: Facts) -> dict:
-    """{path: source} with what is known put in place, for {path: source} of an image."""
-    trees = {path: ast.parse(text) for path, text in sources.items()}
+def decide(trees: dict, facts: Facts) -> dict:
+    """{path: tree} with what is known put in place, for {path: tree} of an image."""
     told = set().union(*facts.tables.values())
     attributes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
     stored = {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
@@ -98,18 +127,15 @@ def decide(sources: dict, facts: Facts) -> dict:
             del table[name]
     known = {name: _Something(table) for name, table in facts.tables.items()}
     station = _Something({"model": facts} | known)
-    functions = _functions(trees[CORE]) if CORE in trees else {}
-    _settle_arguments(trees)
+    functions = _Functions(trees.get(CORE))
     settle = _Attributes(trees, told)
-    for path in trees:
-        trees[path] = settle.visit(trees[path])
+    for tree in trees.values():
+        settle.visit(tree)
     for tree in trees.values():
         _Decider(_numbers(tree), facts, station, functions).visit(tree)
     for tree in trees.values():
-        _Mover(trees, facts.tables).visit(tree)
-    return {
-        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
-    }
+        tidy(tree)
+    return trees
 
 
 def _numbers(tree) -> dict:
@@ -125,23 +151,41 @@ def _numbers(tree) -> dict:
     return found
 
 
-def _functions(core) -> dict:
-    """{name: function} of those of the joined module that can be run here."""
-    space = {"__builtins__": {name: getattr(builtins, name) for name in _PURE}, "_is": _is}
-    space |= _numbers(core)
-    names = set()
-    for node in core.body:
-        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            if any(isinstance(inner, _STATE) for inner in walk(node)):
-                continue
-            node = _Identity().visit(ast.parse(ast.unparse(node)).body[0])
-            names.add(node.name)
-        elif not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)):
-            continue
+class _Functions:
+    """The functions of the joined module that can be run here: compiled when one is asked for, with those that it names."""
+
+    def __init__(self, core):
+        self._space = {
+            "__builtins__": {name: getattr(builtins, name) for name in _PURE},
+            "_is": _is,
+        }
+        self._space |= _numbers(core) if core else {}
+        self._waiting = {}
+        for node in core.body if core else ():
+            if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+                if not any(isinstance(inner, _STATE) for inner in walk(node)):
+                    self._waiting[node.name] = node
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                for target in filter(lambda target: isinstance(target, ast.Name), node.targets):
+                    self._space[target.id] = node.value.value
+        self._known = set()
+
+    def __getitem__(self, name: str):
+        self._compile(name)
+        if name not in self._known:
+            raise KeyError(name)
+        return self._space[name]
+
+    def _compile(self, name: str) -> None:
+        if name not in self._waiting:
+            return
+        tree = ast.Module([_Identity().visit(copied(self._waiting.pop(name)))], [])
+        for node in walk(tree):
+            if isinstance(node, ast.Name):
+                self._compile(node.id)
         with contextlib.suppress(NameError):  # a default that only the station has
-            code = compile(ast.fix_missing_locations(ast.Module([node], [])), CORE, "exec")
-            exec(code, space)
-    return {name: space[name] for name in names & space.keys()}
+            exec(compile(ast.fix_missing_locations(tree), CORE, "exec"), self._space)
+            self._known.add(name)
 
 
 class _Identity(ast.NodeTransformer):
@@ -166,7 +210,7 @@ class _Decider(ast.NodeTransformer):
 
     def visit(self, node):
         node = super().visit(node)
-        if not isinstance(node, ast.expr) or isinstance(node, ast.Constant):
+        if not isinstance(node, _DECIDABLE):
             return node
         if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
             return node
@@ -221,25 +265,17 @@ class _Decider(ast.NodeTransformer):
         raise _Unknown
 
     def _computed(self, node):
-        space = {}
-
-        class Names(ast.NodeTransformer):
-            def visit(inner, part):
-                if isinstance(part, ast.expr):
-                    name = f"v{len(space)}"
-                    space[name] = self._known(part)
-                    return ast.Name(name, ast.Load())
-                return part
-
-        copy = ast.parse(ast.unparse(node), mode="eval")
-        Names().generic_visit(copy.body)
-        code = compile(ast.fix_missing_locations(copy), "decide", "eval")
-        return eval(code, {"__builtins__": {}}, space)
+        if isinstance(node, ast.UnaryOp):
+            return _OPERATORS[type(node.op)](self._known(node.operand))
+        if isinstance(node, ast.BinOp):
+            return _OPERATORS[type(node.op)](self._known(node.left), self._known(node.right))
+        values = [self._known(part) for part in (node.left, *node.comparators)]
+        return all(_OPERATORS[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:]))
 
     def _called(self, node):
         func = node.func
         if isinstance(func, ast.Attribute):
-            if _last(func.value) == "model" and func.attr == "get":
+            if last(func.value) == "model" and func.attr == "get":
                 if all(
                     isinstance(part, _QUIET + (ast.BinOp, ast.operator))
                     for arg in node.args
@@ -270,15 +306,8 @@ class _Decider(ast.NodeTransformer):
 
     def visit_IfExp(self, node):
         self.generic_visit(node)
-        node.test = self._truth(node.test)
         test = self._value(node.test)
         return node if test is _UNKNOWN else node.body if test else node.orelse
-
-    def visit_UnaryOp(self, node):
-        self.generic_visit(node)
-        if isinstance(node.op, ast.Not):
-            node.operand = self._truth(node.operand)
-        return node
 
     def visit_BoolOp(self, node):
         self.generic_visit(node)
@@ -298,22 +327,8 @@ class _Decider(ast.NodeTransformer):
         node.values = values
         return node if len(values) > 1 else values[0]
 
-    def _truth(self, test):
-        """A condition, of which only counts whether it is true: `x and False` is not, `x and True` is what x is."""
-        if not isinstance(test, ast.BoolOp):
-            return test
-        stops = isinstance(test.op, ast.Or)
-        test.values = [self._truth(part) for part in test.values]
-        last = self._value(test.values[-1])
-        if last is not _UNKNOWN and bool(last) == stops and all(map(_is_quiet, test.values)):
-            return ast.Constant(stops)
-        if last is not _UNKNOWN and bool(last) != stops:
-            test.values.pop()
-        return test if len(test.values) > 1 else test.values[0]
-
     def visit_If(self, node):
         self.generic_visit(node)
-        node.test = self._truth(node.test)
         test = self._value(node.test)
         if test is not _UNKNOWN:
             return node.body if test else node.orelse
@@ -324,12 +339,11 @@ class _Decider(ast.NodeTransformer):
 
     def visit_For(self, node):
         self.generic_visit(node)
-        empty = self._value(node.iter) == () or ast.unparse(node.iter) == "range(0)"
+        empty = self._value(node.iter) == () or _is_range_of_0(node.iter)
         return node.orelse if empty else node
 
     def visit_While(self, node):
         self.generic_visit(node)
-        node.test = self._truth(node.test)
         test = self._value(node.test)
         if test is not _UNKNOWN and not test:
             return node.orelse
@@ -366,54 +380,16 @@ class _Decider(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         yields = _yields(node)
-        before = ast.unparse(node.body)
+        before = copied(node.body) if yields else None
         while True:
             self.generic_visit(node)
             if yields and not _yields(node):  # it would be no generator any more
-                node.body = ast.parse(before).body
+                node.body = before
                 return node
             if not _settle(node):
                 return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
-
-
-def _settle_arguments(trees: dict) -> None:
-    """Put arguments in place that are the same constant wherever a function of the joined module is called."""
-    calls, named = {}, Counter()
-    for node in (node for tree in trees.values() for node in walk(tree)):
-        if isinstance(node, ast.Call):
-            calls.setdefault(_last(node.func), []).append(node)
-        named[_last(node)] += isinstance(node, (ast.Name, ast.Attribute))
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-            named.update(str(node.value).replace("'", " ").split())
-    for function in trees[CORE].body if CORE in trees else ():
-        name = getattr(function, "name", "")
-        first = 0
-        if (
-            isinstance(function, ast.ClassDef) and not function.bases
-        ):  # called, it runs its __init__
-            inits = [node for node in function.body if getattr(node, "name", "") == "__init__"]
-            function, first = inits[0] if inits else function, 1
-        if not isinstance(function, _SCOPES[:2]) or function.decorator_list:
-            continue
-        if name not in calls or len(calls[name]) != named[name]:
-            continue  # it is more than called
-        names = [item.arg for item in function.args.args][first:]
-        values = [_given(call, names, function.args.defaults) for call in calls[name]]
-        same = {}
-        for arg in names:
-            found = [value.get(arg) for value in values]
-            if all(isinstance(item, ast.Constant) for item in found):
-                if len({repr(item.value) for item in found}) == 1:
-                    same[arg] = found[0]
-        same = {arg: value for arg, value in same.items() if arg in private(function)}
-        stored = {
-            n.id
-            for n in walk(function)
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        }
-        _put(function, {arg: value for arg, value in same.items() if arg not in stored})
 
 
 class _Attributes(ast.NodeTransformer):
@@ -429,14 +405,14 @@ class _Attributes(ast.NodeTransformer):
                     copied = _is_attribute(node.value) and node.value.attr == target.attr
                     values[target] = [] if copied else [_simple(node.value)]
             elif isinstance(node, (ast.AugAssign, ast.Delete)):
-                read.update(map(_last, walk(node)))
+                read.update(map(last, walk(node)))
             elif isinstance(node, ast.Constant):
                 others.add(node.value)
             else:
                 others.update((getattr(node, "name", None), getattr(node, "asname", None)))
         for place in (*trees.values(), *(n for n in nodes if isinstance(n, ast.ClassDef))):
             for node in place.body:
-                others.update(map(_last, getattr(node, "targets", ())))
+                others.update(map(last, getattr(node, "targets", ())))
         found = {}
         for node in filter(_is_attribute, nodes):
             if not isinstance(node.ctx, ast.Load):
@@ -478,15 +454,6 @@ def _simple(node):
     return None
 
 
-def _given(call, names: list, defaults: list) -> dict:
-    """{argument: expression} of a call, as far as it can be told."""
-    if any(isinstance(arg, ast.Starred) for arg in call.args):
-        return {}
-    values = dict(zip(names[len(names) - len(defaults) :], defaults))
-    values |= dict(zip(names, call.args))
-    return values | {keyword.arg: keyword.value for keyword in call.keywords}
-
-
 def _put(function, values: dict) -> None:
     """Put constants in the place of locals, in the body of a function."""
 
@@ -503,31 +470,21 @@ def _put(function, values: dict) -> None:
         function.body = [Put().visit(node) for node in function.body]
 
 
-class _Mover(ast.NodeTransformer):
-    """Moves what is left of a table's values, and stands in one place only, to that place."""
-
-    def __init__(self, trees: dict, tables: dict):
-        nodes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
-        self._count = Counter(node.attr for node in nodes)
-        self._tables = tables
-
-    def visit_Attribute(self, node):
-        self.generic_visit(node)
-        value = self._tables.get(_table(node), {}).get(node.attr)
-        if value is None or self._count[node.attr] > 1 or not isinstance(node.ctx, ast.Load):
-            return node
-        if node.attr in TOLD:
-            return node
-        return ast.parse(repr(value), mode="eval").body
-
-
 def _table(node) -> str:
     """The table that an attribute may be of: `st.profile.URL`, `self._profile.URL`."""
-    return _last(node.value).lstrip("_")
+    return last(node.value).lstrip("_")
 
 
 def _is_attribute(node) -> bool:
     return isinstance(node, ast.Attribute)
+
+
+def _is_range_of_0(node) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "range"
+        and [getattr(arg, "value", None) for arg in node.args] == [0]
+    )
 
 
 def _is_membership(node) -> bool:
@@ -571,13 +528,15 @@ def _yields(function) -> bool:
     return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in walk(function))
 
 
-def _last(node) -> str:
-    """The last name of `a.b.c`."""
-    return getattr(node, "attr", getattr(node, "id", ""))
-
-
 def _settle(function) -> bool:
     """Put locals that are only ever one constant in place. Was there one?"""
+    constants = [
+        node
+        for node in walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    ]
+    if not constants:
+        return False
     own = private(function) - {
         node.arg for node in walk(function.args) if isinstance(node, ast.arg)
     }
@@ -595,7 +554,7 @@ def _settle(function) -> bool:
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             own.discard(node.target.id)
     values = {}
-    for node in walk(function):
+    for node in constants:
         if (
             isinstance(node, ast.Assign)
             and len(node.targets) == 1

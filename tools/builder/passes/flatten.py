@@ -7,24 +7,21 @@ another has its name.
 import ast
 from collections import Counter
 
-from tools.builder.passes.join import CORE
-
-_PACKAGE = "milliamp/"
+from tools.builder.toolkit import CORE, PACKAGE
 
 
-def flatten(sources: dict) -> dict:
-    """{path: source} with modules outside of packages, for {path: source} of an image."""
-    stems = Counter(path.split("/")[-1] for path in sources)
+def flatten(trees: dict) -> dict:
+    """{path: tree} with modules outside of packages, for {path: tree} of an image."""
+    stems = Counter(path.split("/")[-1] for path in trees)
     moved = {}
-    for path in sources:
+    for path in trees:
         file = path.split("/")[-1]
-        if path.startswith(_PACKAGE) and path != CORE and stems[file] == 1:
+        if path.startswith(PACKAGE) and path != CORE and stems[file] == 1:
             moved[path.removesuffix(".py").replace("/", ".")] = file.removesuffix(".py")
     out = {}
-    for path, text in sources.items():
-        tree = _Imports(moved).visit(ast.parse(text))
+    for path, tree in trees.items():
         path = moved.get(path.removesuffix(".py").replace("/", "."), path.removesuffix(".py"))
-        out[f"{path}.py"] = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+        out[f"{path}.py"] = _Imports(moved).visit(tree)
     return out
 
 

@@ -10,35 +10,37 @@ given to `getattr` are made of.
 """
 
 import ast
-import copy
-import re
 from collections import Counter
 
-from tools.builder.passes.join import bound
-from tools.builder.passes.mangle import foreign
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import (
+    FUNCTIONS,
+    SCOPES,
+    bound,
+    copied,
+    foreign,
+    is_special,
+    is_text,
+    last,
+    parameters,
+    walk,
+    words,
+)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
-_BARRED = (*_SCOPES, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_BARRED = (*SCOPES, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _OWN_FRAME = {"super", "__class__", "locals", "vars", "dir", "eval", "exec"}  # ask where they are
 _EATERS = {"sum", "any", "all", "max", "min", "tuple", "list", "set", "sorted", "bytes"}
-_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class _Stays(Exception):
     """This function cannot go where it is called."""
 
 
-def inline(sources: dict) -> dict:
-    """{path: source} with the functions that are called once put in place, for {path: source} of an image."""
-    trees = {path: ast.parse(text) for path, text in sources.items()}
+def inline(trees: dict) -> dict:
+    """{path: tree} with the functions that are called once put in place, for {path: tree} of an image."""
     uses = _Uses(trees)
     for path, tree in trees.items():
         _Module(path, tree, uses).work()
-    return {
-        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
-    }
+    return trees
 
 
 class _Uses:
@@ -75,17 +77,16 @@ class _Uses:
             if not isinstance(node.ctx, ast.Load):
                 self.unsure.add(node.attr)
         elif isinstance(node, ast.alias):
-            self.attributes.update(_NAME.findall(node.name))
+            self.attributes.update(words(node.name))
             if node.asname:
-                self.values.update(_NAME.findall(node.name))
+                self.values.update(words(node.name))
         elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-            self.attributes.update(_NAME.findall(text))
+            self.attributes.update(words(node.value))
         elif isinstance(node, ast.ClassDef):
             self._see_class(node)
 
     def _see_class(self, node):
-        methods = [item for item in node.body if isinstance(item, _FUNCTIONS)]
+        methods = [item for item in node.body if isinstance(item, FUNCTIONS)]
         names = {item.name for item in methods}
         self.methods.update(names)
         for item in node.body:
@@ -109,18 +110,13 @@ class _Uses:
         """How often a method is named; at least 2 where that cannot be told."""
         if owner.name in self.values or name in self.unsure or name in foreign():
             return 2
-        if any(base not in ("Exception", "object") for base in map(ast.unparse, owner.bases)):
+        if any(getattr(base, "id", "") not in ("Exception", "object") for base in owner.bases):
             return 2
         # Only `self` says whose it is, and every use must be such a one: others may have it too.
         resolved = sum(count for (_, attribute), count in self.own.items() if attribute == name)
         if resolved == self.attributes[name]:
             return self.own[owner.name, name]
         return self.attributes[name] if self.methods[name] == 1 else 2  # else there is no other
-
-
-def _last(node) -> str:
-    """The last name of `a.b.c`."""
-    return getattr(node, "attr", getattr(node, "id", ""))
 
 
 def _is_own(node) -> bool:
@@ -134,7 +130,7 @@ def _is_own(node) -> bool:
 def _has_self(method) -> bool:
     """Is `self` the object everywhere in a method?"""
     listed = [node.arg for node in walk(method) if isinstance(node, ast.arg)]
-    first = _parameters(method)[:1] == ["self"] and listed.count("self") == 1
+    first = parameters(method)[:1] == ["self"] and listed.count("self") == 1
     stored = (
         isinstance(node, ast.Name) and node.id == "self" and not isinstance(node.ctx, ast.Load)
         for node in walk(method)
@@ -157,13 +153,13 @@ class _Module:
         self._body = {}  # name, or (class, name): (list that holds it, node)
         self._once = {}  # the same for those that are named once, by name
         for node in tree.body:
-            if isinstance(node, _FUNCTIONS):
+            if isinstance(node, FUNCTIONS):
                 self._body[None, node.name] = tree.body, node
                 if uses.function(path, node.name) == 1 == bindings[node.name]:
                     self._once[None, node.name] = node
             elif isinstance(node, ast.ClassDef):
                 for item in node.body:
-                    if isinstance(item, _FUNCTIONS):
+                    if isinstance(item, FUNCTIONS):
                         self._body[node.name, item.name] = node.body, item
                         if uses.method(node, item.name) == 1:
                             self._once[node.name, item.name] = item
@@ -216,15 +212,15 @@ class _Module:
             return owner, func.attr
         if isinstance(func, ast.Attribute) and isinstance(func.value, (ast.Name, ast.Attribute)):
             key = self._sole.get(func.attr)  # of an object, and not by the class's name
-            return key if key and _last(func.value) not in (key[0], "self") else None
+            return key if key and last(func.value) not in (key[0], "self") else None
         return None
 
 
 def _put(caller, callee, call, shared: set) -> None:
     """Replace the statement with `call` in the caller by the body of the callee; _Stays."""
-    if callee.decorator_list or _is_special(callee.name):
+    if callee.decorator_list or is_special(callee.name):
         raise _Stays
-    body = [node for node in copy.deepcopy(callee.body) if not _is_text(node)]
+    body = [node for node in copied(callee.body) if not is_text(node)]
     inner = [node for statement in body for node in walk(statement)]
     if any(isinstance(node, _BARRED) for node in inner) or _escapes(inner):
         raise _Stays
@@ -248,7 +244,7 @@ def _put(caller, callee, call, shared: set) -> None:
         after = _tail(body, _drop)
     elif isinstance(statement, ast.Assign) and expression is unit and _is_plain(statement, inner):
         targets = statement.targets
-        after = _tail(body, lambda value: [ast.Assign(copy.deepcopy(targets), value or _NONE())])
+        after = _tail(body, lambda value: [ast.Assign(copied(targets), value or _NONE())])
     elif len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value and not before:
         after = [_Swap(unit, body[0].value).visit(statement)]
     else:
@@ -325,14 +321,6 @@ def _drop(value):
     )
 
 
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
-
-
-def _is_text(node) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
 def _is_plain(statement, inner: list) -> bool:
     """May an assignment stand where a function returns: several times, and in its `try`?"""
     targets = [node for target in statement.targets for node in walk(target)]
@@ -353,14 +341,8 @@ def _escapes(inner: list) -> bool:
     return any(isinstance(node, ast.GeneratorExp) and id(node) not in eaten for node in inner)
 
 
-def _parameters(function) -> list:
-    a = function.args
-    listed = [*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg]
-    return [argument.arg for argument in listed if argument]
-
-
 def _locals(function) -> set:
-    return bound(function.body) | set(_parameters(function))
+    return bound(function.body) | set(parameters(function))
 
 
 def _idents(node) -> set:
@@ -445,7 +427,7 @@ def _renamed(body, own: set, given: dict, used: set):
             if node.id in stand:
                 if not isinstance(node.ctx, ast.Load):
                     raise _Stays
-                return copy.deepcopy(stand[node.id])
+                return copied(stand[node.id])
             if node.id in own:
                 node.id = _fresh(node.id, given, used)
             return node
@@ -478,7 +460,7 @@ def _site(caller, call, is_async: bool, shared: set):
         for at, statement in enumerate(statements):
             if unit := _unit(statement, call, is_async, shared):
                 return statements, at, unit
-            if not isinstance(statement, _SCOPES):
+            if not isinstance(statement, SCOPES):
                 for part in (statement, *getattr(statement, "handlers", ())):
                     for field in ("body", "orelse", "finalbody"):
                         todo.append(getattr(part, field, []))

@@ -16,22 +16,26 @@ The generated tables become one module of as few classes as their names allow: `
 import ast
 
 from tools import BuildError
-from tools.builder.toolkit import children, walk
+from tools.builder.toolkit import (
+    BLOCKS,
+    BOARD,
+    CORE,
+    FUNCTIONS,
+    PACKAGE,
+    TABLES,
+    bound,
+    dotted,
+    is_error,
+    walk,
+)
 
-CORE = "milliamp/__init__.py"
-BOARD = "board.py"
-_PACKAGE = "milliamp"
-_BLOCKS = "milliamp/blocks/"
-_TABLES = "tables/"
-TABLES = _TABLES + "__init__.py"
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_PACKAGE = "tables/"
 
 
-def merge(sources: dict, drivers=()) -> dict:
-    """{path: source} with the core's modules joined, for {path: source} of all modules of an image; so are the board
-    and its `drivers` (paths), if it has any."""
-    image = _Image(_joined_tables(sources), drivers)
+def join(trees: dict, drivers=()) -> dict:
+    """{path: tree} with the core's modules joined, for {path: tree} of all modules of an image; so are the board and its
+    `drivers` (paths), if it has any."""
+    image = _Image(_joined_tables(trees), drivers)
     joined, rest = {}, {}
     for home, order in image.orders.items():
         body, used = image.externals(order), set()
@@ -39,34 +43,30 @@ def merge(sources: dict, drivers=()) -> dict:
             rewriter = _Rewriter(image, path)
             body += rewriter.visit(image.trees[path]).body
             used |= rewriter.used
-        joined[home] = _text(ast.Module([*_imports_of(used), *body], []))
+        joined[home] = ast.Module([*_imports_of(used), *body], [])
     for path, tree in image.trees.items():
         if path not in image.homes:
-            rest[path] = _text(_Rewriter(image, path).visit(tree))
+            rest[path] = _Rewriter(image, path).visit(tree)
     return {**joined, **rest}
-
-
-def _text(tree) -> str:
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
 def _imports_of(names) -> list:
     return [ast.Import([ast.alias(name)]) for name in sorted(names)]
 
 
-def _joined_tables(sources: dict) -> dict:
+def _joined_tables(trees: dict) -> dict:
     """The same, with one class for each module of plain values in the package of the tables."""
     tables = {
-        path.removeprefix(_TABLES).removesuffix(".py"): ast.parse(text)
-        for path, text in sources.items()
-        if path.startswith(_TABLES)
+        path.removeprefix(_PACKAGE).removesuffix(".py"): tree
+        for path, tree in trees.items()
+        if path.startswith(_PACKAGE)
     }
     if not tables or "__init__" in tables:
-        return sources
+        return trees
     body, shared = [], []
     for name, tree in tables.items():
         if any(not isinstance(node, ast.Assign) for node in tree.body):
-            raise BuildError(f"{_TABLES}{name}.py: more than values")
+            raise BuildError(f"{_PACKAGE}{name}.py: more than values")
         names = bound(tree.body)
         for other, taken in shared:
             if not names & taken:
@@ -78,40 +78,37 @@ def _joined_tables(sources: dict) -> dict:
         else:
             body.append(ast.ClassDef(name, [], [], tree.body or [ast.Pass()], []))
             shared.append((body[-1], names))
-    rest = {path: text for path, text in sources.items() if not path.startswith(_TABLES)}
-    names = {_TABLES.replace("/", ".") + name for name in tables}
-    for path, text in rest.items():
-        tree = ast.parse(text)
+    names = {_PACKAGE.replace("/", ".") + name for name in tables}
+    rest = {path: tree for path, tree in trees.items() if not path.startswith(_PACKAGE)}
+    for path, tree in rest.items():
         for node in walk(tree):
             if isinstance(node, ast.Import) and any(alias.name in names for alias in node.names):
                 if len(node.names) > 1 or node.names[0].asname:
                     raise BuildError(
                         f"{path}:{node.lineno}: import tables one by one, by their names"
                     )
-                node.names[0].name = _TABLES.rstrip("/")
+                node.names[0].name = _PACKAGE.rstrip("/")
             elif isinstance(node, ast.ImportFrom) and node.module in names:
                 raise BuildError(f"{path}:{node.lineno}: write `import {node.module}` here")
-        rest[path] = ast.unparse(tree) + "\n"
-    joined = ast.fix_missing_locations(ast.Module(body, []))
-    return {TABLES: ast.unparse(joined) + "\n", **rest}
+    return {TABLES: ast.Module(body, []), **rest}
 
 
 class _Image:
     """The modules, which of them are joined, and what their globals are called then."""
 
-    def __init__(self, sources: dict, drivers=()):
-        self.trees = {path: ast.parse(text) for path, text in sources.items()}
-        self.modules = {_dotted(path): path for path in sources}
+    def __init__(self, trees: dict, drivers=()):
+        self.trees = trees
+        self.modules = {dotted(path): path for path in trees}
         self.homes = {}  # of the modules that are joined: the path of what they become
         self.orders = {}  # {joined: its modules, what is imported first}
-        for path in sources:
-            if not path.startswith(_PACKAGE + "/") or self._is_resident(path):
+        for path in trees:
+            if not path.startswith(PACKAGE) or self._is_resident(path):
                 self._reach(path, ())
         if drivers:
             self._reach_board(BOARD, drivers, ())
         self.globals = {path: bound(tree.body) for path, tree in self.trees.items()}
-        self.imports = {path: {} for path in sources}  # {name: (module path, its global or None)}
-        for path in sources:
+        self.imports = {path: {} for path in trees}  # {name: (module path, its global or None)}
+        for path in trees:
             for node in self.trees[path].body:
                 self.imports[path].update(self.bindings(path, node))
         self.numbers = {path: self._numbers(path) for path in self.homes}
@@ -126,8 +123,8 @@ class _Image:
 
     def _is_resident(self, path: str) -> bool:
         """A block that is imported at boot?"""
-        return path.startswith(_BLOCKS) and any(
-            isinstance(node, _FUNCTIONS) and node.name in ("init", "tick")
+        return path.startswith(BLOCKS) and any(
+            isinstance(node, FUNCTIONS) and node.name in ("init", "tick")
             for node in self.trees[path].body
         )
 
@@ -135,9 +132,9 @@ class _Image:
         self._once(path, above)
         for node in self.trees[path].body:
             for target, _ in self._targets(node).values():
-                if not target.startswith(_BLOCKS) and target not in (path, *self.homes):
+                if not target.startswith(BLOCKS) and target not in (path, *self.homes):
                     self._reach(target, (*above, path))
-        if path.startswith(_PACKAGE + "/") and not path.startswith(_BLOCKS) and path != CORE:
+        if path.startswith(PACKAGE) and not path.startswith(BLOCKS) and path != CORE:
             self._join(path, CORE)
 
     def _reach_board(self, path: str, drivers, above: tuple) -> None:
@@ -313,8 +310,8 @@ class _Rewriter(ast.NodeTransformer):
         new = image.names[path][name]
         if home == self._home:
             return ast.Name(new, node.ctx)
-        self.used.add(_dotted(home))
-        return ast.Attribute(ast.Name(_dotted(home), ast.Load()), new, node.ctx)
+        self.used.add(dotted(home))
+        return ast.Attribute(ast.Name(dotted(home), ast.Load()), new, node.ctx)
 
     def visit_Module(self, node):
         body = []
@@ -338,7 +335,7 @@ class _Rewriter(ast.NodeTransformer):
         homes = {
             self._image.homes[path] for path, _ in self._image.bindings(self._path, node).values()
         }
-        names = {_dotted(home) for home in homes - {self._home}} - self._imported
+        names = {dotted(home) for home in homes - {self._home}} - self._imported
         self.used |= names
         found = []
         if not self._home and not self._scopes:
@@ -448,46 +445,6 @@ class _Rewriter(ast.NodeTransformer):
         )
 
 
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def bound(body: list) -> set:
-    """The names that statements bind in their own scope: not those of functions and classes inside."""
-    names, outside = set(), set()
-
-    def look(node):
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            names.add(node.name)
-            inner = [*node.decorator_list, *getattr(node, "bases", ())]
-            if isinstance(node, _FUNCTIONS):
-                inner += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
-            for item in inner:
-                look(item)
-            return
-        if isinstance(node, ast.Lambda):
-            return
-        if isinstance(node, _COMPREHENSIONS):
-            for item in walk(node):
-                if isinstance(item, ast.NamedExpr):
-                    names.add(item.target.id)
-            return
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.add(node.name)
-        elif isinstance(node, (ast.Global, ast.Nonlocal)):
-            outside.update(node.names)
-        for item in children(node):
-            look(item)
-
-    for item in body:
-        look(item)
-    return names - outside
-
-
 def _rebound(tree) -> set:
     """The globals that functions of a module assign."""
     return {name for node in walk(tree) if isinstance(node, ast.Global) for name in node.names}
@@ -500,11 +457,3 @@ def _assignments(tree, name: str) -> int:
         for node in walk(tree)
     )
     return count + sum(name in node.names for node in walk(tree) if isinstance(node, ast.Global))
-
-
-def is_error(node) -> bool:
-    """An exception's class: logs show its name."""
-    return isinstance(node, ast.ClassDef) and any(
-        getattr(base, "id", getattr(base, "attr", "")).endswith(("Error", "Exception", "Closed"))
-        for base in node.bases
-    )

@@ -7,25 +7,21 @@ modules, before `shorten`.
 """
 
 import ast
+from collections import Counter
 
-from tools.builder.passes.squeeze import private
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import FUNCTIONS, private, walk
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LISTS = ("body", "orelse", "handlers", "finalbody")
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
-def share(sources: dict) -> dict:
-    """{path: source} with fewer locals, for {path: source} of an image."""
-    out = {}
-    for path, text in sources.items():
-        tree = ast.parse(text)
+def share(trees: dict) -> dict:
+    """{path: tree} with fewer locals, for {path: tree} of an image."""
+    for tree in trees.values():
         for node in walk(tree):
-            if isinstance(node, _FUNCTIONS):
+            if isinstance(node, FUNCTIONS):
                 _share(node)
-        out[path] = ast.unparse(tree) + "\n"
-    return out
+    return trees
 
 
 def _share(function) -> None:
@@ -61,18 +57,18 @@ def _stretches(function) -> dict:
             own.discard(node.target.id)
         elif isinstance(node, ast.Delete):
             own.difference_update(inner.id for inner in walk(node) if isinstance(inner, ast.Name))
-        elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             own.discard(node.name)
-    spans = {}  # id of a statement: its number and the number behind it
+    spans = {}  # id of a statement: its number, the number behind it, how often it mentions each name
     _number(function.body, spans, 1)
     arguments = {node.arg for node in walk(function.args) if isinstance(node, ast.arg)}
     found = {}
     for name in own:
         if name in arguments:
-            last = [node for node in function.body if _mentions(node, name)]
+            last = [node for node in function.body if name in spans[id(node)][2]]
             found[name] = (0, spans[id(last[-1])][1] if last else 1)
         else:
-            statements = _innermost(function.body, name)
+            statements = _innermost(function.body, name, spans)
             if _assigns(statements, name) or _is_loop(statements, name):
                 found[name] = (spans[id(statements[0])][0], spans[id(statements[-1])][1])
     return found
@@ -84,13 +80,14 @@ def _number(statements: list, spans: dict, number: int) -> int:
         number += 1
         for inner in _inner(node):
             number = _number(inner, spans, number)
-        spans[id(node)] = start, number
+        names = Counter(part.id for part in walk(node) if isinstance(part, ast.Name))
+        spans[id(node)] = start, number, names
     return number
 
 
 def _inner(node) -> list:
     """The lists of statements in a statement."""
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         return []
     return [getattr(node, name) for name in _LISTS if getattr(node, name, None)]
 
@@ -99,21 +96,19 @@ def _mentions(node, name: str) -> bool:
     return any(isinstance(inner, ast.Name) and inner.id == name for inner in walk(node))
 
 
-def _innermost(statements: list, name: str) -> list:
+def _innermost(statements: list, name: str, spans: dict) -> list:
     """The shortest stretch of statements that has all mentions of a name."""
+
+    def count(node) -> int:
+        return spans[id(node)][2][name]
+
     while True:
-        at = [n for n, node in enumerate(statements) if _mentions(node, name)]
+        at = [n for n, node in enumerate(statements) if count(node)]
         stretch = statements[at[0] : at[-1] + 1]
         if len(stretch) > 1:
             return stretch
-        lists = _inner(stretch[0])
-        inside = [inner for inner in lists if any(_mentions(node, name) for node in inner)]
-        mentions = sum(isinstance(node, ast.Name) and node.id == name for node in walk(stretch[0]))
-        if len(inside) != 1 or mentions != sum(
-            isinstance(node, ast.Name) and node.id == name
-            for item in inside[0]
-            for node in walk(item)
-        ):
+        inside = [inner for inner in _inner(stretch[0]) if any(map(count, inner))]
+        if len(inside) != 1 or count(stretch[0]) != sum(map(count, inside[0])):
             return stretch
         statements = inside[0]
 

@@ -23,17 +23,24 @@ what when a traceback names `KeyError`; `python -m tools.builder.names` puts it 
 """
 
 import ast
-import builtins
-import functools
 import re
 from collections import Counter
-from pathlib import Path
 
 from tools import BuildError
-from tools.builder.passes.join import BOARD, CORE, bound, is_error
-from tools.builder.toolkit import children, walk
+from tools.builder.toolkit import (
+    BLOCKS,
+    BOARD,
+    CORE,
+    FUNCTIONS,
+    TABLES,
+    bound,
+    children,
+    foreign,
+    is_error,
+    is_special,
+    walk,
+)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _CORE_NAME = CORE.split("/")[0]
 _READINGS = 5  # functions of one name in a traceback, more or less
 _OURS = re.compile(r"_\d+")
@@ -78,36 +85,43 @@ _MODULES = (
 _MODULES.sort(key=len)
 
 
-def shorten(sources: dict) -> tuple:
-    """({path: source}, {path: {short: name}}) for all modules of an image, {path: source}."""
-    short = Shortener(sources)
-    return short.sources, short.legend
+def mangle(trees: dict, station) -> dict:
+    """{path: tree} with short names, for {path: tree} of an image. The routes name functions of blocks: they follow."""
+    names = Mangler(trees)
+    station.legend = names.legend
+    if station.routes is None:
+        return trees
+    old, new = {}, {}
+    exec(station.routes(station.places, trees), old)
+    for block, place in station.places.items():
+        for function, (home, name) in place.items():
+            short = names.module(f"{BLOCKS}{home}.py") if home else names.core
+            place[function] = (home, short.get(name, name))
+        path = f"{BLOCKS}{block}.py"
+        for function, name in (names.module(path) if path in trees else {}).items():
+            place.setdefault(function, (block, name))
+    exec(station.routes(station.places, trees), new)
+    texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
+    for node in walk(trees[TABLES]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+            node.value = texts.get(node.value, node.value)
+    return trees
 
 
-@functools.cache
-def foreign() -> frozenset:
-    """The names that MicroPython or Python has."""
-    lines = Path(__file__).with_name("micropython_names.txt").read_text().splitlines()
-    names = {name for line in lines if not line.startswith("#") for name in line.split()}
-    types = (object, type, int, str, bytes, bytearray, memoryview, list, tuple, dict, set, range)
-    types += (float, BaseException, OSError, StopIteration, property)
-    return frozenset(names.union(dir(builtins), *map(dir, types)))
-
-
-class Shortener:
+class Mangler:
     """All modules of an image with short names.
 
-    `sources`: {path: source}. `legend`: {path: {short: names}}, functions with `()`. `globals`: {path: {name: short}}. `attributes`:
+    `trees`: {path: tree}. `legend`: {path: {short: names}}, functions with `()`. `globals`: {path: {name: short}}. `attributes`:
     {name: short}. `namespaces`: for each set of related classes the names that their objects have.
     """
 
-    def __init__(self, sources: dict):
-        self._trees = trees = {path: ast.parse(text) for path, text in sources.items()}
+    def __init__(self, trees: dict):
+        self.trees = trees
         self._shown = set().union(*map(_shown, trees.values())) | set(foreign())
         self._texts = set().union(*map(_texts, trees.values()))
-        self._shown |= {part for path in sources for part in path.removesuffix(".py").split("/")}
+        self._shown |= {part for path in trees for part in path.removesuffix(".py").split("/")}
         self._functions = {
-            path: {node.name for node in tree.body if isinstance(node, _FUNCTIONS[:2])}
+            path: {node.name for node in tree.body if isinstance(node, FUNCTIONS)}
             for path, tree in trees.items()
         }
         self._constants = {path: _constants(tree) for path, tree in trees.items()}
@@ -126,11 +140,9 @@ class Shortener:
         self.namespaces = classes.namespaces()
         self.attributes = self._colour(classes)
         needed = _keywords(trees)
-        self.sources = {}
         for path, tree in trees.items():
-            names = _Names(self, path, needed)
-            self.sources[path] = ast.unparse(names.visit(tree)) + "\n"
-        self.legend = {path: self._legend(path, classes) for path in sources}
+            _Names(self, path, needed).visit(tree)
+        self.legend = {path: self._legend(path, classes) for path in trees}
 
     def module(self, path: str) -> dict:
         """{global of a module: short}"""
@@ -144,9 +156,9 @@ class Shortener:
 
     def _global_names(self, path: str) -> dict:
         own = self._defined[path] - self._constants[path] - self._shown - self._asked
-        own -= {node.name for node in self._trees[path].body if is_error(node)}
-        own = {name for name in own if not _is_special(name)}
-        used = _named(self._trees[path]) | self._asked | self._texts
+        own -= {node.name for node in self.trees[path].body if is_error(node)}
+        own = {name for name in own if not is_special(name)}
+        used = _named(self.trees[path]) | self._asked | self._texts
         free = [name for name in (*_METHODS, *_BUILTINS, *_MODULES) if name not in used]
         often = self._often[path]
         return dict(zip(sorted(own, key=lambda name: (-often[name], name)), free + self._numbered))
@@ -155,13 +167,13 @@ class Shortener:
         """{attribute: short}, different for any two that one object may have."""
         kept = self._shown | classes.probed
         kept = kept.union(*self._constants.values())
-        for tree in self._trees.values():
+        for tree in self.trees.values():
             kept |= {node.name for node in tree.body if is_error(node)}
         namespaces = list(self.namespaces)
         # Modules are objects too: they may be asked for any global of theirs that is also an attribute.
         namespaces += [names & self._asked for names in self._defined.values()]
         names = set().union(*namespaces) - kept
-        names = {name for name in names if not _is_special(name)}
+        names = {name for name in names if not is_special(name)}
         # The body of a class sees the globals of its module and what it has itself.
         taken = []
         for number, loads in enumerate(classes.bodies()):
@@ -174,7 +186,7 @@ class Shortener:
             for name in (namespace | classes.wild) & names:
                 places[name].append(number)  # of a wild name any object may be the owner
         for path in self._defined:
-            taken.append(_named(self._trees[path]) | set(self.globals[path].values()))
+            taken.append(_named(self.trees[path]) | set(self.globals[path].values()))
         for number, namespace in enumerate(namespaces):
             taken[number] |= namespace - names
         unused = self._asked.union(self._texts, *self.namespaces)
@@ -195,7 +207,8 @@ class Shortener:
         order = sorted(names, key=lambda name: (name not in classes.wild, -often[name], name))
         for name in order:
             numbers = places[name]
-            free = [short for short in shorts if all(short not in taken[n] for n in numbers)]
+            used_here = set().union(*(taken[n] for n in numbers))
+            free = [short for short in shorts if short not in used_here]
             if name in classes.functions:
                 more = classes.functions[name]
                 few = [short for short in free if functions[short] + more <= _READINGS]
@@ -239,10 +252,6 @@ def _plain(path: str, name: str) -> str:
     return name
 
 
-def _is_special(name: str) -> bool:
-    return name == "_" or (name.startswith("__") and name.endswith("__"))
-
-
 def _constants(tree) -> set:
     """Those of a module that mpy-cross puts in place."""
     return {
@@ -275,10 +284,12 @@ def _texts(tree) -> set:
 
 def _named(tree) -> set:
     """All names that a module has, of whatever scope."""
-    found = _keywords({"": tree})
+    found = set()
     for node in walk(tree):
         if isinstance(node, ast.Name):
             found.add(node.id)
+        elif isinstance(node, ast.keyword) and node.arg:
+            found.add(node.arg)
         elif isinstance(node, ast.arg):
             found.add(node.arg)
         elif isinstance(node, ast.alias):
@@ -523,7 +534,7 @@ class _Classes:
                             self._loosen(place, name, node.attr)
                 elif isinstance(owner, ast.Call) and getattr(owner.func, "id", "") == "type":
                     self.wild.add(node.attr)
-                    if not _is_special(node.attr):
+                    if not is_special(node.attr):
                         raise BuildError(f"{path}:{node.lineno}: a method of type(..)")
                 if node.attr in ("__dict__", "__class__"):
                     raise BuildError(f"{path}:{node.lineno}: {node.attr} cannot be followed")
@@ -568,7 +579,7 @@ class _Classes:
             if (place, node.name) != (path, name):
                 continue
             for item in node.body:
-                if isinstance(item, _FUNCTIONS) and attribute in (None, item.name):
+                if isinstance(item, FUNCTIONS) and attribute in (None, item.name):
                     self.wild |= self._self_stores(item, set())
 
 
@@ -577,7 +588,7 @@ def _loaded(node) -> set:
     found = set()
 
     def look(item):
-        if isinstance(item, _FUNCTIONS):
+        if isinstance(item, (*FUNCTIONS, ast.Lambda)):
             inner = [*item.args.defaults, *(value for value in item.args.kw_defaults if value)]
             for value in [*inner, *getattr(item, "decorator_list", ())]:
                 look(value)
@@ -594,7 +605,7 @@ def _loaded(node) -> set:
 class _Names(ast.NodeTransformer):
     """Puts the short names into a module's tree; annotations go, which MicroPython drops anyway."""
 
-    def __init__(self, short: Shortener, path: str, needed: set):
+    def __init__(self, short: Mangler, path: str, needed: set):
         self._path = path
         self._defined = short._defined[path]
         self._globals = short.module(path)

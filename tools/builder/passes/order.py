@@ -9,7 +9,7 @@ import ast
 from collections import Counter
 from keyword import iskeyword
 
-from tools.builder.toolkit import children, walk
+from tools.builder.toolkit import FUNCTIONS, children, is_const, walk
 
 _FIRST = 126  # rows: two are taken by what the module itself is called
 _FEW = 160  # names: what they gain is less than what the line costs
@@ -21,30 +21,25 @@ _UNNAMED = {
     ast.SetComp: ("<setcomp>", "*"),
     ast.DictComp: ("<dictcomp>", "*"),
 }
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def rank(sources: dict) -> dict:
-    """{path: source} with such a beginning where it pays, for {path: source} of an image."""
-    return {path: _seed(text) + text for path, text in sources.items()}
+def order(trees: dict) -> dict:
+    """{path: tree} with such a beginning where it pays, for {path: tree} of an image."""
+    for tree in trees.values():
+        tree.body[:0] = ast.parse(_seed(tree)).body
+    return trees
 
 
-def _seed(text: str) -> str:
-    tree = ast.parse(text)
+def _seed(tree) -> str:
     counted = Counter()
     _count(tree, set(), counted)
     for node in tree.body:
-        if isinstance(node, ast.Assign) and _is_const(node.value):
+        if isinstance(node, ast.Assign) and is_const(node.value):
             del counted["const"], counted[node.targets[0].id]
     if len(counted) <= _FEW:
         return ""
     names = "".join(map(_mention, sorted(counted, key=lambda name: -counted[name])[:_FIRST]))
     return f"while 1:\n    break\n    {{}}{names}\n"
-
-
-def _is_const(value) -> bool:
-    """Something that is put in place everywhere?"""
-    return isinstance(value, ast.Call) and getattr(value.func, "id", "") == "const"
 
 
 def _mention(name: str) -> str:
@@ -56,7 +51,7 @@ def _count(node, own: set, counted: Counter) -> None:
     """Count the names that bytecode mentions. `own`: the locals of the function around, which are numbers there."""
     for inner in children(node):
         known = own
-        if isinstance(inner, _FUNCTIONS):
+        if isinstance(inner, (*FUNCTIONS, ast.Lambda)):
             known = {part.arg for part in walk(inner) if isinstance(part, ast.arg)}
             counted.update(known)
             known |= {
@@ -65,7 +60,7 @@ def _count(node, own: set, counted: Counter) -> None:
                 if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
             }
             known |= {part.name for part in walk(inner) if isinstance(part, ast.ExceptHandler)}
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(inner, FUNCTIONS):
             counted[inner.name] += 2  # stored, and its own
         elif isinstance(inner, ast.ClassDef):
             counted.update([inner.name] * 3 + ["__name__", "__module__", "__qualname__"])

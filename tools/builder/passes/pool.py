@@ -10,9 +10,7 @@ joined modules, before `shorten`.
 import ast
 from collections import Counter
 
-from tools.builder.passes.join import CORE
-from tools.builder.passes.mangle import foreign
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import CORE, foreign, last, walk
 
 _SHORTEST = 4  # characters
 _NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
@@ -28,28 +26,25 @@ def {_NAME}(at):
 """
 
 
-def join(sources: dict) -> dict:
-    """{path: source} with `_TEXTS` in the core, for {path: source} of an image."""
-    trees = {path: ast.parse(text) for path, text in sources.items()}
+def pool(trees: dict) -> dict:
+    """{path: tree} with `_TEXTS` in the core, for {path: tree} of an image."""
     if CORE not in trees:
-        return sources
-    pool = _Pool(_names(trees))
+        return trees
+    texts = _Pool(_names(trees))
     for path, tree in trees.items():
-        pool.inside = path == CORE
-        pool.rare = path.startswith(_RARE)
-        pool.moved = False
-        pool.visit(tree)
+        texts.inside = path == CORE
+        texts.rare = path.startswith(_RARE)
+        texts.moved = False
+        texts.visit(tree)
         imported = any(
             isinstance(node, ast.Import) and node.names[0].name == "milliamp" for node in tree.body
         )
-        if pool.moved and not pool.inside and not imported:
+        if texts.moved and not texts.inside and not imported:
             tree.body.insert(0, ast.Import([ast.alias("milliamp")]))
     said = ast.parse(_SAID).body
-    said[0].value = ast.Constant(pool.text)
+    said[0].value = ast.Constant(texts.text)
     trees[CORE].body[:0] = said
-    return {
-        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for path, tree in trees.items()
-    }
+    return trees
 
 
 def _names(trees: dict) -> set:
@@ -91,7 +86,7 @@ class _Pool(ast.NodeTransformer):
 
     def visit_Call(self, node):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _LOG:
-            if ast.unparse(node.func.value).endswith("log"):
+            if last(node.func.value).endswith("log"):
                 return self._visit_cold(node)
         return self.generic_visit(node)
 

@@ -7,37 +7,49 @@ the parts by name elsewhere, is written anew to name them.
 """
 
 import ast
-import copy
 
 from tools import BuildError
-from tools.builder.passes.join import bound
-from tools.builder.toolkit import walk
+from tools.builder.tables.routes import MORE
+from tools.builder.toolkit import (
+    BLOCKS,
+    FUNCTIONS,
+    IMPORTS,
+    bound,
+    copied,
+    is_const,
+    is_text,
+    walk,
+)
 
 RESIDENT = "milliamp/resident.py"
-_BLOCKS = "milliamp/blocks/"
 _STAY = "milliamp/stay/"
-MORE = "2"  # behind a block's name: the other module of what answers its calls
 _WORTH = 6  # functions: a module of its own costs 150 bytes of image
 _ROOTS = ("init", "tick", "SENDS")
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_IMPORTS = (ast.Import, ast.ImportFrom)
-_DEFINITIONS = (*_FUNCTIONS, *_IMPORTS, ast.ClassDef, ast.Assign, ast.AnnAssign)
+_DEFINITIONS = (*FUNCTIONS, *IMPORTS, ast.ClassDef, ast.Assign, ast.AnnAssign)
 _VALUES = (ast.Constant, ast.Tuple, ast.Name, ast.Attribute, ast.operator, ast.unaryop, ast.Load)
 _VALUES += (ast.BinOp, ast.UnaryOp)
 
 
-def split(sources: dict, blocks: list) -> dict:
-    """{path: source} with the blocks that stay in two parts, for {path: source} and the tables of the blocks."""
-    out = dict(sources)
+def split(trees: dict, station) -> dict:
+    """{path: tree} with the blocks that stay in two parts, for {path: tree} of an image; its routes say where."""
+    out = parted(trees, station.blocks)
+    station.places = {block.name: stays(out, block.name) for block in station.blocks}
+    out["tables/routes.py"] = ast.parse(station.routes(station.places, out))
+    return out
+
+
+def parted(trees: dict, blocks: list) -> dict:
+    """{path: tree} with the blocks in two parts, for the tables of the blocks."""
+    out = dict(trees)
     parts = []
     for block in blocks:
-        path = f"{_BLOCKS}{block.name}.py"
+        path = f"{BLOCKS}{block.name}.py"
         if not block.resident or path not in out:
             continue
-        stay, rest = _parts(path, ast.parse(out.pop(path)), block.name)
-        out[f"{_STAY}{block.name}.py"] = _text(stay)
+        stay, rest = _parts(path, out.pop(path), block.name)
+        out[f"{_STAY}{block.name}.py"] = ast.Module(stay, [])
         for more, part in _groups(rest):
-            out[f"{_BLOCKS}{block.name}{more}.py"] = _text(part)
+            out[f"{BLOCKS}{block.name}{more}.py"] = ast.Module(part, [])
         names = bound(stay)
         row = [f"{block.name}.{root}" if root in names else "None" for root in _ROOTS[:2]]
         row.append(f"{block.name}.SENDS" if "SENDS" in names else "()")
@@ -45,29 +57,27 @@ def split(sources: dict, blocks: list) -> dict:
     if parts:
         imports = "".join(f"from milliamp.stay import {name}\n" for name, _ in parts)
         rows = "".join(f"{row}, " for _, row in parts)
-        out[RESIDENT] = f"{imports}\n\ndef parts(names):\n    return ({rows})\n"
+        out[RESIDENT] = ast.parse(f"{imports}\n\ndef parts(names):\n    return ({rows})\n")
     return out
 
 
-def stays(sources: dict, block: str) -> dict:
-    """{function of a block: (its module, "" for the core; its name there)}, for `sources` that were split, of all that is
+def stays(trees: dict, block: str) -> dict:
+    """{function of a block: (its module, "" for the core; its name there)}, for `trees` that were split, of all that is
     not in the block's own module."""
-    found = {
-        name: (block + MORE, name) for name in _functions(sources, f"{_BLOCKS}{block}{MORE}.py")
-    }
-    names = _functions(sources, f"{_STAY}{block}.py")
+    found = {name: (block + MORE, name) for name in _functions(trees, f"{BLOCKS}{block}{MORE}.py")}
+    names = _functions(trees, f"{_STAY}{block}.py")
     return found | {name: ("", f"_{block}__{name}") for name in names}
 
 
-def _functions(sources: dict, path: str) -> list:
-    tree = ast.parse(sources.get(path, ""))
-    return [node.name for node in tree.body if isinstance(node, _FUNCTIONS)]
+def _functions(trees: dict, path: str) -> list:
+    body = trees[path].body if path in trees else ()
+    return [node.name for node in body if isinstance(node, FUNCTIONS)]
 
 
 def _groups(body: list) -> list:
     """[(what comes behind the block's name, statements)]: what answers calls, in two modules where what belongs together is
     so much that the rest need not be loaded with it."""
-    functions = {node.name: node for node in body if isinstance(node, _FUNCTIONS)}
+    functions = {node.name: node for node in body if isinstance(node, FUNCTIONS)}
     if not functions:
         return []
     called = set().union(*(_used(node) - {node.name} for node in functions.values()))
@@ -84,7 +94,7 @@ def _groups(body: list) -> list:
     others = set(functions) - most
     if min(len(most), len(others)) < _WORTH:
         return [("", body)]
-    return [("", _only(body, others)), (MORE, _only(body, most))]
+    return [("", _only(body, others)), (MORE, copied(_only(body, most)))]
 
 
 def _only(body: list, functions: set) -> list:
@@ -92,11 +102,11 @@ def _only(body: list, functions: set) -> list:
     kept: list = []
     wanted: set = set()
     for node in reversed(body):
-        if isinstance(node, _FUNCTIONS):
+        if isinstance(node, FUNCTIONS):
             if node.name not in functions:
                 continue
-        elif isinstance(node, _IMPORTS):
-            node = copy.deepcopy(node)
+        elif isinstance(node, IMPORTS):
+            node = copied(node)
             node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in wanted]
             if not node.names:
                 continue
@@ -107,13 +117,9 @@ def _only(body: list, functions: set) -> list:
     return kept
 
 
-def _text(body: list) -> str:
-    return ast.unparse(ast.fix_missing_locations(ast.Module(body, []))) + "\n"
-
-
 def _parts(path: str, tree, block: str):
     """The statements that stay, and those of the rest."""
-    body = [node for node in tree.body if not _is_text(node)]
+    body = [node for node in tree.body if not is_text(node)]
     for node in body:
         if not isinstance(node, _DEFINITIONS):
             raise BuildError(f"{path}:{node.lineno}: a block has only definitions at its top")
@@ -124,7 +130,7 @@ def _parts(path: str, tree, block: str):
     home = {name: node for node in body for name in bound([node])}
     kept = _reached([name for name in _ROOTS if name in home], home)
     # All that it imports belongs to the core.
-    stay = [node for node in body if isinstance(node, _IMPORTS) or bound([node]) & kept]
+    stay = [node for node in body if isinstance(node, IMPORTS) or bound([node]) & kept]
     rest = [node for node in body if node not in stay]
     for node in rest:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and not _is_fixed(node.value):
@@ -138,12 +144,14 @@ def _parts(path: str, tree, block: str):
         names = bound([node]) & wanted
         if not names:
             continue
-        if isinstance(node, _IMPORTS):
-            node = copy.deepcopy(node)
+        if isinstance(node, IMPORTS):
+            node = copied(node)
             node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in names]
         elif not _is_plain(node):
             aliases = [ast.alias(name) for name in sorted(names)]
             node = ast.ImportFrom(f"milliamp.stay.{block}", aliases, 0)
+        else:
+            node = copied(node)
         before.append(node)
     return stay, before + rest
 
@@ -159,24 +167,16 @@ def _reached(todo: list, home: dict) -> set:
     return found
 
 
-def _is_text(node) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
 def _is_plain(node) -> bool:
     """A constant, which costs nothing in a second module?"""
     return isinstance(node, ast.Assign) and (
-        isinstance(node.value, ast.Constant) or _is_const(node.value)
+        isinstance(node.value, ast.Constant) or is_const(node.value)
     )
-
-
-def _is_const(value) -> bool:
-    return isinstance(value, ast.Call) and getattr(value.func, "id", "") == "const"
 
 
 def _is_fixed(value) -> bool:
     """Something that cannot change?"""
-    return value is None or _is_const(value) or all(isinstance(v, _VALUES) for v in walk(value))
+    return value is None or is_const(value) or all(isinstance(v, _VALUES) for v in walk(value))
 
 
 def _used(node) -> set:

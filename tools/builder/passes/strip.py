@@ -9,26 +9,49 @@ whose name is nowhere goes as a whole.
 """
 
 import ast
-import re
 from collections import Counter
 
-from tools.builder.passes.mangle import foreign
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import (
+    BLOCKS,
+    FUNCTIONS,
+    PACKAGE,
+    TABLES,
+    dotted,
+    foreign,
+    is_special,
+    last,
+    walk,
+    words,
+)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_PACKAGE, _BLOCKS = "milliamp/", "milliamp/blocks/"
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_PROFILE = "tables/profile.py"
+# Of the profile: what the tools ask a board for, see `tools.flashing.selftest`.
+TOLD = ("EVSES", "FLASH")
 
 
-def prune(sources: dict) -> dict:
-    """{path: source} without what is named nowhere, for {path: source} of an image."""
-    image = _Image(sources)
+def strip(trees: dict) -> dict:
+    """{path: tree} without what is named nowhere, for {path: tree} of an image."""
+    image = _Image(trees)
+    for path in (TABLES, _PROFILE):
+        if path in trees:
+            _drop_values(trees, path)
     while image.drop_modules() or image.drop_unnamed() or image.drop_overridden():
         pass
-    return {
-        path: ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-        for path, tree in image.trees.items()
-    }
+    return image.trees
+
+
+def _drop_values(trees: dict, path: str) -> None:
+    """Drop those of a module of plain values that no module of the image names: a value costs RAM."""
+    wanted = set(TOLD)
+    for tree in trees.values():
+        wanted |= {node.attr for node in walk(tree) if isinstance(node, ast.Attribute)}
+    tree = trees[path]
+    for place in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        place.body = [
+            node
+            for node in place.body
+            if not isinstance(node, ast.Assign) or node.targets[0].id in wanted
+        ] or [ast.Pass()]
 
 
 class _Bare(ast.NodeTransformer):
@@ -38,31 +61,43 @@ class _Bare(ast.NodeTransformer):
         return ast.Pass() if isinstance(node.value, ast.Constant) else node
 
 
-def _imports(tree, module: str) -> bool:
-    """Does it import a module, by a statement or by its dotted name?"""
-    package, _, stem = module.rpartition(".")
+def _imported(tree) -> set:
+    """The modules that a module imports, by a statement or by a dotted name in a text; and more."""
+    found = set()
     for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
-            if node.module == module or (
-                node.module == package and any(alias.name == stem for alias in node.names)
-            ):
-                return True
-        elif isinstance(node, ast.Import) and any(alias.name == module for alias in node.names):
-            return True
-        elif isinstance(node, ast.Constant) and node.value == module:
-            return True
-    return False
+            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
 
 
 class _Image:
-    """The modules, and how often each name is in each of them."""
+    """The modules, and how often each name is in each of them; `asked`: not as a variable."""
 
-    def __init__(self, sources: dict):
-        self.trees = {path: _Bare().visit(ast.parse(text)) for path, text in sources.items()}
-        self._words = {path: _words(tree) for path, tree in self.trees.items()}
+    def __init__(self, trees: dict):
+        self.trees = {path: _Bare().visit(tree) for path, tree in trees.items()}
+        self._named, self._asked = Counter(), Counter()
+        self._words, self._imports = {}, {}
+        for path in self.trees:
+            self._count(path)
 
-    def _named(self) -> Counter:
-        return sum(self._words.values(), Counter())
+    def _count(self, path: str) -> None:
+        tree = self.trees[path]
+        self._forget(path)
+        self._words[path] = named, asked = _words(tree), _words(tree, False)
+        self._named.update(named)
+        self._asked.update(asked)
+        self._imports[path] = _imported(tree)
+
+    def _forget(self, path: str) -> None:
+        if path in self._words:
+            named, asked = self._words.pop(path)
+            self._named.subtract(named)
+            self._asked.subtract(asked)
+            del self._imports[path]
 
     def _classes(self) -> list:
         """(path, class) of those at the top of a module."""
@@ -78,65 +113,66 @@ class _Image:
         if len(kept) == len(node.body):
             return False
         node.body = kept or [ast.Pass()]
-        self._words[path] = _words(self.trees[path])
         return True
 
     def drop_modules(self) -> bool:
         """Drop modules that nobody imports. Blocks are found by the name that their profile gives them."""
         before = len(self.trees)
         for path in list(self.trees):
-            name = path.removesuffix(".py").replace("/", ".")
-            ours = path.startswith(_PACKAGE) and not path.startswith(_BLOCKS)
-            if ours and not name.endswith("__init__"):
-                others = (tree for other, tree in self.trees.items() if other != path)
-                if not any(_imports(tree, name) for tree in others):
-                    del self.trees[path], self._words[path]
+            name = dotted(path)
+            ours = path.startswith(PACKAGE) and not path.startswith(BLOCKS)
+            if ours and not path.endswith("__init__.py"):
+                if not any(
+                    name in found for other, found in self._imports.items() if other != path
+                ):
+                    del self.trees[path]
+                    self._forget(path)
         return len(self.trees) < before
 
     def drop_unnamed(self) -> bool:
         """Drop functions, classes and methods that are named nowhere but in themselves."""
-        named = self._named()
-        asked = sum((_words(tree, False) for tree in self.trees.values()), Counter())
+        named, asked = self._named, self._asked
 
         def is_dead(node) -> bool:
             return (
-                isinstance(node, (*_FUNCTIONS, ast.ClassDef))
+                isinstance(node, (*FUNCTIONS, ast.ClassDef))
                 and not node.decorator_list
                 and named[node.name] == _words(node)[node.name]
             )
 
         def is_dead_method(node) -> bool:
             return (
-                isinstance(node, _FUNCTIONS)
+                isinstance(node, FUNCTIONS)
                 and not node.decorator_list
                 and asked[node.name] == _words(node, False)[node.name]
-                and not _is_special(node.name)
+                and not is_special(node.name)
                 and node.name not in foreign()
             )
 
-        dropped = False
-        for path, tree in self.trees.items():
-            dropped |= self._remove(path, tree, is_dead)
+        changed = {path for path, tree in self.trees.items() if self._remove(path, tree, is_dead)}
         known = {node.name for _, node in self._classes()} | {"object", "Exception"}
         for path, node in self._classes():
-            plain = (item for item in node.body if not isinstance(item, _FUNCTIONS))
+            plain = (item for item in node.body if not isinstance(item, FUNCTIONS))
             aliased = {inner.id for item in plain for inner in walk(item) if hasattr(inner, "id")}
-            if known.issuperset(map(_last, node.bases)) and not aliased & _methods(node):
-                dropped |= self._remove(path, node, is_dead_method)
-        return dropped
+            if known.issuperset(map(last, node.bases)) and not aliased & _methods(node):
+                if self._remove(path, node, is_dead_method):
+                    changed.add(path)
+        for path in changed:
+            self._count(path)
+        return bool(changed)
 
     def drop_overridden(self) -> bool:
         """Drop methods of classes that are only inherited from, where each heir has its own."""
-        named = self._named()
+        named = self._named
         nodes = [node for tree in self.trees.values() for node in walk(tree)]
         classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-        plain = Counter(name for node in classes for name in map(_last, node.bases))
+        plain = Counter(name for node in classes for name in map(last, node.bases))
         for node in nodes:
             if isinstance(node, ast.ImportFrom):  # for an heir in another module
                 plain.update(alias.name for alias in node.names if not alias.asname)
-        dropped = False
+        changed = set()
         for path, node in self._classes():
-            heirs = [heir for heir in classes if node.name in map(_last, heir.bases)]
+            heirs = [heir for heir in classes if node.name in map(last, heir.bases)]
             namesakes = sum(other.name == node.name for other in classes)
             if not heirs or namesakes > 1 or named[node.name] != plain[node.name]:
                 continue
@@ -144,11 +180,14 @@ class _Image:
                 continue
             gone = set.intersection(*map(_methods, heirs)) - set().union(*map(_asked, heirs))
             dead = [
-                item for item in node.body if isinstance(item, _FUNCTIONS) and item.name in gone
+                item for item in node.body if isinstance(item, FUNCTIONS) and item.name in gone
             ]
-            dead = [item for item in dead if not _is_special(item.name)]
-            dropped |= self._remove(path, node, dead.__contains__)
-        return dropped
+            dead = [item for item in dead if not is_special(item.name)]
+            if self._remove(path, node, dead.__contains__):
+                changed.add(path)
+        for path in changed:
+            self._count(path)
+        return bool(changed)
 
 
 def _words(node, variables=True) -> Counter:
@@ -161,16 +200,19 @@ def _words(node, variables=True) -> Counter:
             found[inner.attr] += 1
         elif isinstance(inner, (ast.alias, ast.ImportFrom)):
             text = inner.name if isinstance(inner, ast.alias) else inner.module or ""
-            found.update(_NAME.findall(text))
+            found.update(words(text))
         elif isinstance(inner, ast.Constant) and isinstance(inner.value, (str, bytes)):
-            text = inner.value if isinstance(inner.value, str) else inner.value.decode("latin-1")
-            found.update(_NAME.findall(text))
+            found.update(words(inner.value))
     return found
 
 
 def _methods(node) -> set:
     """Those that an object of a class certainly has."""
-    return {item.name for item in node.body if isinstance(item, _FUNCTIONS)}
+    return {item.name for item in node.body if isinstance(item, FUNCTIONS)}
+
+
+def _is_super(node) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "super" and not node.args
 
 
 def _asked(heir) -> set:
@@ -178,16 +220,7 @@ def _asked(heir) -> set:
     plain = [
         node.attr
         for node in walk(heir)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "super()"
+        if isinstance(node, ast.Attribute) and _is_super(node.value)
     ]
     words = _words(heir)
     return set(plain) if words["super"] == len(plain) else set(words)
-
-
-def _last(base) -> str:
-    """The class that a base is, without its module."""
-    return ast.unparse(base).rpartition(".")[2]
-
-
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")

@@ -1,0 +1,82 @@
+"""The generated package `tables` of a board, as source: host programs import it, and the image has it."""
+
+import json
+from pathlib import Path
+
+from tools.builder import FIRMWARE, profile
+from tools.builder.tables import device_model, schemas
+from tools.builder.tables.routes import read_blocks, routes_source
+
+
+def write(chosen, out: Path, put) -> None:
+    """Write the tables of a profile, and `model.json`, into a build folder. `put(file, text)` writes what has changed."""
+    package = out / "tables"
+    package.mkdir(exist_ok=True)
+    variables = device_model.load()
+    entries = device_model.expand(variables, chosen)
+    blocks = read_blocks(chosen)
+    sources = {
+        "__init__": "# Generated: the tables of this board.\n",
+        "ids": device_model.ids_source(variables, entries),
+        "model": f"MODEL = {device_model.pack(entries)!r}\n",
+        "profile": _profile_source(chosen),
+        "routes": routes_source(blocks, entries, variables),
+        "schemas": _schemas_source(blocks),
+    }
+    for name, text in sources.items():
+        put(package / f"{name}.py", text)
+    put(out / "model.json", json.dumps(device_model.describe(entries), indent=1))
+
+
+def _schemas_source(blocks: list) -> str:
+    """The source of `tables/schemas.py`: the official schemas of what these blocks receive, compiled."""
+    requests = sorted({action for block in blocks for action in block.calls})
+    responses = sorted({action for block in blocks for action in block.sends})
+    unread = tuple(path for block in blocks for path in block.unread)
+    return f"SCHEMAS = {schemas.compile(requests, responses, unread=unread)!r}\n"
+
+
+def _regions(chosen) -> dict:
+    """The flash map, but for regions that nothing of this image opens: each takes RAM."""
+    files = [
+        file
+        for file in FIRMWARE.rglob("*.py")
+        if file.parent != profile.BLOCK_FILES or file.stem in chosen.blocks
+    ]
+    text = "".join([file.read_text(encoding="utf-8") for file in files])
+    return {name: place for name, place in chosen.flash.items() if f'flash("{name}")' in text}
+
+
+def _profile_source(chosen) -> str:
+    """The source of `tables/profile.py`: what the station and the board read at run time."""
+    values = {
+        "BOARD": chosen.board,
+        "VENDOR": chosen.vendor,
+        "MODEL": chosen.model,
+        "SERIAL": chosen.serial,
+        "VERSION": chosen.version,
+        "URL": chosen.url,
+        "IDENTITY": chosen.identity,
+        "RECEIVE_BUFFER": chosen.receive,
+        "TRANSMIT_BUFFER": chosen.transmit,
+        "LOG_BUFFER": chosen.log,
+        "CACHE": chosen.cache,  # tokens
+        "VALUES": chosen.values,  # a message
+        "EVSE_IN_EACH": chosen.evse_in_each,  # TransactionEvent
+        "PERIODIC_CONTEXT": chosen.periodic_context,  # is it written out?
+        "REPORT_ENTRIES": chosen.report or 999,  # a message, at most
+        "CHARGE_UNRECORDED": chosen.unrecorded,  # where a transaction cannot be made durable
+        "EVSES": tuple(tuple(evse.connectors) for evse in chosen.evses),
+        "PHASES": tuple(evse.phases for evse in chosen.evses),
+        "CURRENTS": tuple(evse.current for evse in chosen.evses),  # mA
+        "BLOCKS": tuple(chosen.blocks),
+        "FLASH_SECTOR": chosen.sector,
+        "FLASH_UNIT": chosen.unit,
+        "FLASH": _regions(chosen),  # region: (offset, size)
+        "FLASH_SIZE": chosen.flash_bytes,
+        "NETWORK": chosen.network,
+        "PINS": chosen.pins,
+        "MODBUS": chosen.modbus,
+    }
+    lines = [f"# Generated from boards/{chosen.board}/profile.toml."]
+    return "\n".join(lines + [f"{name} = {value!r}" for name, value in values.items()]) + "\n"
