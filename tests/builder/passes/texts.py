@@ -22,7 +22,7 @@ def through(run: Callable) -> Callable:
     return lambda sources, *given: texts(run(trees(sources), *given))
 
 
-consts = through(passes.consts.consts)
+compact = through(passes.compact.compact)
 decide = through(passes.decide.decide)
 flatten = through(passes.flatten.flatten)
 inline = through(passes.inline.inline)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tools.builder.passes import (
-    consts,
+    compact,
     decide,
     flatten,
     fold,
@@ -43,33 +43,26 @@ class Station:
     legend: dict = field(default_factory=dict)  # {path: {short name: names}}
 
 
-# In this order. Each is (what it does, function of the trees and the Station).
+def _plain(run: Callable) -> Callable:
+    """A pass that needs nothing but the trees."""
+    return lambda trees, station: run(trees)
+
+
+# In this order: what each does, and the function of the trees and the Station.
 ORDER = {
-    "fold": (
-        "numbers of constants modules go to who names them",
-        lambda t, s: fold.fold(t, s.files),
-    ),
+    "fold": ("numbers of constants modules go to who names them", lambda t, s: fold.fold(t, s.files)),
     "split": ("of a resident block only what it does by itself stays", split.split),
-    "join": (
-        "what is needed from the start becomes one module",
-        lambda t, s: join.join(t, s.drivers),
-    ),
-    "decide": (
-        "what is known goes in place, what cannot run goes",
-        lambda t, s: decide.decide(t, s.facts),
-    ),
-    "strip": ("what nothing names goes", lambda t, s: strip.strip(t)),
-    "inline": ("what is called from one place goes there", lambda t, s: inline.inline(t)),
-    "pool": ("texts for people become pieces of one", lambda t, s: pool.pool(t)),
-    "consts": (
-        "private texts become constants, which are no globals",
-        lambda t, s: consts.consts(t),
-    ),
-    "locals": ("locals that are never needed together are one", lambda t, s: locals.share(t)),
+    "join": ("what is needed from the start becomes one module", lambda t, s: join.join(t, s.drivers)),
+    "decide": ("what is known goes in place, what cannot run goes", lambda t, s: decide.decide(t, s.facts)),
+    "strip": ("what nothing names goes", _plain(strip.strip)),
+    "inline": ("what is called from one place goes there", _plain(inline.inline)),
+    "pool": ("texts for people become pieces of one", _plain(pool.pool)),
+    "compact": ("constants, comparisons and locks in less bytecode", _plain(compact.compact)),
+    "locals": ("locals that are never needed together are one", _plain(locals.share)),
     "mangle": ("names that never meet become one short one", mangle.mangle),
-    "order": ("the most frequent names come first", lambda t, s: order.order(t)),
-    "flatten": ("modules leave their packages", lambda t, s: flatten.flatten(t)),
-}
+    "order": ("the most frequent names come first", _plain(order.order)),
+    "flatten": ("modules leave their packages", _plain(flatten.flatten)),
+}  # fmt: skip
 # Until here image and frozen sources are one; frozen code keeps its names and texts in ROM.
 _LAST_COMMON = "inline"
 FOR_ROM = ("pool", "mangle", "order")

@@ -15,7 +15,16 @@ from functools import partial
 from tools import BUILD, ROOT, BuildError, builder
 from tools.builder import profile
 from tools.measure import trim
-from tools.measure.footprint import frozen, gates, image, instructions, memory, report, valgrind
+from tools.measure.footprint import (
+    frozen,
+    gates,
+    image,
+    instructions,
+    memory,
+    passes,
+    report,
+    valgrind,
+)
 
 RESULTS = BUILD / "footprint.json"
 _FROZEN = "idle_heap_frozen_bytes", "min_heap_frozen_bytes"
@@ -145,6 +154,15 @@ def run(given) -> int:
     return 1 if faults else 0
 
 
+def buys() -> int:
+    """Measure what each pass buys, on the simulator's board and on the least that works there."""
+    found = passes.measure({board: _folder(board) for board in ("sim", "sim" + _LITE)})
+    text = passes.table(found)
+    print(text)
+    passes.document(text)
+    return 0
+
+
 def main(argv=None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -162,8 +180,14 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--tighten", action="store_true", help="lower the gates to what was measured"
     )
+    parser.add_argument(
+        "--passes",
+        action="store_true",
+        help="what each pass of the build buys, into docs/footprint.md; nothing else is measured",
+    )
     try:
-        return run(parser.parse_args(argv))
+        given = parser.parse_args(argv)
+        return buys() if given.passes else run(given)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ import subprocess
 from concurrent.futures import Executor
 from pathlib import Path
 
-from hostsim.charger.lane32 import BOOT, lane32
+from hostsim.charger.lane32 import BOOT, command, lane32
 from hostsim.clock import SimClock
 from hostsim.clock.virtual import run
 from hostsim.lives import scenario
@@ -99,8 +99,13 @@ def heap(out: Path) -> "dict | None":
 
 
 def runs_here(board: str) -> bool:
-    """Is it a board of the simulator, and is there a 32-bit lane?"""
+    """Is it a board of the simulator, a name or a folder, and is there a 32-bit lane?"""
     return (BOARDS / board / "probe.py").is_file() and lane32() is not None
+
+
+def started(folder, heap: "str | None" = None) -> list:
+    """What starts the image in a folder."""
+    return command(32, folder, heap)
 
 
 def _spied(mode: str):
