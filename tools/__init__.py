@@ -1,4 +1,5 @@
-"""Build, footprint and code generation: the small commands that the Makefile calls."""
+"""The commands that the Makefile calls: `builder` makes what is flashed, `flashing` brings it onto a board, `measure` says
+what it costs. `tests/test_house.py` has which of them may import which."""
 
 from pathlib import Path
 

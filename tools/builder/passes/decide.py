@@ -14,8 +14,9 @@ import ast
 import builtins
 import contextlib
 import operator
+from collections import Counter
 
-from tools.builder.toolkit import CORE, copied, foreign, last, private, tidy, walk
+from tools.builder.toolkit import CORE, copied, foreign, last, literal, private, tidy, walk
 
 _PLAIN = (int, bool, str, bytes, type(None))
 _PURE = (
@@ -36,6 +37,8 @@ _DECIDABLE = (
     ast.Call,
 )
 _SMALL = range(-16, 48)  # what bytecode says in one byte
+# Of the profile: what the tools ask a board for, see `tools.flashing.selftest`.
+TOLD = ("EVSES", "FLASH")
 _UNKNOWN = object()
 _OPERATORS = {
     ast.Eq: operator.eq,
@@ -133,6 +136,8 @@ def decide(trees: dict, facts: Facts) -> dict:
         settle.visit(tree)
     for tree in trees.values():
         _Decider(_numbers(tree), facts, station, functions).visit(tree)
+    for tree in trees.values():
+        _Mover(trees, facts.tables).visit(tree)
     for tree in trees.values():
         tidy(tree)
     return trees
@@ -468,6 +473,23 @@ def _put(function, values: dict) -> None:
 
     if values:
         function.body = [Put().visit(node) for node in function.body]
+
+
+class _Mover(ast.NodeTransformer):
+    """Moves what is left of a table's values, and stands in one place only, to that place: a board's pins are on the heap
+    only while it looks at them."""
+
+    def __init__(self, trees: dict, tables: dict):
+        nodes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
+        self._count = Counter(node.attr for node in nodes)
+        self._tables = tables
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        value = self._tables.get(_table(node), {}).get(node.attr)
+        if value is None or self._count[node.attr] > 1 or not isinstance(node.ctx, ast.Load):
+            return node
+        return node if node.attr in TOLD else literal(value)
 
 
 def _table(node) -> str:

@@ -11,6 +11,7 @@ whose name is nowhere goes as a whole.
 import ast
 from collections import Counter
 
+from tools.builder.passes.decide import TOLD
 from tools.builder.toolkit import (
     BLOCKS,
     FUNCTIONS,
@@ -25,8 +26,6 @@ from tools.builder.toolkit import (
 )
 
 _PROFILE = "tables/profile.py"
-# Of the profile: what the tools ask a board for, see `tools.flashing.selftest`.
-TOLD = ("EVSES", "FLASH")
 
 
 def strip(trees: dict) -> dict:
