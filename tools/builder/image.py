@@ -170,6 +170,7 @@ def read(chosen, out: Path) -> tuple:
         blocks=blocks,
         drivers=tuple(file.name for file in hardware.shipped(chosen)) if chosen.chip else (),
         files=files,
+        places={block.name: {} for block in blocks},
         routes=lambda places, trees: routes_source(blocks, entries, variables, places, trees),
     )
     return {path: toolkit.parse(file) for path, file in files.items()}, station
@@ -222,7 +223,7 @@ def facts(entries: list, out: Path) -> Facts:
         id = entry.variable.data["id"]
         if not entry.is_fixed or values.setdefault(id, entry.value) != entry.value:
             loose.add(id)
-    known = {"profile": {}, "routes": {"RESIDENT": ()}}
+    known: dict = {"profile": {}}
     exec((out / "tables" / "profile.py").read_text(), known["profile"])
     fixed = {id: value for id, value in values.items() if id not in loose}
     return Facts(fixed, known)

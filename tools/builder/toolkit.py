@@ -13,6 +13,7 @@ from tools import ROOT, BuildError
 CORE = "milliamp/__init__.py"
 BOARD = "board.py"
 TABLES = "tables/__init__.py"
+ROUTES = "tables/routes.py"
 PACKAGE = "milliamp/"
 BLOCKS = "milliamp/blocks/"
 

@@ -244,7 +244,7 @@ def pairs(image):
     """(path, node, the same node of the shortened tree) of a whole image."""
     sources, short = image
     for path, text in sources.items():
-        # As `shorten` writes it: without annotations, which no node of the other has.
+        # As `mangle` writes it: without annotations, which no node of the other has.
         old = ast.parse(text)
         for node in ast.walk(old):
             if isinstance(node, ast.arg):

@@ -4,9 +4,9 @@ A variable that is read-only in this profile, neither measured nor kept by the s
 becomes that value; so does what the profile says (`st.profile.CACHE`). A function that gives the same whatever the rest of
 the station is like (`points_of(st, _TX_TX_STOP_POINT)`) is run here, and its result stands where it was called. An attribute
 that nothing in the image gives another value than one is that value, and one that nothing reads is not kept. Conditions on
-all that are decided, what can never run goes, and `prune` drops what it needed.
+all that are decided, what can never run goes, and `strip` drops what it needed.
 
-Works on the joined modules, before `prune`. Takes for granted, like `inline`, that no local is read before it is assigned,
+Works on the joined modules, before `strip`. Takes for granted, like `inline`, that no local is read before it is assigned,
 and that an index is within its list: of equal elements any will do.
 """
 

@@ -1,6 +1,6 @@
 """Puts functions that are called from one place into that place: on the station a function costs about 40 bytes of RAM.
 
-Works on the joined modules, before `shorten`. A function goes where it is called if nothing else names it, the call is
+Works on the joined modules, before `mangle`. A function goes where it is called if nothing else names it, the call is
 the first thing that its statement evaluates, and its returns can be written as branches: `if a: return b` makes an
 `else` of the rest. A method goes if it is `self` that calls it, or if no other class has one of its name. What this cannot
 follow stays a function: it is never a fault.

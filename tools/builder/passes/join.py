@@ -3,7 +3,7 @@
 A module of its own has an object, a dict, a path, a row in the table of modules, a slot for each import, and a table
 of all names it uses, two bytes each. The modules of `milliamp` that the station needs from its start become one,
 `milliamp/__init__.py`, in the order in which they import each other. `step` of `domain/charging.py` is
-`_charging__step` there, and `charging.step(..)` elsewhere becomes that name; `shorten` makes it `_7`. What is only
+`_charging__step` there, and `charging.step(..)` elsewhere becomes that name; `mangle` makes it `_7`. What is only
 imported inside a function stays a module, as does every block. Numbers that are never assigned again are put in
 place. Whatever this cannot follow is a BuildError, not a guess.
 

@@ -3,7 +3,7 @@
 The frame of a coroutine lives on the heap as long as its task, and so does that of any large function while it runs; and
 bytecode names the first 16 locals in one byte, the others in two. A local may take over the name of another where the two
 are mentioned in different stretches of statements, and each stretch begins with an assignment. Works on the joined
-modules, before `shorten`.
+modules, before `mangle`.
 """
 
 import ast

@@ -5,7 +5,7 @@ other, with those of their instances. Names of different namespaces never meet, 
 become the same, and so may a function of a module. Within one namespace each name has a short one of its own; an
 attribute is called the same in all namespaces that have it. A module's globals that are attributes somewhere are
 both, for modules are objects too; only `milliamp`, the joined module, is never used but as `milliamp.name` (see
-`merge`). What is assigned to anything but the `self` of a method (`tx.seq = ..`) may be anybody's attribute: such a
+`join`). What is assigned to anything but the `self` of a method (`tx.seq = ..`) may be anybody's attribute: such a
 name is shared with none. Arguments that nobody gives by keyword become `append`, `args`, ... where nothing else is called so.
 
 Short names cost nothing when the interpreter has them in ROM anyway: those of the format of .mpy files (`append`,
@@ -32,6 +32,7 @@ from tools.builder.toolkit import (
     BOARD,
     CORE,
     FUNCTIONS,
+    ROUTES,
     TABLES,
     bound,
     children,
@@ -102,9 +103,10 @@ def mangle(trees: dict, station) -> dict:
             place.setdefault(function, (block, name))
     exec(station.routes(station.places, trees), new)
     texts = {old[name]: new[name] for name in ("CALLS", "TRIGGERS", "LIVE")}
-    for node in walk(trees[TABLES]):
-        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-            node.value = texts.get(node.value, node.value)
+    for path in {TABLES, ROUTES} & trees.keys():
+        for node in walk(trees[path]):
+            if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+                node.value = texts.get(node.value, node.value)
     return trees
 
 

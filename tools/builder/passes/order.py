@@ -2,7 +2,7 @@
 
 Bytecode names a row of its module's table, in one byte for the first 128. mpy-cross fills the table as it meets names, texts
 and attributes before globals. So the module begins with a line that names the most frequent ones, behind a jump: such code
-is dropped, its names are not. Works on the sources that are compiled, after `shorten`.
+is dropped, its names are not. Works on the sources that are compiled, after `mangle`.
 """
 
 import ast

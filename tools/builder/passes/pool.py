@@ -4,7 +4,7 @@ A constant is an object and a row in its module's table, even where its characte
 table that is kept for ever, even if its module is not. What only an error or a line of the log needs, what a function of
 the core says in words with blanks between (it is for people, and seldom said), and short texts of modules that are loaded
 for a call, are pieces of `_TEXTS`, cut out when they are said: `text_at(120)` is the one that begins there. Works on the
-joined modules, before `shorten`.
+joined modules, before `mangle`.
 """
 
 import ast
@@ -109,7 +109,7 @@ class _Pool(ast.NodeTransformer):
         if not text.isascii() or _END in text:
             return node
         if text in self._names:
-            return node  # `shorten` must see it: it may name an attribute
+            return node  # `mangle` must see it: it may name an attribute
         is_name = 1 < len(text) <= _NAME_LENGTH
         is_name = is_name and (self.rare or not (text.isidentifier() or text[0] == "<"))
         is_prose = " " in text and len(text) > _NAME_LENGTH and not self.rare

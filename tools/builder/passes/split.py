@@ -1,6 +1,6 @@
 """Splits the blocks that a station has from its start: what stays in RAM, and what is loaded for a call.
 
-What stays is what `init`, `tick` and the rows of SENDS lead to: it becomes `milliamp/stay/<block>.py`, which `merge`
+What stays is what `init`, `tick` and the rows of SENDS lead to: it becomes `milliamp/stay/<block>.py`, which `join`
 joins with the core. The rest, which only CALLS, TRIGGERS and LIVE name, remains `milliamp/blocks/<block>.py`: it is
 imported when it is asked for and let go afterwards, so it must not remember anything. `milliamp/resident.py`, which finds
 the parts by name elsewhere, is written anew to name them.
@@ -14,6 +14,7 @@ from tools.builder.toolkit import (
     BLOCKS,
     FUNCTIONS,
     IMPORTS,
+    ROUTES,
     bound,
     copied,
     is_const,
@@ -34,7 +35,8 @@ def split(trees: dict, station) -> dict:
     """{path: tree} with the blocks that stay in two parts, for {path: tree} of an image; its routes say where."""
     out = parted(trees, station.blocks)
     station.places = {block.name: stays(out, block.name) for block in station.blocks}
-    out["tables/routes.py"] = ast.parse(station.routes(station.places, out))
+    station.facts.tables["routes"] = {"RESIDENT": ()}  # they are imported, not looked for
+    out[ROUTES] = ast.parse(station.routes(station.places, out))
     return out
 
 
