@@ -15,7 +15,7 @@ from tools.builder import image as build
 from tools.builder import profile, shelf, toolkit
 from tools.builder.passes import fold
 from tools.builder.passes.join import CORE
-from tools.builder.tables import device_model
+from tools.builder.tables import device_model, package
 from tools.builder.tables.blocks import read_block
 from tools.builder.tables.routes import mark, routes_source
 from tools.builder.toolkit import TABLES
@@ -277,16 +277,16 @@ def test_values_that_nobody_reads_are_not_shipped():
 
 def test_a_region_that_nothing_opens_is_not_shipped(monkeypatch, tmp_path):
     chosen = profile.load("sim")
-    assert list(build._regions(chosen)) == ["journal", "settings", "logs", "tokens"]
-    assert set(chosen.flash) == {*build._regions(chosen), "blobs"}
+    assert list(package.regions(chosen)) == ["journal", "settings", "logs", "tokens"]
+    assert set(chosen.flash) == {*package.regions(chosen), "blobs"}
     chosen.blocks[:] = ["availability"]
-    assert "logs" not in build._regions(chosen)
-    firmware = shutil.copytree(build.FIRMWARE, tmp_path / "firmware")
+    assert "logs" not in package.regions(chosen)
+    firmware = shutil.copytree(package.FIRMWARE, tmp_path / "firmware")
     (firmware / "milliamp" / "lists.py").write_text(
         'def lists(st):\n    st.board.flash("blobs")\n'
     )
-    monkeypatch.setattr(build, "FIRMWARE", firmware)
-    assert build._regions(chosen)["blobs"] == (0x2B000, 0x10000)
+    monkeypatch.setattr(package, "FIRMWARE", firmware)
+    assert package.regions(chosen)["blobs"] == (0x2B000, 0x10000)
 
 
 LOOK = """

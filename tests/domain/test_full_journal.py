@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 

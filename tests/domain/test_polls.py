@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.domain.bench import CARD, OTHER, Bench
+from hostsim.lives.bench import CARD, OTHER, Bench
 
 from milliamp.domain import drivers  # isort: skip
 from milliamp.domain.charging import settle  # isort: skip

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from random import Random
 
-from hostsim.flash import Nor
-from tests.domain import bench
+from hostsim.charger.flash import Nor
+from hostsim.lives import bench
 from tests.torture import sectors
 from tests.torture.chips import Chip
 from tests.torture.life import GEOMETRIES, Clock, Life

@@ -7,7 +7,7 @@ from milliamp.storage import records
 from . import release
 from .release import FOLDER, Journal, contents, in_journal, journal_on, read
 
-from tests.domain import bench  # isort: skip
+from hostsim.lives import bench  # isort: skip
 from tests.torture.world import World  # isort: skip
 from milliamp.domain import transaction  # isort: skip
 from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE  # isort: skip

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostsim.flash import Nor
+from hostsim.charger.flash import Nor
 from milliamp.storage import rows
 from milliamp.storage.blobs import Blobs
 

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from tools.builder import FIRMWARE, profile
+from tools import FIRMWARE
+from tools.builder import profile
 from tools.builder.tables import device_model, schemas
 from tools.builder.tables.routes import read_blocks, routes_source
 
@@ -36,7 +37,7 @@ def _schemas_source(blocks: list) -> str:
     return f"SCHEMAS = {schemas.compile(requests, responses, unread=unread)!r}\n"
 
 
-def _regions(chosen) -> dict:
+def regions(chosen) -> dict:
     """The flash map, but for regions that nothing of this image opens: each takes RAM."""
     files = [
         file
@@ -72,7 +73,7 @@ def _profile_source(chosen) -> str:
         "BLOCKS": tuple(chosen.blocks),
         "FLASH_SECTOR": chosen.sector,
         "FLASH_UNIT": chosen.unit,
-        "FLASH": _regions(chosen),  # region: (offset, size)
+        "FLASH": regions(chosen),  # region: (offset, size)
         "FLASH_SIZE": chosen.flash_bytes,
         "NETWORK": chosen.network,
         "PINS": chosen.pins,
