@@ -1,13 +1,14 @@
 """The import table and the house rules of the firmware, read from its sources."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from tools import BOARDS, FIRMWARE, ROOT
 from tools.builder import toolkit
-from tools.builder.tables import device_model
+from tools.builder.tables import device_model, words
 
 PACKAGE = FIRMWARE / "milliamp"
 FILES = sorted(FIRMWARE.rglob("*.py"))
@@ -31,7 +32,13 @@ STORAGE_ORDER = (
     {"rows"},
     {"device_model"},
 )
-# Generated tables other than `ids` are passed down by these.
+# Generated constants, which everybody may import: {module: names}.
+WORDS = {
+    name: set(re.findall(r"^(_\w+) = ", source, re.MULTILINE))
+    for name, source in words.sources().items()
+}
+WORDS["ids"] = {variable.const for variable in device_model.load()} | {"_WRITTEN_TYPES"}
+# Other generated tables are passed down by these.
 MAY_IMPORT_TABLES = {"station", "main"}
 
 # What a room may touch of the station that its functions are given.
@@ -121,7 +128,7 @@ def test_rooms_import_as_the_table_says(file):
     for line, module in imports(file):
         parts = module.split(".")
         if parts[0] == "tables":
-            if module != "tables.ids" and here not in MAY_IMPORT_TABLES:
+            if module.removeprefix("tables.") not in WORDS and here not in MAY_IMPORT_TABLES:
                 faults.append(f"{line}: {module} is passed down by station, not imported")
             continue
         if parts[0] == "hostsim" or parts[0] == "tools":
@@ -196,15 +203,14 @@ def test_house_rules(file):
 @pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
 def test_private_names_are_imported_from_constants_modules_only(file):
     """They are folded by the build: a module that holds anything else besides cannot be."""
-    ids = {variable.const for variable in device_model.load()} | {"_WRITTEN_TYPES"}
     faults = []
     for node in ast.walk(toolkit.parse(file)):
         if not isinstance(node, ast.ImportFrom):
             continue
         for alias in node.names:
-            if node.module == "tables.ids":
-                if alias.name not in ids:
-                    faults.append(f"{node.lineno}: the device model has no {alias.name}")
+            if node.module.startswith("tables."):
+                if alias.name not in WORDS[node.module.removeprefix("tables.")]:
+                    faults.append(f"{node.lineno}: {node.module} has no {alias.name}")
             elif alias.name.startswith("_") and not is_constants(node.module):
                 faults.append(f"{node.lineno}: {alias.name} is private to {node.module}")
     assert not faults, "\n".join(f"{name(file)}:{fault}" for fault in faults)

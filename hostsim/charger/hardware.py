@@ -8,21 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hostsim.clock import SimClock
+from tools.builder import versions
 
 VOLTS = 230_000  # mV between phase and neutral
 LEAST_OFFER = 6000  # mA: what IEC 61851-1 can express at least
 _MW_MS_PER_WH = 3_600_000_000
 STATES = "ABCDEF"
-TOKEN_TYPES = "Central eMAID ISO14443 ISO15693 KeyCode Local MacAddress NoAuthorization".split()
+TOKEN_TYPES = versions.load().row("IdTokenEnumType")
 _LONGEST_TOKEN = 36
-STATUSES = (
-    "Available",
-    "Occupied",
-    "Reserved",
-    "Unavailable",
-    "Faulted",
-)  # as domain.evse numbers them
-
 BREAKS = (
     "",
     "inputs",

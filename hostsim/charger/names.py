@@ -1,14 +1,15 @@
-"""The names of the numbers that the firmware uses, read from the firmware's own constants modules."""
+"""The names of the numbers that the firmware uses: OCPP's from the version files, others from its own constants modules."""
 
 import importlib
 from functools import cache
 
 from hostsim.charger import cpython
+from tools.builder import versions
 
-STATUSES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
-CHARGING_STATES = ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE")
-REGISTRATIONS = ("Rejected", "Pending", "Accepted")
-TX_KINDS = ("Started", "Updated", "Ended")
+STATUSES, CHARGING_STATES, REGISTRATIONS = (
+    tuple(versions.load().row(name + "EnumType"))
+    for name in ("ConnectorStatus", "ChargingState", "RegistrationStatus")
+)
 
 
 @cache

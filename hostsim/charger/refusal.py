@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from hostsim.charger.station import Station
 from hostsim.net.traffic import DOWN, MessageSeen, Tap
+from tools.builder import versions
 
-SUBPROTOCOL = "ocpp2.0.1"
+SUBPROTOCOL = versions.load().subprotocol
 _ALERT = b"\x15\x03"  # how an answer of TLS begins that has no handshake before it
 
 

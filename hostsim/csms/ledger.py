@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hostsim.clock import unix_time
+from tools.builder import versions
 
 _SLACK = (
     5  # seconds by which a station's clock and ours may differ around the start of a connection
 )
-_BEGIN = "Transaction.Begin"
-_END = "Transaction.End"
-REGISTER = "Energy.Active.Import.Register"
+_BEGIN, _END, _USUAL, *_ = versions.load().row("ReadingContextEnumType")
+REGISTER = next(iter(versions.load().measurands))
 
 
 @dataclass
@@ -203,5 +203,5 @@ def readings(payload: dict[str, Any]) -> Iterator[tuple[float, float, str]]:
                 factor = 10 ** unit.get("multiplier", 0) * (
                     1000 if unit.get("unit") == "kWh" else 1
                 )
-                context = value.get("context", "Sample.Periodic")
+                context = value.get("context", _USUAL)
                 yield unix_time(sample["timestamp"]), value["value"] * factor, context

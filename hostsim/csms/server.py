@@ -19,8 +19,9 @@ from websockets.exceptions import ConnectionClosed
 from hostsim.clock import SimClock
 from hostsim.csms.ledger import Ledger
 from hostsim.csms.misbehaviour import Wrong, spoil
+from tools.builder import versions
 
-SUBPROTOCOL = "ocpp2.0.1"
+SUBPROTOCOL = versions.load().subprotocol
 
 ocpp.messages.ASYNC_VALIDATION = (
     False  # payloads are small: a thread for each costs more than it gives

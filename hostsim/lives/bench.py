@@ -24,8 +24,9 @@ from milliamp.base.facts import _LINK  # noqa: E402
 from milliamp.domain import charging, drivers  # noqa: E402
 from milliamp.station import Station  # noqa: E402
 from milliamp.wire import rpc  # noqa: E402
-from milliamp.wire.gates import _ACCEPTED_BY_CSMS, _FROM_JOURNAL  # noqa: E402
+from milliamp.wire.gates import _FROM_JOURNAL  # noqa: E402
 from milliamp.wire.websocket import HEAD  # noqa: E402
+from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS  # noqa: E402
 
 CARD = ("04AABBCC", "ISO14443")
 OTHER = ("04112233", "ISO14443")

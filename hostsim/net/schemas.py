@@ -1,20 +1,16 @@
 """The official JSON schemas of OCPP 2.0.1, as PyPI `ocpp` carries them, and the rules of an OCPP-J frame."""
 
 import functools
-import importlib.resources
-import json
 import re
 from typing import Any
 
 from jsonschema import Draft6Validator, FormatChecker
 
+from tools.builder import official, versions
+
 CALL, CALLRESULT, CALLERROR = 2, 3, 4
 
-ERROR_CODES = frozenset(
-    "FormatViolation GenericError InternalError MessageTypeNotSupported NotImplemented NotSupported "
-    "OccurrenceConstraintViolation PropertyConstraintViolation ProtocolError RpcFrameworkError SecurityError "
-    "TypeConstraintViolation".split()
-)
+ERROR_CODES = frozenset(versions.load().errors.values())
 
 ODD_ID = "message id is not a string of 1 to 36 characters"
 
@@ -36,8 +32,7 @@ def _is_date_time(value: Any) -> bool:
 @functools.cache
 def actions() -> frozenset[str]:
     """Every action of OCPP 2.0.1."""
-    names = (item.name for item in _folder().iterdir())
-    return frozenset(n.removesuffix("Request.json") for n in names if n.endswith("Request.json"))
+    return frozenset(versions.load().actions)
 
 
 def payload_faults(
@@ -88,14 +83,9 @@ def frame_faults(frame: Any) -> list[str]:
     return faults
 
 
-def _folder():
-    return importlib.resources.files("ocpp") / "v201" / "schemas"
-
-
 @functools.cache
 def _validator(name: str) -> Draft6Validator:
-    schema = json.loads((_folder() / f"{name}.json").read_text("utf-8-sig"))
-    return Draft6Validator(schema, format_checker=_formats)
+    return Draft6Validator(official.load(name), format_checker=_formats)
 
 
 def _where(error) -> str:

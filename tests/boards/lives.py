@@ -9,7 +9,7 @@ from random import Random
 from hostsim.charger.flash import Nor
 from milliamp.domain import charging, drivers
 from milliamp.station import Station
-from milliamp.wire.gates import _ACCEPTED_BY_CSMS
+from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
 from tools import BOARDS, builder
 
 from ..base.chips import SerialNor

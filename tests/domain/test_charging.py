@@ -309,7 +309,7 @@ def test_stopped_with_the_card_but_ended_by_the_cable():
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_reason_of_a_remote_stop_outlives_what_ends_the_transaction(cut):
     from milliamp.domain import charging
-    from milliamp.domain.events import _REMOTE, _REMOTE_STOP
+    from tables.events import _REMOTE, _REMOTE_STOP
 
     b = charge(Bench({STOP: "EVConnected"}))
     charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
@@ -323,7 +323,7 @@ def test_the_reason_of_a_remote_stop_outlives_what_ends_the_transaction(cut):
 
 def test_a_remote_stop_ends_a_transaction_that_nobody_authorized():
     from milliamp.domain import charging
-    from milliamp.domain.events import _REMOTE, _REMOTE_STOP
+    from tables.events import _REMOTE, _REMOTE_STOP
 
     b = Bench({START: "EVConnected"})
     b.plug()
@@ -841,7 +841,7 @@ def test_a_plug_that_was_locked_when_the_power_went_is_free_when_nobody_charges(
 
 def test_a_finished_transaction_is_finished_whatever_the_stop_point_says():
     from milliamp.domain import charging
-    from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
+    from tables.events import _IMMEDIATE_RESET, _RESET_COMMAND
 
     b = charge(Bench({STOP: "ParkingBayOccupancy"}))
     charging.finish(b.st, b.e, _RESET_COMMAND, _IMMEDIATE_RESET)
@@ -1049,7 +1049,7 @@ def test_without_room_for_charging_the_event_is_left_out():
 @pytest.mark.parametrize("how", ["card", "remote", "finish", "unplug", "suspend"])
 def test_without_room_for_ended_the_energy_stops_and_the_event_follows(how):
     from milliamp.domain import charging
-    from milliamp.domain.events import _IMMEDIATE_RESET, _REMOTE, _REMOTE_STOP, _RESET_COMMAND
+    from tables.events import _IMMEDIATE_RESET, _REMOTE, _REMOTE_STOP, _RESET_COMMAND
 
     b = charge(Bench({STOP: "EnergyTransfer" if how == "suspend" else "EVConnected,Authorized"}))
     full = Full(b)
@@ -1093,7 +1093,7 @@ def test_without_room_for_ended_the_energy_stops_and_the_event_follows(how):
 
 def test_without_room_for_periodic_values_charging_goes_on():
     from milliamp.domain import charging
-    from milliamp.domain.events import _TRIGGER
+    from tables.events import _TRIGGER
 
     b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "5"}))
     full = Full(b)

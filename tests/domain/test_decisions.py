@@ -12,7 +12,7 @@ from tests.domain.test_full_journal import fill, offline
 
 from milliamp.blocks import provisioning, remote_control  # isort: skip
 from milliamp.domain import charging, evse  # isort: skip
-from milliamp.domain.events import _REMOTE, _REMOTE_STOP  # isort: skip
+from tables.events import _REMOTE, _REMOTE_STOP  # isort: skip
 
 TOKEN = {"idToken": CARD[0], "type": CARD[1]}
 

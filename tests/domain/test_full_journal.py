@@ -9,9 +9,8 @@ from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip
-from milliamp.blocks.security import EVENTS  # isort: skip
 from milliamp.domain import charging, drivers, tokens, transaction  # isort: skip
-from milliamp.domain.events import (  # isort: skip
+from tables.events import (  # isort: skip
     _AUTHORIZED,
     _CHARGING_STATE_CHANGED,
     _ENDED,
@@ -22,6 +21,7 @@ from milliamp.domain.events import (  # isort: skip
 )
 from milliamp.base.packing import put_number  # isort: skip
 from milliamp.storage.journal import Journal  # isort: skip
+from tables.security import _JOURNAL_SET_ASIDE  # isort: skip
 from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 
 
@@ -330,7 +330,7 @@ def test_a_journal_of_another_format_is_said_and_the_station_charges():
     other_format(b.flashes["journal"])
     b.power_cycle()
     assert any("another format" in line for line in b.errors())
-    assert security(b)[0] == bytes((EVENTS.split().index("JournalSetAside"),))
+    assert security(b)[0] == bytes((_JOURNAL_SET_ASIDE,))
     b.connect()
     sent = b.serve()
     while sent and sent[0] != "SecurityEventNotification":

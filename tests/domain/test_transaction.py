@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.base.measurands import NAMED, SLOTS, row, slots
+from milliamp.base.measurands import row, slots
 from milliamp.base.packing import Bytes, put_number
 from milliamp.domain import tokens, transaction
 from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+from tables.measurands import _NAMED, _SLOTS
+from tables.words import _ID_TOKEN
 from tools.builder import profile
 
 numbers = st.integers(0, 2**31)
@@ -82,7 +84,7 @@ class Station:
         self.evses = [Evse(), Evse()]
 
 
-known_types = st.sampled_from(tokens.TOKEN_TYPES.split())
+known_types = st.sampled_from(_ID_TOKEN.split())
 other_types = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 event_fields = st.fixed_dictionaries(
     {
@@ -162,7 +164,7 @@ def test_an_evse_without_a_transaction_keeps_its_register(idle, ended):
         st.tuples(
             st.integers(0, 4),
             st.integers(0, 10**6),
-            st.sets(st.integers(0, SLOTS - 1)),
+            st.sets(st.integers(0, _SLOTS - 1)),
             st.randoms(),
         ),
         max_size=4,
@@ -198,11 +200,11 @@ def test_sample_groups(groups):
 def test_slots_of_measurands(names, count):
     mask = slots(names)
     assert mask.bit_count() == count
-    assert all(row(n)[0] in names.split(",") for n in range(NAMED) if mask >> n & 1)
+    assert all(row(n)[0] in names.split(",") for n in range(_NAMED) if mask >> n & 1)
 
 
 def test_what_is_measured_are_measurands_of_the_version():
-    assert {row(slot)[0] for slot in range(NAMED)} == set(profile.measured())
+    assert {row(slot)[0] for slot in range(_NAMED)} == set(profile.measured())
     assert set(profile.measured()) < set(profile.MEASURANDS)
     assert "Temperature" not in profile.MEASURANDS
 
@@ -210,7 +212,7 @@ def test_what_is_measured_are_measurands_of_the_version():
 def test_tokens_are_told_apart_by_type_and_value_without_case():
     hashed = tokens.token_hash
     assert hashed(("abC", "Local")) == hashed(("ABc", "Local"))
-    assert len({hashed(("A", kind)) for kind in tokens.TOKEN_TYPES.split()}) == 8
+    assert len({hashed(("A", kind)) for kind in _ID_TOKEN.split()}) == 8
     assert hashed(("A", "Local")) != hashed(("B", "Local"))
     assert len(hashed(("A", "Local"))) == 6
     assert tokens.group_hash(None) == b""

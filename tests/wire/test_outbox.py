@@ -11,11 +11,8 @@ from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
 from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
 from milliamp.wire import rpc  # isort: skip
 from milliamp.wire.gates import (  # isort: skip
-    _ACCEPTED_BY_CSMS,
     _BEFORE_BOOT,
     _FROM_JOURNAL,
-    _PENDING,
-    _REJECTED,
     _WHEN_ACCEPTED,
     _WHEN_PENDING,
 )
@@ -24,6 +21,8 @@ from tables.ids import (  # isort: skip
     _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
 )
+from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS  # isort: skip
+from tables.registration import _PENDING, _REJECTED  # isort: skip
 
 TIMEOUT, INTERVAL, ATTEMPTS = 30, 10, 3
 MADE = 7  # when: seconds since 2000

@@ -27,7 +27,7 @@ import tempfile
 from pathlib import Path
 
 from tools import BUILD, FIRMWARE, ROOT, BuildError
-from tools.builder import passes, profile, shelf, toolkit
+from tools.builder import passes, profile, shelf, toolkit, versions
 from tools.builder.passes.decide import Facts
 from tools.builder.profile import hardware
 from tools.builder.tables import device_model, package
@@ -129,6 +129,7 @@ def _digest(chosen, overrides) -> str:
         *chosen.file.parent.iterdir(),
         *hardware.drivers(chosen.file.parent).values(),
         *device_model.DATA.glob("*.toml"),
+        *versions.DATA.glob("*.toml"),
         ROOT / "pyproject.toml",
     ]
     digest = hashlib.sha256(_TOOLS + json.dumps(overrides, sort_keys=True).encode())

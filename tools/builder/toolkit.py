@@ -209,7 +209,7 @@ def parse(file: Path) -> ast.Module:
 
 
 def constants(file: Path):
-    """{name: integer} of a constants module, None when the file is something else."""
+    """{name: integer, text or bytes} of a constants module, None when the file is something else."""
     stat = file.stat()
     return _constants_in(file, stat.st_mtime_ns, stat.st_size)
 
@@ -220,7 +220,7 @@ def _constants_in(file: Path, _time: int, _size: int):
 
 
 def constants_of(tree: ast.Module):
-    """{name: integer} of the tree of a constants module, None when it is something else."""
+    """{name: integer, text or bytes} of the tree of a constants module, None when it is something else."""
     values = {}
     for node in tree.body:
         if is_const_import(node) or is_text(node):
@@ -233,7 +233,7 @@ def constants_of(tree: ast.Module):
 
 
 def _constant(node, known: dict):
-    """{name: value} of `_NAME = const(integer expression)`, else None."""
+    """{name: value} of `_NAME = const(integer expression)`, `_NAME = "text"` or `_NAME = b"bytes"`, else None."""
     if not (
         isinstance(node, ast.Assign)
         and len(node.targets) == 1
@@ -241,6 +241,8 @@ def _constant(node, known: dict):
     ):
         return None
     target, call = node.targets[0].id, node.value
+    if target.startswith("_") and isinstance(getattr(call, "value", None), (str, bytes)):
+        return {target: call.value}
     if not target.startswith("_") or not (
         isinstance(call, ast.Call) and getattr(call.func, "id", "") == "const"
     ):

@@ -19,14 +19,10 @@ cpython.install(builder.build_tables("sim"))  # for tables.ids, which is the sam
 from hostsim.charger.flash import Nor  # noqa: E402
 from hostsim.charger.littlefs import CONFIG, Filesystem  # noqa: E402
 from milliamp.base.packing import put_number  # noqa: E402
-from milliamp.domain.events import (  # noqa: E402
-    _CHARGING,
-    _METER_VALUE_PERIODIC,
-    _SAMPLE_PERIODIC,
-    _UPDATED,
-)
 from milliamp.domain.transaction import Transaction, append, group  # noqa: E402
 from milliamp.storage.journal import Journal  # noqa: E402
+from tables.contexts import _SAMPLE_PERIODIC  # noqa: E402
+from tables.events import _CHARGING, _METER_VALUE_PERIODIC, _UPDATED  # noqa: E402
 
 SEGMENTS = cpython.driver("segments").Segments
 DOCUMENT = ROOT / "docs" / "flash.md"

@@ -9,8 +9,9 @@ from milliamp.storage.keys import _OPERATIVE
 from milliamp.wire import types
 from milliamp.wire.gates import _WHEN_ACCEPTED
 from tables.ids import _OCPP_COMM_HEARTBEAT_INTERVAL, _OCPP_COMM_OFFLINE_THRESHOLD
+from tables.status import _OCCUPIED
+from tables.words import _CONNECTOR_STATUS
 
-_STATUSES = "Available Occupied Reserved Unavailable Faulted"
 _NOT_REPORTED = const(255)
 _ON_ITS_WAY = const(254)
 
@@ -87,7 +88,7 @@ def _status_render(st, w, cursor):
     st.availability.told[index - 1][connector - 1] = _ON_ITS_WAY
     w.object()
     w.key("timestamp").time(st.availability.changed[index - 1][connector - 1])
-    w.field("connectorStatus", word(_STATUSES, status))
+    w.field("connectorStatus", word(_CONNECTOR_STATUS, status))
     w.field("evseId", index)
     w.field("connectorId", connector)
     w.end()
@@ -179,12 +180,12 @@ def station_state(st, index, connector):
 def evse_state(st, index, connector):
     """EVSE.AvailabilityState: of its connectors, the one in use."""
     states = list(st.evses[index - 1].status)
-    return word(_STATUSES, evse.OCCUPIED if evse.OCCUPIED in states else min(states))
+    return word(_CONNECTOR_STATUS, _OCCUPIED if _OCCUPIED in states else min(states))
 
 
 def connector_state(st, index, connector):
     """Connector.AvailabilityState."""
-    return word(_STATUSES, st.evses[index - 1].status[connector - 1])
+    return word(_CONNECTOR_STATUS, st.evses[index - 1].status[connector - 1])
 
 
 def lock_problem(st, index, connector):

@@ -12,17 +12,17 @@ from milliamp.storage import security_log
 from milliamp.storage.keys import _IDENTITY
 from milliamp.wire import http, link, types
 from milliamp.wire.gates import _WHEN_ACCEPTED
-
-# UploadLogStatusEnumType: a status is its place in this row.
-_STATUSES = "Idle Uploading Uploaded UploadFailure BadMessage PermissionDenied NotSupportedOperation AcceptedCanceled"
-_IDLE = const(0)
-_UPLOADING = const(1)
-_UPLOADED = const(2)
-_FAILURE = const(3)
-_BAD = const(4)
-_DENIED = const(5)
-_NOT_SUPPORTED = const(6)
-_CANCELED = const(7)
+from tables.uploads import (
+    _ACCEPTED_CANCELED,
+    _BAD_MESSAGE,
+    _IDLE,
+    _NOT_SUPPORTED_OPERATION,
+    _PERMISSION_DENIED,
+    _UPLOAD_FAILURE,
+    _UPLOADED,
+    _UPLOADING,
+)
+from tables.words import _UPLOAD_LOG_STATUS
 
 # `st.upload`, a log on its way, is a list of these: at most one. An attempt begins when the CSMS has heard
 # of it, so that it hears everything in order; the last status that it hears of ends it.
@@ -97,7 +97,7 @@ def _replaces(old, own):
         old[_TASK].cancel()
     ongoing = old[_STATUS] == _UPLOADING or old[_RETRIES] > 0
     if ongoing or old[_TOLD] < 2:
-        own[_BEFORE] = old[_ID], _CANCELED if ongoing else old[_STATUS]
+        own[_BEFORE] = old[_ID], _ACCEPTED_CANCELED if ongoing else old[_STATUS]
     return ongoing
 
 
@@ -121,7 +121,7 @@ def _status_render(st, w, cursor):
     if told is not own[_BEFORE]:
         own[_TOLD] = 1
     w.object()
-    w.field("status", word(_STATUSES, status))
+    w.field("status", word(_UPLOAD_LOG_STATUS, status))
     w.field("requestId", request_id)
     w.end()
 
@@ -156,16 +156,16 @@ def _over(st, own, status):
     # An attempt ended: the HTTP status, 1 when there is no connection.
     if status > 299:
         st.log.warn("upload: HTTP status %d" % status)
-    became = _FAILURE
+    became = _UPLOAD_FAILURE
     if status // 100 == 2:
         became = _UPLOADED
         own[_RETRIES] = 0
     elif status in (401, 403, 407):
-        became = _DENIED
+        became = _PERMISSION_DENIED
     elif status in (0, 400):
-        became = _BAD
+        became = _BAD_MESSAGE
     elif status in (405, 501):
-        became = _NOT_SUPPORTED
+        became = _NOT_SUPPORTED_OPERATION
     own[_STATUS] = became
     own[_TOLD] = 0
     own[_TASK] = None

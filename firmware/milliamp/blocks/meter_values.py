@@ -4,9 +4,11 @@ from micropython import const
 from milliamp.base.measurands import slots
 from milliamp.base.packing import Bytes
 from milliamp.domain import charging, meter, transaction
-from milliamp.domain.events import _METER_VALUE_CLOCK, _SAMPLE_CLOCK, _SAMPLE_TRIGGER
 from milliamp.wire import types
 from milliamp.wire.gates import _WHEN_ACCEPTED
+from tables.contexts import _SAMPLE_CLOCK
+from tables.contexts import _TRIGGER as _SAMPLE_TRIGGER
+from tables.events import _METER_VALUE_CLOCK
 from tables.ids import (
     _ALIGNED_DATA_INTERVAL,
     _ALIGNED_DATA_MEASURANDS,

@@ -5,18 +5,13 @@ from micropython import const
 
 from milliamp.base import rare
 from milliamp.base.facts import _LINK, _WHO_IS_BUSY
+from milliamp.base.packing import word
 from milliamp.domain import charging
-from milliamp.domain.events import _IMMEDIATE_RESET, _RESET_COMMAND
 from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD, _SLOT_TIMEOUT
 from milliamp.wire import types
-from milliamp.wire.gates import (
-    _ACCEPTED_BY_CSMS,
-    _BEFORE_BOOT,
-    _PENDING,
-    _REJECTED,
-    _WHEN_PENDING,
-)
+from milliamp.wire.gates import _BEFORE_BOOT, _WHEN_PENDING
 from milliamp.wire.rpc import CallError
+from tables.events import _IMMEDIATE_RESET, _RESET_COMMAND
 from tables.ids import (
     _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES,
     _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES,
@@ -25,6 +20,10 @@ from tables.ids import (
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _SECURITY_BASIC_AUTH_PASSWORD,
 )
+from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
+from tables.registration import _PENDING, _REJECTED
+from tables.variables import _UNKNOWN_COMPONENT
+from tables.words import _SET_VARIABLE_STATUS
 
 _BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
 _LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
@@ -33,8 +32,6 @@ _LONGEST_VALUE = const(600)  # bytes of JSON: no variable takes more, so no more
 
 # Bytes of an entry of a report besides its texts, and of the message's end; less where there is no text, limit or EVSE.
 _ENTRY_BYTES = const(272)
-
-_SET_STATUS = ("Accepted", "Rejected", "RebootRequired")
 
 
 class Provisioning:
@@ -145,7 +142,7 @@ def _status(st, r, item):
     entry = _entry(st, r, item)
     attribute = r.get(item, "attributeType")
     if entry < 0:
-        return entry, ("UnknownComponent", "UnknownVariable")[-1 - entry]
+        return entry, word(_SET_VARIABLE_STATUS, _UNKNOWN_COMPONENT - 1 - entry)
     if attribute and not r.same(attribute, "Actual"):
         return -1, "NotSupportedAttributeType"
     return entry, "Accepted"
@@ -219,7 +216,7 @@ def _set(st, r, entry, value):
             reason = "OutOfStorage"
     if reason:
         return "Rejected", reason
-    status = _SET_STATUS[st.model.set(entry, text)]
+    status = word(_SET_VARIABLE_STATUS, st.model.set(entry, text))
     if not st.model.reason and st.model.text(entry) is None:  # what nobody may read is a secret
         st.log.secret(text)
     return status, st.model.reason

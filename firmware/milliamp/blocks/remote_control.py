@@ -4,8 +4,8 @@ import asyncio
 from micropython import const
 
 from milliamp.domain import charging, drivers
-from milliamp.domain.events import _REMOTE, _REMOTE_STOP
 from milliamp.wire import types
+from tables.events import _REMOTE, _REMOTE_STOP
 
 # Looks of 50 ms for which an answer waits for the plug.
 _LOOKS = const(30)

@@ -8,20 +8,19 @@ from milliamp.storage import security_log
 from milliamp.storage.kinds import _AGAIN, _SECURITY
 from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE
-
-# Those of appendix 1 that happen here. A journal record holds the place in this row, for ever. One text, for a tuple takes RAM.
-EVENTS = (
-    "StartupOfTheDevice ResetOrReboot SettingSystemTime MemoryExhaustion "
-    "ReconfigurationOfSecurityParameters JournalSetAside"
+from tables.security import (
+    _JOURNAL_SET_ASIDE,
+    _MEMORY_EXHAUSTION,
+    _RECONFIGURATION_OF_SECURITY_PARAMETERS,
+    _RESET_OR_REBOOT,
+    _SECURITY_EVENT_COUNT,
+    _SETTING_SYSTEM_TIME,
+    _STARTUP_OF_THE_DEVICE,
 )
-_STARTUP = const(0)
-_RESET = const(1)
-_TIME_SET = const(2)
-_MEMORY = const(3)
-_RECONFIGURED = const(4)
-_SET_ASIDE = const(5)  # OCPP has none for it: messages that cannot be read any more
-_EVENTS = const(6)
-_NOT_CRITICAL = const(1 << 4)  # a bit for each event of the row that is only for the log
+from tables.words import _SECURITY_EVENT
+
+# A bit for each event that is only for the log.
+_NOT_CRITICAL = const(1 << _RECONFIGURATION_OF_SECURITY_PARAMETERS)
 
 _NOTES = const(8)  # that wait for the security log at most
 _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
@@ -37,8 +36,11 @@ def init(st) -> None:
     if st.journal.aside:
         st.log.error("the journal has another format, it begins anew")
         if st.journal.boot == 1:
-            happened(st, _SET_ASIDE)
-    happened(st, _STARTUP if st.boot_reason in ("PowerUp", "Unknown") else _RESET)
+            happened(st, _JOURNAL_SET_ASIDE)
+    happened(
+        st,
+        _STARTUP_OF_THE_DEVICE if st.boot_reason in ("PowerUp", "Unknown") else _RESET_OR_REBOOT,
+    )
     while st.jobs:
         for _ in st.jobs.pop(0):
             pass
@@ -46,7 +48,7 @@ def init(st) -> None:
 
 def happened(st, event: int) -> None:
     """Make a security event durable; a critical one is sent when its turn comes."""
-    name = word(EVENTS, event)
+    name = word(_SECURITY_EVENT, event)
     if not _NOT_CRITICAL >> event & 1:
         st.untold |= 1 << event
         _send(st)
@@ -58,7 +60,7 @@ def happened(st, event: int) -> None:
 def _send(st):
     """Put into the journal what it has room for. The rest waits in RAM, and is told later: also while it is thinned, for
     a station that starts over and over must not use up the room of transactions before that has begun."""
-    for event in range(_EVENTS):
+    for event in range(_SECURITY_EVENT_COUNT):
         if st.untold >> event & 1 and not st.journal.crowded():
             try:
                 st.journal.append(_SECURITY, bytes((event,)))
@@ -74,11 +76,11 @@ def tick(st) -> None:
         st.short = st.unnoted = not st.short
         if st.short:
             st.log.warn("the journal is short of room")
-            st.untold |= 1 << _MEMORY
+            st.untold |= 1 << _MEMORY_EXHAUSTION
             _send(st)
     elif st.unnoted:  # a look later: the journal and the log are a long step each
         st.unnoted = False
-        _note(st, word(EVENTS, _MEMORY))
+        _note(st, word(_SECURITY_EVENT, _MEMORY_EXHAUSTION))
     elif st.untold:
         _send(st)
     if st.moved is not None:
@@ -105,11 +107,11 @@ def _write(st, text):
 def _hear(st, fact, evse, arg):
     if fact == _VARIABLE:
         if arg in (_SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE):
-            happened(st, _RECONFIGURED)
+            happened(st, _RECONFIGURATION_OF_SECURITY_PARAMETERS)
     elif not st.clock_was_set:
         st.moved = arg
     elif abs(arg) > _TIME_MOVED:
-        happened(st, _TIME_SET)
+        happened(st, _SETTING_SYSTEM_TIME)
 
 
 def _due(st):
@@ -119,7 +121,7 @@ def _due(st):
 
 def _render(st, w, head):
     w.object()
-    w.field("type", word(EVENTS, head[4][0] & ~_AGAIN))
+    w.field("type", word(_SECURITY_EVENT, head[4][0] & ~_AGAIN))
     w.key("timestamp").time(head[3])
     w.end()
 

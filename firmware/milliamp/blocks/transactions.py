@@ -5,26 +5,15 @@ from milliamp.base.facts import _TX
 from milliamp.base.measurands import slots
 from milliamp.base.packing import word
 from milliamp.domain import charging, drivers, meter, transaction
-from milliamp.domain.events import _SAMPLE_TRIGGER, _TRIGGER
 from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
 from milliamp.wire import types
 from milliamp.wire.gates import _FROM_JOURNAL
+from tables.contexts import _TRIGGER as _SAMPLE_TRIGGER
+from tables.events import _ENDED, _TRIGGER
 from tables.ids import _SAMPLED_DATA_TX_UPDATED_MEASURANDS
+from tables.words import _CHARGING_STATE, _REASON, _TRANSACTION_EVENT, _TRIGGER_REASON
 
 _PIECE = const(6)  # records of the journal between two yields
-
-# In the order of domain.events.
-_EVENT_TYPES = "Started Updated Ended"
-_TRIGGERS = (
-    "Authorized CablePluggedIn ChargingStateChanged Deauthorized EVCommunicationLost "
-    "EVConnectTimeout MeterValuePeriodic MeterValueClock Trigger StopAuthorized "
-    "RemoteStart RemoteStop EVDetected EVDeparted ResetCommand AbnormalCondition"
-)
-_STATES = "Idle EVConnected Charging SuspendedEV SuspendedEVSE"
-_REASONS = (
-    "Local DeAuthorized EVDisconnected ImmediateReset PowerLoss Reboot Remote Timeout "
-    "MasterPass StoppedByEV Other"
-)
 
 
 def init(st) -> None:
@@ -45,17 +34,17 @@ def _render(st, w, head):
     _, _, offline, time, payload = head
     event = transaction.Event(payload)
     w.object()
-    w.field("eventType", word(_EVENT_TYPES, event.kind))
+    w.field("eventType", word(_TRANSACTION_EVENT, event.kind))
     w.key("timestamp").time(time)
-    w.field("triggerReason", word(_TRIGGERS, event.trigger))
+    w.field("triggerReason", word(_TRIGGER_REASON, event.trigger))
     w.field("seqNo", event.seq)
     if offline:
         w.field("offline", True)
     w.object("transactionInfo")
     w.field("transactionId", st.journal.transaction_id(event.counter))
-    w.field("chargingState", word(_STATES, event.state))
-    if event.kind == 2:
-        w.field("stoppedReason", word(_REASONS, event.reason))
+    w.field("chargingState", word(_CHARGING_STATE, event.state))
+    if event.kind == _ENDED:
+        w.field("stoppedReason", word(_REASON, event.reason))
     if event.remote_id is not None:
         w.field("remoteStartId", event.remote_id)
     w.end()

@@ -26,41 +26,34 @@ from milliamp.base.facts import (
 )
 from milliamp.base.measurands import slots
 from milliamp.domain import evse, meter, transaction
-from milliamp.domain.events import (
+from milliamp.domain.errors import _LEFT_OUT
+from tables.contexts import _SAMPLE_PERIODIC, _TRANSACTION_BEGIN, _TRANSACTION_END
+from tables.events import (
     _ABNORMAL_CONDITION,
-    _AUTHORIZATION,
     _AUTHORIZED,
     _CABLE_PLUGGED_IN,
     _CHARGING,
     _CHARGING_STATE_CHANGED,
     _ENDED,
-    _ENERGY_TRANSFER,
     _EV_COMMUNICATION_LOST,
     _EV_CONNECT_TIMEOUT,
     _EV_CONNECTED,
-    _EV_CONNECTION,
     _EV_DEPARTED,
     _EV_DETECTED,
     _EV_DISCONNECTED,
     _IDLE,
-    _LEFT_OUT,
     _LOCAL,
     _METER_VALUE_PERIODIC,
     _OTHER,
-    _PARKING_BAY,
     _POWER_LOSS,
-    _POWER_PATH,
     _REMOTE_START,
     _REMOTE_STOP,
-    _SAMPLE_PERIODIC,
     _STARTED,
     _STOP_AUTHORIZED,
     _STOPPED_BY_EV,
     _SUSPENDED_EV,
     _SUSPENDED_EVSE,
     _TIMEOUT,
-    _TRANSACTION_BEGIN,
-    _TRANSACTION_END,
     _UPDATED,
 )
 from tables.ids import (
@@ -76,13 +69,22 @@ from tables.ids import (
     _TX_TX_START_POINT,
     _TX_TX_STOP_POINT,
 )
+from tables.points import (
+    _AUTHORIZED as _AUTHORIZATION,
+)
+from tables.points import (
+    _ENERGY_TRANSFER,
+    _PARKING_BAY_OCCUPANCY,
+    _POWER_PATH_CLOSED,
+)
+from tables.points import (
+    _EV_CONNECTED as _EV_CONNECTION,
+)
+from tables.words import _TX_START_POINT
 
 _FADE_MS = const(3000)  # for an EV to stop once the pilot is steady
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
 _SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
-
-# The values of TxStartPoint and TxStopPoint, in the order of the bits of domain.events.
-_POINTS = "ParkingBayOccupancy EVConnected Authorized DataSigned PowerPathClosed EnergyTransfer"
 
 
 def init(st) -> None:
@@ -152,14 +154,14 @@ def _resume(st, e, tx):
     e.sampled = e.kept = e.since = st.clock.ticks()
     stopping = not tx.authorized and tx.state == _CHARGING  # the EV was about to
     authorized = tx.authorized or stopping
-    held = _PARKING_BAY | _AUTHORIZATION if authorized else _PARKING_BAY
+    held = _PARKING_BAY_OCCUPANCY | _AUTHORIZATION if authorized else _PARKING_BAY_OCCUPANCY
     if tx.state != _IDLE:
         held |= _EV_CONNECTION
     if authorized and tx.state in (_EV_CONNECTED, _CHARGING, _SUSPENDED_EV):
-        held |= _POWER_PATH
+        held |= _POWER_PATH_CLOSED
     if tx.state == _CHARGING:
         held |= _ENERGY_TRANSFER
-    lost = held & ~(_points(st, e) & ~(_POWER_PATH | _ENERGY_TRANSFER))
+    lost = held & ~(_points(st, e) & ~(_POWER_PATH_CLOSED | _ENERGY_TRANSFER))
     end = lost & points_of(st, _TX_TX_STOP_POINT)
     step(st, e, _ABNORMAL_CONDITION, tx.reason if stopping else _POWER_LOSS, end)
 
@@ -169,7 +171,7 @@ def points_of(st, variable: int) -> int:
     listed = st.model.get(variable).split(",")
     mask = 0
     point = 1
-    for name in _POINTS.split(" "):
+    for name in _TX_START_POINT.split(" "):
         if name in listed:
             mask |= point
         point <<= 1
@@ -279,7 +281,7 @@ def usable(st, e) -> bool:
 
 def _points(st, e):
     """Which start and stop points hold."""
-    points = _PARKING_BAY if e.bay else 0
+    points = _PARKING_BAY_OCCUPANCY if e.bay else 0
     if e.cable:
         points |= _EV_CONNECTION
     if e.authorized:
@@ -287,7 +289,7 @@ def _points(st, e):
         able = e.fault is None if e.tx is not None else usable(st, e)
         able = able and not e.barred and not _is_used_up(e)
         if e.cable and able and e.pilot < 69:
-            points |= _POWER_PATH
+            points |= _POWER_PATH_CLOSED
             if e.pilot > 66:
                 points |= _ENERGY_TRANSFER
     return points
@@ -305,7 +307,7 @@ def _state(st, e):
         return _IDLE
     if e.points & _ENERGY_TRANSFER:
         return _CHARGING
-    if e.points & _POWER_PATH:
+    if e.points & _POWER_PATH_CLOSED:
         was = e.state
         waited = st.clock.since(e.since) >= _EV_READY_MS
         return _SUSPENDED_EV if was in (_CHARGING, _SUSPENDED_EV) or waited else _EV_CONNECTED
@@ -321,7 +323,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     before = e.points
     points = _points(st, e)
     if e.tx is not None:
-        if points & _POWER_PATH and reason == _OTHER:
+        if points & _POWER_PATH_CLOSED and reason == _OTHER:
             reason = _STOPPED_BY_EV
         if before & ~points & points_of(st, _TX_TX_STOP_POINT):
             end = True
@@ -346,9 +348,9 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     if e.fading is not None:
         e.fading = e.cause = None
     e.points = points
-    if not points & _POWER_PATH:
+    if not points & _POWER_PATH_CLOSED:
         evse.drive(st, e, st.board.offer, 0)
-    elif not before & _POWER_PATH:
+    elif not before & _POWER_PATH_CLOSED:
         e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
     unrecorded = False
@@ -360,7 +362,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
             start = new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER)
             if start and usable(st, e):
                 if trigger == _CHARGING_STATE_CHANGED:  # it came before, and could start nothing
-                    if start & _PARKING_BAY:
+                    if start & _PARKING_BAY_OCCUPANCY:
                         trigger = _EV_DETECTED
                     elif new & _EV_CONNECTION:
                         trigger = _CABLE_PLUGGED_IN
@@ -389,7 +391,7 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     e.cause = cause
     if e.state != old:
         st.bus.tell(_CHARGING_STATE, e.index, e.state)
-    if points & _POWER_PATH:
+    if points & _POWER_PATH_CLOSED:
         if e.locked != e.cable and not _lock(st, e):
             return
         evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
@@ -587,7 +589,7 @@ def tick(st, e) -> None:
                 e.tx.reason = _TIMEOUT
             _forget(e)
             step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-    elif e.points & _POWER_PATH and (
+    elif e.points & _POWER_PATH_CLOSED and (
         e.state == _EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
     ):
         step(st, e)

@@ -4,7 +4,7 @@ from micropython import const
 
 from milliamp.base.facts import _CARD, _LINK
 from milliamp.domain import charging, tokens
-from milliamp.domain.events import (
+from tables.events import (
     _AUTHORIZED,
     _DE_AUTHORIZED,
     _DEAUTHORIZED,
@@ -18,6 +18,7 @@ from tables.ids import (
     _TX_MAX_ENERGY_ON_INVALID_ID,
     _TX_STOP_TX_ON_INVALID_ID,
 )
+from tables.words import _ID_TOKEN
 
 _DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
 _LONGEST_TOKEN = const(36)  # characters of an idToken
@@ -37,7 +38,7 @@ def poll(st) -> bool:
             name, kind, index = card
             if (
                 len(name + "") > _LONGEST_TOKEN
-                or kind not in tokens.TOKEN_TYPES.split(" ")
+                or kind not in _ID_TOKEN.split(" ")
                 or not 0 <= index | 0 <= len(st.evses)
             ):
                 raise ValueError

@@ -7,13 +7,7 @@ from micropython import const
 from milliamp.base.counts import _METERS_ANEW
 from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
 from milliamp.storage.keys import _OPERATIVE
-
-# Connector status, in the order of ConnectorStatusEnumType.
-AVAILABLE = 0
-OCCUPIED = 1
-RESERVED = 2
-UNAVAILABLE = 3
-FAULTED = 4
+from tables.status import _AVAILABLE, _FAULTED, _OCCUPIED, _UNAVAILABLE
 
 _ANEW_MS = const(
     60000
@@ -166,13 +160,13 @@ def status(st, e: Evse, connector: int) -> int:
     """The effective status of a connector. What follows from a running transaction wins over an
     ordered unavailability, which waits for its end (G03.FR.05)."""
     if e.fault is not None or e.pilot == 70:
-        return FAULTED
+        return _FAULTED
     if not _busy(e, connector) and not operative(st, e, connector):
-        return UNAVAILABLE
+        return _UNAVAILABLE
     in_use = e.cable if is_attached(st, e, connector) else e.plug
     if in_use == connector:
-        return OCCUPIED
-    return UNAVAILABLE if st.resetting >> e.index & 1 else AVAILABLE
+        return _OCCUPIED
+    return _UNAVAILABLE if st.resetting >> e.index & 1 else _AVAILABLE
 
 
 def is_attached(st, e: Evse, connector: int) -> bool:

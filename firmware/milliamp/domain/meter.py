@@ -1,7 +1,8 @@
 # Measured values: which ones are asked for, and reading them.
-from milliamp.base.measurands import SLOTS, row
+from milliamp.base.measurands import row
 from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
+from tables.measurands import _SLOTS
 
 
 def read(st, e, measurand: str, phase: int):
@@ -28,7 +29,7 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     out = b""
     values = bytearray()
     measured = count = 0
-    for slot in range(SLOTS):
+    for slot in range(_SLOTS):
         if mask >> slot & 1:
             if slot:
                 measurand, phase, _, _ = row(slot)

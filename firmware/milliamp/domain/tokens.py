@@ -1,8 +1,6 @@
 # Who may charge: what a token is, and what is known of it here or must be asked.
 import hashlib
 
-from micropython import const
-
 from milliamp.base.facts import _ASK_TOKEN
 from tables.ids import (
     _AUTH_CACHE_DISABLE_POST_AUTHORIZE,
@@ -15,17 +13,11 @@ from tables.ids import (
     _AUTH_MASTER_PASS_GROUP_ID,
     _AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED,
 )
+from tables.tokens import _CONCURRENT_TX, _NOT_AT_THIS_TIME
 
-# IdTokenEnumType; flash holds the place in this row, for ever.
-TOKEN_TYPES = "Central eMAID ISO14443 ISO15693 KeyCode Local MacAddress NoAuthorization"
+# Flash holds of a status where in this text it stands.
+from tables.words import _AUTHORIZATION_STATUS
 
-# AuthorizationStatusEnumType; flash holds where in this text it stands, for ever.
-_STATUSES = (
-    "Accepted Blocked ConcurrentTx Expired Invalid NoCredit NotAllowedTypeEVSE NotAtThisLocation "
-    "NotAtThisTime Unknown"
-)
-_CONCURRENT_TX = const(17)
-_NOT_AT_THIS_TIME = const(92)
 _NO_GROUP = b"\0\0\0\0\0\0"  # in a row of the cache
 
 # What became of a token.
@@ -154,7 +146,7 @@ def learn(st, token, info) -> None:
         if 0 < expiry <= st.clock.now() and st.tokens.row(token_hash(token)) is None:
             return  # C10.FR.13: it would be gone at once
         group = group_hash(group) or _NO_GROUP
-        status = _STATUSES.find(status)
+        status = _AUTHORIZATION_STATUS.find(status)
         st.tokens.put(token_hash(token), group, status, evses, expiry, st.clock.now())
 
 
@@ -164,7 +156,7 @@ def describe(st, token) -> str:
     if row is None:
         return ""
     text = "authorization cache: %s, last used %s" % (
-        _STATUSES[row[2] :].split(" ")[0],
+        _AUTHORIZATION_STATUS[row[2] :].split(" ")[0],
         st.clock.text(row[6]),
     )
     return text if row[1] == _NO_GROUP else text + ", member of a group"

@@ -8,21 +8,28 @@
 # register of slot 0 as it is, others as 32 bits with a sign.
 from micropython import const
 
-from milliamp.base.measurands import SLOTS
 from milliamp.base.packing import Bytes, put_number, word
-from milliamp.domain.events import (
+from milliamp.domain.errors import _LEFT_OUT
+from milliamp.domain.tokens import token_hash
+from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+from tables.contexts import _TRANSACTION_BEGIN
+from tables.events import (
+    _AUTHORIZED,
+    _DEAUTHORIZED,
     _ENDED,
-    _LEFT_OUT,
+    _EV_CONNECT_TIMEOUT,
     _METER_VALUE_CLOCK,
     _METER_VALUE_PERIODIC,
+    _REMOTE_START,
+    _REMOTE_STOP,
+    _RESET_COMMAND,
     _STARTED,
     _STOP_AUTHORIZED,
-    _TRANSACTION_BEGIN,
     _TRIGGER,
     _UPDATED,
 )
-from milliamp.domain.tokens import TOKEN_TYPES, token_hash
-from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
+from tables.measurands import _SLOTS
+from tables.words import _ID_TOKEN
 
 _HAS_EVSE = const(4)
 _HAS_TOKEN = const(8)
@@ -31,9 +38,16 @@ _HAS_REASON = const(32)
 _IS_AUTHORIZED = const(64)  # after this event
 _OLDER = const(8)
 _SAMPLES = const(16)  # that a transaction keeps for its end
-# Triggers (a bit for each) of what a driver or the CSMS did: Authorized, Deauthorized, EVConnectTimeout,
-# StopAuthorized, RemoteStart, RemoteStop, ResetCommand. All others may come again and again.
-_DECISIONS = const(0x4E29)
+# Triggers (a bit for each) of what a driver or the CSMS did. All others may come again and again.
+_DECISIONS = const(
+    1 << _AUTHORIZED
+    | 1 << _DEAUTHORIZED
+    | 1 << _EV_CONNECT_TIMEOUT
+    | 1 << _STOP_AUTHORIZED
+    | 1 << _REMOTE_START
+    | 1 << _REMOTE_STOP
+    | 1 << _RESET_COMMAND
+)
 _ENOSPC = const(28)
 _NONE = const(128)  # with the EVSE of a checkpoint: no transaction runs there
 _AS_TEXT = const(64)  # the place of a token's type that is not in the row
@@ -165,7 +179,7 @@ def append(
             out.append(connector)
         if token:
             text, name = token
-            types = TOKEN_TYPES.split(" ")
+            types = _ID_TOKEN.split(" ")
             place = _AS_TEXT
             if name in types:
                 place = types.index(name)
@@ -218,7 +232,7 @@ class Event(Bytes):
             if place == _AS_TEXT:
                 kind, text = text.split("\0", 1)
             else:
-                kind = word(TOKEN_TYPES, place)
+                kind = word(_ID_TOKEN, place)
             self.token = (text, kind)
         self.remote_id = None
         if flags & _HAS_REMOTE_ID:  # 32 bits with a sign
@@ -284,7 +298,7 @@ def _follow(tx, event):
             tx.register = max(tx.register, event.number())
             if context == _TRANSACTION_BEGIN:
                 tx.start_register = tx.register
-        for _ in range(SLOTS):
+        for _ in range(_SLOTS):
             mask >>= 1
             if mask & 1:
                 event.number()

@@ -15,16 +15,25 @@ from binascii import crc32
 from micropython import const
 
 from milliamp.base.facts import _VARIABLE
+from milliamp.base.packing import word
 from tables.ids import _WRITTEN_TYPES  # a bit each: there is no code for what nobody writes
+from tables.variables import (
+    _ACCEPTED,
+    _BOOLEAN,
+    _DECIMAL,
+    _OPTION_LIST,
+    _READ_ONLY,
+    _REBOOT_REQUIRED,
+    _REJECTED,
+    _SEQUENCE_LIST,
+    _STRING,
+    _WRITE_ONLY,
+)
+from tables.words import _DATA, _MUTABILITY
 
 # What find() answers when there is no such entry.
 _UNKNOWN_COMPONENT = const(-1)
 _UNKNOWN_VARIABLE = const(-2)
-
-# What set() answers.
-_ACCEPTED = const(0)
-_REJECTED = const(1)
-_REBOOT_REQUIRED = const(2)
 
 _HEAD = const(6)
 _COMPONENT = const(10)  # bytes
@@ -56,30 +65,11 @@ _MIN = const(13)  # number, u8
 _MAX = const(14)  # number, u8
 _VALUE = const(15)  # number or text, u16
 
-_BOOLEAN = const(0)
-_INTEGER = const(1)
-_DECIMAL = const(2)
-_FIRST_TEXT = const(3)  # from here on values are texts
-_FIRST_LIST = const(6)  # from here on they are lists
-_TYPES = const(
-    (
-        "boolean",
-        "integer",
-        "decimal",
-        "string",
-        "dateTime",
-        "OptionList",
-        "SequenceList",
-        "MemberList",
-    )
-)
-_OPTION_LIST = const(5)
-_NUMBERS = const(7)  # bits of the types below
-_LISTS = const(0xC0)
-
-_READ_ONLY = const(0)
-_WRITE_ONLY = const(2)
-_MUTABILITIES = const(("ReadOnly", "ReadWrite", "WriteOnly"))
+# Types are in this order: numbers, texts, lists.
+_FIRST_TEXT = const(_STRING)
+_FIRST_LIST = const(_SEQUENCE_LIST)
+_NUMBERS = const((1 << _FIRST_TEXT) - 1)  # a bit for each type
+_LISTS = const(0xFF & -1 << _FIRST_LIST)
 
 
 def _number(text: str, digits: int):
@@ -337,8 +327,8 @@ class Model:
             table[owner + _CONNECTOR],
             self._text(self._u16(at + _NAME)),
             self._text(table[at + _INSTANCE]),
-            _MUTABILITIES[kind >> 3 & 3],
-            _TYPES[kind & 7],
+            word(_MUTABILITY, kind >> 3 & 3),
+            word(_DATA, kind & 7),
             self._text(table[at + _UNIT]),
             self._value(table[at + _MIN]) if kind & _HAS_MIN and not is_list else None,
             self._value(table[at + _MAX]) if kind & _HAS_MAX and not is_list else None,

@@ -1,4 +1,4 @@
-# When the sender may send a row of a block's SENDS.
+# When the sender may send a row of a block's SENDS. The first three are registrations too: Rejected, Pending, Accepted.
 # A file of nothing but constants: the build folds them into whoever imports them.
 from micropython import const
 
@@ -8,8 +8,3 @@ _WHEN_ACCEPTED = const(2)
 _FROM_JOURNAL = const(
     3
 )  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says
-
-# What the CSMS made of the station (RegistrationStatusEnumType).
-_REJECTED = const(0)
-_PENDING = const(1)
-_ACCEPTED_BY_CSMS = const(2)

@@ -25,8 +25,8 @@ from tables.ids import (
     _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
     _OCPP_COMM_WEB_SOCKET_PING_INTERVAL,
 )
+from tables.words import _SUBPROTOCOL
 
-_PROTOCOL = "ocpp2.0.1"
 _GOING_AWAY = const(1001)
 _LEAST_WAIT = const(1000)  # ms
 _CLOSES = const(7)  # after so many in a row the password may be the reason
@@ -162,7 +162,7 @@ class Link:
         return await connect(
             st,
             url(base or "", identity),
-            _PROTOCOL,
+            _SUBPROTOCOL,
             (identity, password) if password and self.security(slot) else None,
         )
 

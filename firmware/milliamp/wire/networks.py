@@ -16,6 +16,7 @@ from tables.ids import (
     _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
     _SECURITY_SECURITY_PROFILE,
 )
+from tables.words import _NETWORK
 
 _LONGEST = const(3600)  # seconds: a message timeout
 
@@ -59,7 +60,7 @@ def _fits(r, data, security):
     if r.get(data, "apn") or r.get(data, "vpn"):
         return False
     if not (
-        r.same(r.get(data, "ocppVersion"), "OCPP20")
+        r.same(r.get(data, "ocppVersion"), _NETWORK)
         and r.same(r.get(data, "ocppTransport"), "JSON")
     ):
         return False

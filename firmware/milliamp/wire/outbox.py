@@ -11,16 +11,13 @@ from micropython import const
 from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
 from milliamp.storage.kinds import _AGAIN, _TX_EVENT, _TX_UPDATE
 from milliamp.wire import rpc
-from milliamp.wire.gates import (
-    _ACCEPTED_BY_CSMS,
-    _FROM_JOURNAL,
-    _PENDING,
-    _REJECTED,
-)
+from milliamp.wire.gates import _FROM_JOURNAL
 from tables.ids import (
     _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
     _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
 )
+from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
+from tables.registration import _PENDING, _REJECTED
 
 _PIECE = const(6)  # records of the journal that are looked at between two yields
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve

@@ -1,8 +1,9 @@
 # OCPP data types that several blocks write.
-from milliamp.base.measurands import NAMED, SLOTS, row
+from milliamp.base.measurands import row
 from milliamp.base.packing import word
-
-_CONTEXTS = "Transaction.Begin Transaction.End Sample.Periodic Sample.Clock Trigger"
+from tables.contexts import _SAMPLE_PERIODIC
+from tables.measurands import _NAMED, _SLOTS
+from tables.words import _READING_CONTEXT
 
 
 def evse(w, index: int, connector: int = 0) -> None:
@@ -68,12 +69,12 @@ def meter_value(st, w, time: int, context: int, mask: int, numbers) -> None:
     w.object()
     w.key("timestamp").time(time)
     w.array("sampledValue")
-    for slot in range(SLOTS):
+    for slot in range(_SLOTS):
         if mask >> slot & 1:
             value = numbers.number()
             if slot:  # 32 bits with a sign
                 value -= value >> 31 << 32
-            if slot < NAMED:
+            if slot < _NAMED:
                 _sampled_value(st, w, slot, context, value)
     w.end()
     w.end()
@@ -83,8 +84,8 @@ def _sampled_value(st, w, slot, context, value):
     measurand, phase, unit, digits = row(slot)
     w.object()
     w.key("value").fixed(value, digits)
-    if context != 2 or st.profile.PERIODIC_CONTEXT:  # Sample.Periodic is the default
-        w.field("context", word(_CONTEXTS, context))
+    if context != _SAMPLE_PERIODIC or st.profile.PERIODIC_CONTEXT:  # it is the default
+        w.field("context", word(_READING_CONTEXT, context))
     if slot:  # 0 is the default
         w.field("measurand", measurand)
     if phase:

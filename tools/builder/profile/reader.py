@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import BOARDS, FIRMWARE, ROOT, BuildError
-from tools.builder import official
+from tools.builder import official, versions
 from tools.builder.profile import hardware, toml
 from tools.builder.profile.toml import like
 
@@ -39,14 +39,9 @@ REGIONS = ("journal", "settings", "blobs", "logs", "tokens", "firmware")
 REQUIRED_REGIONS = ("journal", "settings")
 MIN_SECTORS = 3  # one written, one erased ahead, one to keep while the oldest is given back
 
-# OCPP 2.0.1 part 2: ConnectorEnumType.
-CONNECTORS = (
-    "cCCS1 cCCS2 cChaoJi cG105 cGBT cTesla cType1 cType2 s309-1P-16A s309-1P-32A s309-3P-16A s309-3P-32A sBS1361 "
-    "sCEE-7-7 sType2 sType3 OppCharge Other1PhMax16A Other1PhOver16A Other3Ph Pan wInductive wResonant Undetermined "
-    "Unknown"
-).split()
-# What a CSMS takes, of which the firmware measures some: its base/measurands.py.
-MEASURANDS = official.load("MeterValuesRequest")["definitions"]["MeasurandEnumType"]["enum"]
+CONNECTORS = official.field("ReserveNow.connectorType")["enum"]
+# What a CSMS takes, of which the firmware measures some: see `measured`.
+MEASURANDS = official.field("MeterValues.meterValue.sampledValue.measurand")["enum"]
 ENERGY = "Energy.Active.Import.Register"
 
 # What a Modbus meter's registers may hold, as boards/drivers/modbus.py has it: words, 16 signed, 32 float, 64 low
@@ -620,9 +615,7 @@ def _url_fault(url: str) -> str:
 
 def measured() -> list:
     """The measurands that the firmware has a place for in its records."""
-    source = (FIRMWARE / "milliamp" / "base" / "measurands.py").read_text(encoding="utf-8")
-    (names,) = re.findall(r"^_NAMES = \(([^)]*)\)", source, re.MULTILINE)
-    return " ".join(re.findall('"([^"]*)"', names)).split()
+    return list(versions.load().measurands)
 
 
 def _version() -> str:

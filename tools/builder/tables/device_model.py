@@ -6,29 +6,23 @@ from binascii import crc32
 from dataclasses import dataclass
 
 from tools import FIRMWARE, ROOT, BuildError
+from tools.builder import versions
 from tools.builder.profile import toml
 from tools.builder.profile.reader import BLOCKS, Profile
 from tools.builder.profile.toml import like
 from tools.builder.toolkit import constants
+from tools.builder.versions import upper
 
 DATA = ROOT / "device_model"
-TYPES = (
-    "boolean",
-    "integer",
-    "decimal",
-    "string",
-    "dateTime",
-    "OptionList",
-    "SequenceList",
-    "MemberList",
-)
-MUTABILITIES = ("ReadOnly", "ReadWrite", "WriteOnly")
+TYPES = versions.load().row("DataEnumType")
+MUTABILITIES = versions.load().row("MutabilityEnumType")
 _KEYS = (
     "id type unit mutability default min max values digits live kept reboot ascii setting from max_from values_from block"
 ).split()
 _COMPONENT_KEYS = ("per", "block")
 _NUMBERS = ("boolean", "integer", "decimal")
-POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
+# Where transactions begin and end; nothing here signs meter values.
+POINTS = [point for point in versions.load().row("TxStartPoint") if point != "DataSigned"]
 _LISTS = ("OptionList", "SequenceList", "MemberList")
 _MAX_ID = 0x7FF - 1  # settings keys of variables are id * 16 + EVSE, below 0x8000
 _NOTHING = 0xFFFF
@@ -57,7 +51,7 @@ class Variable:
         """Its constant in `tables.ids`."""
         component = self.component.removesuffix("Ctrlr")
         return "_" + "_".join(
-            _upper(part) for part in (component, self.name, self.instance) if part
+            upper(part) for part in (component, self.name, self.instance) if part
         )
 
 
@@ -81,12 +75,6 @@ class Entry:
     def key(self) -> int:
         """Of its value in settings."""
         return 0x8000 + self.setting if self.setting else self.variable.data["id"] * 16 + self.evse
-
-
-def _upper(name: str) -> str:
-    """`EVConnectionTimeOut` -> `EV_CONNECTION_TIME_OUT`."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return re.sub(r"\W", "_", name).upper()
 
 
 def settings_keys() -> dict:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from tools import FIRMWARE
-from tools.builder import profile
-from tools.builder.tables import device_model, schemas
+from tools.builder import profile, versions
+from tools.builder.tables import device_model, schemas, words
 from tools.builder.tables.routes import read_blocks, routes_source
 
 
@@ -13,6 +13,7 @@ def write(chosen, out: Path, put) -> None:
     """Write the tables of a profile, and `model.json`, into a build folder. `put(file, text)` writes what has changed."""
     package = out / "tables"
     package.mkdir(exist_ok=True)
+    versions.check()
     variables = device_model.load()
     entries = device_model.expand(variables, chosen)
     blocks = read_blocks(chosen)
@@ -23,6 +24,7 @@ def write(chosen, out: Path, put) -> None:
         "profile": _profile_source(chosen),
         "routes": routes_source(blocks, entries, variables),
         "schemas": _schemas_source(blocks),
+        **words.sources(),
     }
     for name, text in sources.items():
         put(package / f"{name}.py", text)

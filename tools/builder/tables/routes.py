@@ -4,19 +4,9 @@ import sys
 from binascii import crc32
 
 from tools import BuildError
-from tools.builder import profile
+from tools.builder import official, profile, versions
+from tools.builder.profile.toml import like
 from tools.builder.tables.blocks import read_block
-
-# The actions that a CSMS may call, OCPP 2.0.1 part 2. What is none of these is NotImplemented, not NotSupported.
-ACTIONS = (
-    "CancelReservation CertificateSigned ChangeAvailability ClearCache ClearChargingProfile ClearDisplayMessage "
-    "ClearVariableMonitoring CostUpdated CustomerInformation DataTransfer DeleteCertificate GetBaseReport "
-    "GetChargingProfiles GetCompositeSchedule GetDisplayMessages GetInstalledCertificateIds GetLocalListVersion GetLog "
-    "GetMonitoringReport GetReport GetTransactionStatus GetVariables InstallCertificate PublishFirmware "
-    "RequestStartTransaction RequestStopTransaction ReserveNow Reset SendLocalList SetChargingProfile "
-    "SetDisplayMessage SetMonitoringBase SetMonitoringLevel SetNetworkProfile SetVariableMonitoring SetVariables "
-    "TriggerMessage UnlockConnector UnpublishFirmware UpdateFirmware"
-).split()
 
 _TRIGGER = "TriggerMessage"  # leads to the TRIGGERS of all blocks
 MORE = "2"  # behind a block's name: the other module of what answers its calls
@@ -44,6 +34,8 @@ def routes_source(
     In an image, whose modules are `parts`: {block: {function: (block, or nothing for the core; its name)}}.
     """
     calls, triggers, live, errors, seen = [], [], [], [], {}
+    actions, told = sorted(versions.load().asked), versions.load().told
+    triggerable = official.field(f"{_TRIGGER}.requestedMessage")["enum"]
     modules = [b.name for b in blocks]
     if parts is not None:
         modules = [name + more for name in modules for more in ("", MORE)]
@@ -70,10 +62,18 @@ def routes_source(
                     errors.append(
                         f"{block.where[name]}: {what}[{name!r}] is in {seen[what, name]} too"
                     )
-                if what == "CALLS" and name not in ACTIONS:
-                    errors.append(f"{block.where[name]}: {name!r} is no action that a CSMS calls")
+                if what == "CALLS" and name not in actions:
+                    text = f"{name!r} is no action that a CSMS calls{like(name, actions)}"
+                    errors.append(f"{block.where[name]}: {text}")
+                if what == "TRIGGERS" and name not in triggerable:
+                    text = f"{_TRIGGER} does not know {name!r}{like(name, triggerable)}"
+                    errors.append(f"{block.where[name]}: {text}")
                 seen[what, name] = block.where[name]
                 lines.append(f"{name} {where(function)}{'*' if is_async else ''}")
+        for name in block.sends:
+            if name not in told:
+                text = f"{name!r} is no action that a station calls{like(name, told)}"
+                errors.append(f"{block.where[name]}: {text}")
         for name, (function, _) in block.live.items():
             if name not in ids and name in absent:
                 continue
@@ -89,7 +89,7 @@ def routes_source(
         print(f"build: no block gives the live variable {name}: it has no value", file=sys.stderr)
 
     resident = () if parts is not None else tuple(b.name for b in blocks if b.resident)
-    others = b"".join(mark(name) for name in ACTIONS if ("CALLS", name) not in seen)
+    others = b"".join(mark(name) for name in actions if ("CALLS", name) not in seen)
 
     def text(lines):
         return repr(("\n" + "".join(line + "\n" for line in lines)).encode())
