@@ -37,6 +37,7 @@ WORDS = {
     name: set(re.findall(r"^(_\w+) = ", source, re.MULTILINE))
     for name, source in words.sources().items()
 }
+WORDS["forms"] = {"_LIMITS"}
 WORDS["ids"] = {variable.const for variable in device_model.load()} | {"_WRITTEN_TYPES"}
 # Other generated tables are passed down by these.
 MAY_IMPORT_TABLES = {"station", "main"}

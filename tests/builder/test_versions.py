@@ -152,7 +152,7 @@ def faulty(tmp_path, file, old, new, count=1):
         ("v201", "ResetOrReboot", "R" * 51, "RRR", "in OCPP 2.0.1: at most 50 characters"),
         ("v201", "eventType", "eventTyp", "events.Transaction", "has no 'eventTyp': did you mean 'eventType'?"),
         ("v201", '"Authorize.id', '"Authorise.id', "tokens.IdToken", "has no 'Authorise': did you mean 'Authorize'?"),
-        ("v16", "at = \"StopTransaction.reason\"", "at = 'StopTransaction'", "events.Reason", "is no value of StopTrans"),
+        ("v16", "at = \"StopTransaction.reason\"", "at = 'StopTransaction'", "Local =", "in OCPP 1.6: it is no text"),
         # Measurands.
         ("v201", "slots = [5]", "slots = [6]", "Power.Offered", "the slot 6 is SoC's: choose another"),
         ("v201", "slots = [5]", "slots = [15]", "[measurands]", "nothing has the slot 5: what is measured no more"),

@@ -15,10 +15,11 @@ from websockets.asyncio.server import serve
 from hostsim.charger import lane32
 from tests.programs import patiently
 from tests.wire import test_schema
-from tools import FIRMWARE
+from tools import FIRMWARE, builder
 from tools.builder.passes import fold
 
 HERE = Path(__file__).parent
+ROOTS = FIRMWARE, builder.build_tables("sim")
 WIRE = "__init__ jsonreader jsonwriter schema websocket handshake sift rpc".split()
 
 
@@ -35,7 +36,7 @@ def lane(tmp_path_factory):
     for source in sources:
         target = folder / source.relative_to(FIRMWARE)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(fold.prepare(source))
+        target.write_text(fold.prepare(source, ROOTS))
     for source in (HERE / "portable.py", HERE / "station.py"):
         (folder / source.name).write_text(fold.prepare(source))
     (folder / "table").write_bytes(test_schema.TABLE)

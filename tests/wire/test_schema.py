@@ -13,17 +13,29 @@ from hypothesis import strategies as st
 
 from milliamp.wire import schema
 from milliamp.wire.jsonreader import Reader
+from tools.builder import profile, versions
 from tools.builder.official import actions, load
 from tools.builder.tables import schemas
+from tools.builder.tables.routes import read_blocks
 
 MISSING, TYPE, VALUE, UNKNOWN = schema.MISSING, schema.TYPE, schema.VALUE, schema.UNKNOWN
 KINDS = [(a, False) for a in schemas.CORE_REQUESTS] + [(a, True) for a in schemas.CORE_RESPONSES]
 TABLE = schemas.compile(schemas.CORE_REQUESTS, schemas.CORE_RESPONSES)
+VERSIONS = versions.load_all()
+
+
+def received(version: str) -> tuple[list, list]:
+    """The requests and the responses that a station may get in a version."""
+    known = VERSIONS[version]
+    return known.asked, [action for action in known.told if known.actions[action] != "send"]
+
+
+ALL, LIMITS = schemas.pack({version: received(version) for version in VERSIONS})
 
 
 @functools.cache
-def official(action: str, response: bool):
-    found = load(action + ("Response" if response else "Request"))
+def official(action: str, response: bool, version: str = "v201"):
+    found = load(action + ("Response" if response else "Request"), version)
     return found, jsonschema.Draft6Validator(found)
 
 
@@ -72,7 +84,11 @@ def example(node: dict, root: dict, rng: random.Random, depth: int = 0):
                 int(node.get("minimum", -(2**31))), int(node.get("maximum", 2**31 - 1))
             )
         case "number":
-            return rng.choice([0, -1, 1.5, 1e10])
+            numbers = [0, -1, 1.5, 1e10, 100]
+            fitting = [
+                n for n in numbers if n <= node.get("maximum", n) and n >= node.get("minimum", n)
+            ]
+            return rng.choice(fitting)
         case "boolean":
             return rng.random() < 0.5
     return rng.choice([None, 1, "x", [1, {"y": [None]}], {"z": []}])
@@ -123,6 +139,16 @@ def breakages(holder, key, value, node):
         for one in ("x", "é", "😀", '"'):
             yield functools.partial(holder.__setitem__, key, one * (most + 1)), VALUE
             yield functools.partial(holder.__setitem__, key, one * most), None
+    elif kind == "number":
+        for limit, step in (("minimum", -1), ("maximum", 1)):
+            if limit in node:
+                for more in (1, 0.01, 1e20):
+                    beyond = node[limit] + step * more
+                    yield functools.partial(holder.__setitem__, key, beyond), VALUE
+                    yield functools.partial(holder.__setitem__, key, node[limit]), None
+        if "multipleOf" in node:
+            for n, code in ((6.5, None), (16, None), (16.25, VALUE), (0.01, VALUE)):
+                yield functools.partial(holder.__setitem__, key, n), code
     elif kind == "integer":
         for limit, step in (("minimum", -1), ("maximum", 1)):
             if limit in node:
@@ -150,6 +176,115 @@ def test_agrees_with_jsonschema(action, response):
                 assert validator.is_valid(broken) == (fault is None) == (code is None), broken
                 assert (fault and fault[0]) == code, (broken, fault)
                 assert fault is None or len(fault[1]) <= 200
+
+
+@pytest.mark.parametrize("response", [False, True], ids=["requests", "responses"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_in_one_table_agrees_with_jsonschema(monkeypatch, version, response):
+    monkeypatch.setattr(schema, "_LIMITS", LIMITS)
+    number = list(VERSIONS).index(version)
+    for action in received(version)[response]:
+        root, validator = official(action, response, version)
+        kind = schema.find(ALL, action, response, number)
+        assert kind
+        rng = random.Random(version + action)
+        for _ in range(2):
+            payload = example(root, root, rng)
+            here = list(places(payload, root, root))
+            assert validator.is_valid(payload), payload
+            assert judged(payload, kind) is None, payload
+            for index in rng.sample(range(len(here)), min(len(here), 4)):
+                for n in range(len(list(breakages(*here[index])))):
+                    broken = copy.deepcopy(payload)
+                    breakage, code = list(breakages(*list(places(broken, root, root))[index]))[n]
+                    breakage()
+                    fault = judged(broken, kind)
+                    assert validator.is_valid(broken) == (fault is None), (action, broken)
+                    assert (fault and fault[0]) == code, (action, broken, fault)
+
+
+def judged(payload, kind: int, table: bytes = ALL):
+    return asyncio.run(schema.check(reader(json.dumps(payload)), 0, table, kind))
+
+
+def test_a_version_knows_its_own_actions_and_fields_only():
+    v201, v21, v16 = range(3)
+    assert schema.find(ALL, "TransactionEvent", True, v201)
+    assert not schema.find(ALL, "GetConfiguration", False, v201)
+    assert not schema.find(ALL, "GetVariables", False, v16)
+    assert schema.find(ALL, "Reset", False, v16) != schema.find(ALL, "Reset", False, v21)
+    own = {"customData": {"vendorId": "x"}}
+    assert judged({"type": "OnIdle"} | own, schema.find(ALL, "Reset", False, v201)) is None
+    assert judged({"type": "Soft"}, schema.find(ALL, "Reset", False, v16)) is None
+    fault = judged({"type": "Soft"} | own, schema.find(ALL, "Reset", False, v16))
+    assert fault == (UNKNOWN, "unknown field")
+    again = {"type": "ImmediateAndResume"}
+    assert judged(again, schema.find(ALL, "Reset", False, v21)) is None
+    assert judged(again, schema.find(ALL, "Reset", False, v201)) == (VALUE, "bad value: type")
+
+
+# What nobody reads of a 2.1 or 1.6 message that has the same blocks as today's.
+UNREAD = (
+    "Authorize.allowedEnergyTransfer Authorize.tariff TransactionEvent.transactionLimit "
+    "TransactionEvent.updatedPersonalMessageExtra RemoteStartTransaction.chargingProfile"
+).split()
+CORE_16 = (
+    "ChangeAvailability ChangeConfiguration ClearCache DataTransfer GetConfiguration RemoteStartTransaction "
+    "RemoteStopTransaction Reset TriggerMessage UnlockConnector "
+    "CertificateSigned DeleteCertificate ExtendedTriggerMessage GetInstalledCertificateIds GetLog InstallCertificate "
+    "SignedUpdateFirmware"
+).split()
+CORE_16_RESPONSES = (
+    "Authorize BootNotification DataTransfer Heartbeat MeterValues StartTransaction StatusNotification "
+    "StopTransaction "
+    "LogStatusNotification SecurityEventNotification SignCertificate SignedFirmwareStatusNotification"
+).split()
+
+
+def test_three_versions_share_what_is_the_same():
+    """What a station of one, two and three versions pays for its schemas, in bytes."""
+    blocks = read_blocks(profile.load("sim"))
+    own = ([a for b in blocks for a in b.calls], [a for b in blocks for a in b.sends])
+    unread = [path for block in blocks for path in block.unread]
+    old = (CORE_16, CORE_16_RESPONSES)
+    one = len(schemas.compile(*own, unread=unread))
+    two = len(schemas.pack({"v201": own, "v21": own}, unread + UNREAD[:4])[0])
+    three = len(schemas.pack({"v201": own, "v21": own, "v16": old}, unread + UNREAD)[0])
+    assert one <= 2640 and two <= 4900 and three <= 7100 and len(ALL) <= 22800
+    alone = [len(schemas.compile(*received(version), version)) for version in VERSIONS]
+    assert len(ALL) < sum(alone) - 1000
+    # What one version ships costs no byte more because there are others.
+    assert schemas.pack({"v201": own}, unread)[0] == schemas.compile(*own, unread=unread)
+
+
+def test_no_offset_is_taken_for_a_name():
+    """The table is larger than offsets of seven bits reach; what stands between the names of an object could be a name
+    that somebody sends."""
+    assert len(ALL) > 1 << 14
+    between = set()
+    at = ALL.find(b'"')
+    while at >= 0:
+        stop = ALL.find(b'"', at + 1)
+        if stop >= 0 and any(c < 32 for c in ALL[at + 1 : stop]):
+            between.add(ALL[at + 1 : stop])
+        at = stop
+    readable = {text.decode("utf-8", "ignore") for text in between if is_text(text)}
+    assert len(between) > 500 and len(readable) > 50
+    for name in readable:
+        r = reader(json.dumps([name]))
+        assert schema._name(r, 1, r.skip(1)) == b'""'
+    # Nor is the empty name found in an object, which stands for what is too long to be one.
+    for version in range(len(VERSIONS)):
+        kind = schema.find(ALL, "SetVariables", False, version)
+        if kind:
+            assert judged({"setVariableData": [{"": 1}]}, kind)[0] == UNKNOWN
+
+
+def is_text(data: bytes) -> bool:
+    try:
+        return bool(data.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 @pytest.mark.parametrize("action, response", KINDS)

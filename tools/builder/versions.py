@@ -22,7 +22,7 @@ _TEXTS = ("title", "subprotocol", "network")
 _LIKE = ("like", "tables")
 _TABLES = ("actions", "errors", "measurands")
 # What the build has tables of anyway: no enumeration is there.
-_TAKEN = ("ids", "measurands", "model", "profile", "routes", "schemas", "words")
+_TAKEN = ("forms", "ids", "measurands", "model", "profile", "routes", "schemas", "words")
 _AT = "at"
 _GONE = "gone"
 _SLOT_KEYS = ("slots", "unit", "digits")

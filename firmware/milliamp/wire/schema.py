@@ -1,35 +1,40 @@
 # Checks a payload against a compact form of the official JSON schemas, where it lies in the buffer.
 #
-# The table is made by tools/builder/tables/schemas.py and never leaves ROM: a directory of actions, then types.
-# Offsets are two bytes of seven bits with the top bit set, so that no byte of them is a quote, and
-# each name is stored with its quotes and followed by a byte below 32: what `find` finds is a name.
-#   directory  u16 size, then per action: "Action" 0 offset of its request, offset of its response; behind it
-#              the field that each closed object may have, "customData" index, offset of its type; or 0s;
+# The table is made by tools/builder/tables/schemas.py and never leaves ROM: types, and a directory for each version.
+# Offsets are two bytes, high one first. No byte of them is a quote, and each name is stored with its quotes and followed
+# by a byte below 32, which no name has: what `find` finds is a name.
+#   head       the field that each object of 2.x may have, "customData" index, offset of its type; or 0s;
 #              and the type of an object without fields, which the responses have that are not listed
+#   directory  per action: "Action" version, offset of its request, offset of its response
 #   b n i x    boolean, number, 32-bit integer, anything
+#   l          number with limits, a bit each: not below 0, not above 0, not above 100, tenths
 #   r          integer: u8 minimum, u8 maximum (255: none)
 #   s          string: u16 longest (0: any)            e  enumeration: u16 size, "A"B"C"
 #   a          array: u8 fewest, u16 most (0: any), offset of the element's type
-#   o c        object, open object: u8 number of required fields, u16 size, then per field
-#              "name" index (the required ones come first), offset of its type
+#   y z {      objects: open, closed, closed also to customData: u8 number of required fields, u16 size, then
+#              per field "name" index (the required ones come first), offset of its type
 import asyncio
 
 from micropython import const
 
+from tables.forms import _LIMITS  # a bit for each limit in the table: there is no code for none
+
 _YIELD_EVERY = const(12)  # fields and elements
 _COMMON = const(12)  # bytes of "customData" with its quotes
+_EMPTY = const(15)  # where the type of an object without fields is
 _NULL = const(110)  # null begins so, and nothing else does
 _LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/builder
 
 _ARRAY = const(97)
 _BOOLEAN = const(98)
-_OPEN = const(99)
 _ENUM = const(101)
+_LIMITED = const(108)
 _NUMBER = const(110)
-_OBJECT = const(111)
 _RANGE = const(114)
 _STRING = const(115)
 _ANY = const(120)
+_OPEN = const(121)  # and above: objects
+_OBJECT = const(122)
 
 MISSING = "OccurrenceConstraintViolation"
 TYPE = "TypeConstraintViolation"
@@ -37,15 +42,13 @@ VALUE = "PropertyConstraintViolation"
 UNKNOWN = "FormatViolation"
 
 
-def find(table: bytes, action: str, response: bool = False) -> int:
+def find(table: bytes, action: str, response: bool = False, version: int = 0) -> int:
     """The type of an action's request, 0 when the table has none; or of its response, which has no fields when the
-    table has none."""
-    key = b'"%s"\0' % action.encode()
-    end = 2 + _u16(table, 0)
-    at = table.find(key, 2, end)
+    table has none. `version`: its place among those of the table."""
+    at = table.find(b'"%s"%c' % (action.encode(), version))
     if at < 0:
-        return end + _COMMON + 3 if response else 0
-    return _offset(table, at + len(key) + (2 if response else 0))
+        return _EMPTY if response else 0
+    return _u16(table, at + len(action) + (5 if response else 3))
 
 
 async def check(r, at: int, table: bytes, kind: int, lenient=False):
@@ -71,7 +74,7 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
             await asyncio.sleep_ms(0)
         t = table[kind]
         c = r.buf[at]
-        opens = 91 if t == _ARRAY else 123 if t == _OBJECT or t == _OPEN else 0
+        opens = 91 if t == _ARRAY else 123 if t >= _OPEN else 0
         if c == opens:
             if outer:
                 around.append((place, outer, seen, bit))
@@ -106,7 +109,7 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                     what = "too many elements"
                     fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
                 at = place
-                kind = _offset(table, outer + 4)
+                kind = _u16(table, outer + 4)
                 break
             if place:
                 at = r.skip(place)
@@ -114,17 +117,16 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                 name = _name(r, place, at)
                 n = table.find(name, start, start + _u16(table, outer + 2))
                 if n < 0 and t == _OBJECT:
-                    start = 2 + _u16(table, 0)
-                    n = table.find(name, start, start + _COMMON)
+                    n = table.find(name, 0, _COMMON)
                 if n >= 0:
                     n += len(name)
                     bit = 1 << table[n]
                     if not seen & bit:
                         seen |= bit
                         at = r.value(place)
-                        kind = _offset(table, n + 1)
+                        kind = _u16(table, n + 1)
                         break
-                if not lenient and (n >= 0 or t == _OBJECT):
+                if not lenient and (n >= 0 or t > _OPEN):
                     what = "unknown field" if n < 0 else "field twice"
                     fault = fault or _say(
                         r, table, around, place if n >= 0 else 0, outer, 0, UNKNOWN, what
@@ -171,6 +173,8 @@ def _scalar(r, at, behind, table, kind):
         return TYPE
     if t == _NUMBER:
         return None
+    if _LIMITS and t == _LIMITED:
+        return VALUE if _beyond(r, at, table[kind + 1]) else None
     n = r.number(at)
     if n is None:  # a fraction, or far too large
         return TYPE if r.fixed(at, 0) is not None else VALUE
@@ -182,12 +186,24 @@ def _scalar(r, at, behind, table, kind):
     return None if least <= n <= most else VALUE
 
 
+def _beyond(r, at, limits):
+    # Is a number outside of its limits?
+    exact = r.fixed(at, 0, True)
+    if r.buf[at] == 45:
+        wrong = limits & 1 and exact != 0
+    else:
+        whole = r.fixed(at, 0)
+        wrong = limits & 2 and exact != 0
+        wrong = wrong or limits & 4 and (whole is None or whole > 99 and exact != 100)
+    return wrong or limits & 8 and r.fixed(at, 1, True) is None
+
+
 def _name(r, at, stop):
     # A name or an enumeration value with its quotes, as the table has it: escapes decoded. What is longer
     # than any there is not copied out of the buffer.
     if r.escapes and stop - at <= 6 * _LONGEST and r.buf.find(b"\\", at, stop) >= 0:
         name = r.text(at).encode()
-        return b'""' if b'"' in name else b'"%s"' % name
+        return b'""' if b'"' in name or min(name) < 32 else b'"%s"' % name
     return r.buf[at:stop] if stop - at <= _LONGEST else b'""'
 
 
@@ -212,7 +228,3 @@ def _missing(table, outer, seen):
 
 def _u16(table, at):
     return table[at] << 8 | table[at + 1]
-
-
-def _offset(table, at):
-    return (table[at] & 127) << 7 | table[at + 1] & 127

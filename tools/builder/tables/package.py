@@ -23,7 +23,7 @@ def write(chosen, out: Path, put) -> None:
         "model": f"MODEL = {device_model.pack(entries)!r}\n",
         "profile": _profile_source(chosen),
         "routes": routes_source(blocks, entries, variables),
-        "schemas": _schemas_source(blocks),
+        **_schemas_sources(blocks),
         **words.sources(),
     }
     for name, text in sources.items():
@@ -31,12 +31,15 @@ def write(chosen, out: Path, put) -> None:
     put(out / "model.json", json.dumps(device_model.describe(entries), indent=1))
 
 
-def _schemas_source(blocks: list) -> str:
-    """The source of `tables/schemas.py`: the official schemas of what these blocks receive, compiled."""
+def _schemas_sources(blocks: list) -> dict:
+    """{module: source} of `tables/schemas.py`, the official schemas of what these blocks receive, compiled, and of
+    `tables/forms.py`, which of its forms the firmware must know."""
     requests = sorted({action for block in blocks for action in block.calls})
     responses = sorted({action for block in blocks for action in block.sends})
     unread = tuple(path for block in blocks for path in block.unread)
-    return f"SCHEMAS = {schemas.compile(requests, responses, unread=unread)!r}\n"
+    table, limits = schemas.pack({versions.CORE: (requests, responses)}, unread)
+    forms = f"from micropython import const\n\n_LIMITS = const({limits})\n"
+    return {"schemas": f"SCHEMAS = {table!r}\n", "forms": forms}
 
 
 def regions(chosen) -> dict:
