@@ -80,10 +80,13 @@ def parser() -> argparse.ArgumentParser:
     )
     station.add_argument("--url", "--csms", required=True, help="the CSMS, without the identity")
     station.add_argument("--id", required=True, help="the station's identity")
+    from tools.builder import versions
+
+    spoken = versions.load().subprotocol
     station.add_argument(
         "--protocol",
-        default="ocpp2.0.1",
-        choices=["ocpp2.0.1"],
+        default=spoken,
+        choices=[spoken],
         help="the OCPP version (%(default)s)",
     )
     _station(station)

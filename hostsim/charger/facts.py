@@ -15,6 +15,7 @@ from hostsim.charger import names
 from hostsim.charger.device import Device
 from hostsim.charger.link import Fact
 from hostsim.clock import SimClock, time_limit
+from tools.builder import versions
 
 _GLANCE = 2.0  # simulated seconds between looks when nothing is told
 
@@ -69,6 +70,7 @@ VOCABULARY: dict[str, Meaning] = {
     "rebooted": Meaning("event: the firmware started again", lambda s, e: True),
     "power_lost": Meaning("event: the power went off", lambda s, e: True),
 }
+_ENDED = versions.constants()["events"]["ENDED"]
 _EVENTS = ("tx_ended", "rebooted", "power_lost")
 _STATUS = "status:"
 
@@ -158,7 +160,8 @@ class Watcher:
             self._pulse.discard(future)
 
     def _heard(self, fact: Fact) -> None:
-        if fact.fact == names.fact("TX") and isinstance(fact.value, tuple) and fact.value[0] == 2:
+        is_event = fact.fact == names.fact("TX") and isinstance(fact.value, tuple)
+        if is_event and fact.value[0] == _ENDED:
             self._happened["tx_ended", fact.evse] += 1
         self._wake()
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hostsim.net import schemas
 from tools import FIRMWARE
-from tools.builder import official
+from tools.builder import official, versions
 from tools.builder.tables.blocks import read_block
 
 MISSING = "OccurrenceConstraintViolation"
@@ -18,15 +17,9 @@ UNKNOWN = "FormatViolation"
 
 CUSTOM = {"vendorId": "org.example", "anything": [1, {"at": None}]}
 
-# What OCPP calls the sides: these are sent by stations, nobody calls a station with them.
-SENT = frozenset(
-    "Authorize BootNotification ClearedChargingLimit FirmwareStatusNotification Get15118EVCertificate "
-    "GetCertificateStatus Heartbeat LogStatusNotification MeterValues NotifyChargingLimit "
-    "NotifyCustomerInformation NotifyDisplayMessages NotifyEVChargingNeeds NotifyEVChargingSchedule NotifyEvent "
-    "NotifyMonitoringReport NotifyReport PublishFirmwareStatusNotification ReportChargingProfiles "
-    "ReservationStatusUpdate SecurityEventNotification SignCertificate StatusNotification TransactionEvent".split()
-)
-ASKED = schemas.actions() - SENT  # DataTransfer goes both ways
+# DataTransfer goes both ways.
+ASKED = frozenset(versions.load().asked)
+SENT = frozenset(versions.load().told) - ASKED
 
 # Core, with what makes the least request harmless: something that is not there.
 CORE: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from hostsim.csms.server import CallError
 from hostsim.lives.harness import CARD, rig, simulate
 from hostsim.net import schemas
 from hostsim.net.traffic import UP
+from tests.blocks.payloads import SENT
 from tools import builder
 
 FAST = {
@@ -403,32 +404,6 @@ CORE = {
     "SetVariables",
     "TriggerMessage",
     "UnlockConnector",
-}
-SENT = {  # by a station: nobody may call a station with these
-    "Authorize",
-    "BootNotification",
-    "ClearedChargingLimit",
-    "FirmwareStatusNotification",
-    "Get15118EVCertificate",
-    "GetCertificateStatus",
-    "Heartbeat",
-    "LogStatusNotification",
-    "MeterValues",
-    "NotifyChargingLimit",
-    "NotifyCustomerInformation",
-    "NotifyDisplayMessages",
-    "NotifyEVChargingNeeds",
-    "NotifyEVChargingSchedule",
-    "NotifyEvent",
-    "NotifyMonitoringReport",
-    "NotifyReport",
-    "PublishFirmwareStatusNotification",
-    "ReportChargingProfiles",
-    "ReservationStatusUpdate",
-    "SecurityEventNotification",
-    "SignCertificate",
-    "StatusNotification",
-    "TransactionEvent",
 }
 
 

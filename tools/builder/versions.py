@@ -139,6 +139,7 @@ class _Reader:
         self._open.append(name)
         self._like(version, raw, lines)
         self._open.pop()
+        version.where["file", ""] = lines.where(())
         for key in _TEXTS:
             if isinstance(raw.get(key), str) and raw[key]:
                 setattr(version, key, raw[key])
@@ -289,7 +290,7 @@ def _disagreements(versions: dict):
     for version in versions.values():
         for error in errors:
             if error not in version.errors:
-                yield f"{_file(version)}: it does not say how {error} is spelled: add it to [errors]"
+                yield f"{version.where['file', '']}: it does not say how {error} is spelled: add it to [errors]"
         for error in version.errors:
             if error not in errors:
                 yield f"{version.where['errors', error]}: no error {error!r}{like(error, errors)}"
@@ -324,10 +325,6 @@ def _constants(versions: dict):
                     yield item.module, upper(word), number, item.where[word]
 
 
-def _file(version: Version) -> str:
-    return f"device_model/versions/{version.name}.toml:1"
-
-
 def constants(data: Path = DATA) -> dict:
     """{module: {name without underscore: number}} of all versions together."""
     found = {}
@@ -358,7 +355,7 @@ def _faults(version: Version):
             yield f"{where}: {action} {what}: {SEND!r} is for what has none"
     for action in known:
         if action not in version.actions:
-            yield f"{_file(version)}: the action {action} has no direction: add it to [actions]"
+            yield f"{version.where['file', '']}: the action {action} has no direction: add it to [actions]"
     for item in version.enumerations.values():
         if not item.at:
             continue
