@@ -6,8 +6,12 @@ import subprocess
 import pytest
 
 from hostsim.charger.lane32 import BOOT, lane64
+from tests.builder.passes.texts import decide
+from tools import FIRMWARE
 from tools.builder import image as build
-from tools.builder import profile
+from tools.builder import profile, toolkit
+from tools.builder.passes import fold
+from tools.builder.passes.decide import Facts
 
 TABLES = ("CALLS", "TRIGGERS", "LIVE")
 # Prints each route that leads to a function.
@@ -59,3 +63,16 @@ def test_every_route_leads_to_a_function(board, tmp_path):
     )
     assert run.stderr == ""
     assert run.stdout.split("\n")[:-1] == expected
+
+
+@pytest.mark.parametrize("limits", [0, 15])
+def test_forms_that_no_schema_of_an_image_has_cost_it_nothing(tmp_path, limits):
+    forms = (build.build_tables("sim") / "tables" / "forms.py").read_text()
+    assert forms.endswith("_LIMITS = const(0)\n")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "forms.py").write_text(forms.replace("const(0)", f"const({limits})"))
+    source = fold.prepare(FIRMWARE / "milliamp" / "wire" / "schema.py", (tmp_path,))
+    known = Facts({}, {"profile": {}, "routes": {"RESIDENT": ()}})
+    left = decide({toolkit.CORE: source}, known)[toolkit.CORE]
+    assert source.count("_beyond(") == 2  # it is defined, and called
+    assert left.count("_beyond(") == (2 if limits else 1)
