@@ -24,6 +24,7 @@ _TABLES = ("actions", "errors", "measurands")
 # What the build has tables of anyway: no enumeration is there.
 _TAKEN = ("forms", "ids", "measurands", "model", "profile", "routes", "schemas", "words")
 _AT = "at"
+_ROOM = "most"
 _GONE = "gone"
 _SLOT_KEYS = ("slots", "unit", "digits")
 # Enumerations whose numbers are not places in a row: where the word begins in it, or a bit each.
@@ -39,6 +40,7 @@ class Enumeration:
     name: str  # as OCPP calls it
     module: str  # of the constants that the build makes of its numbers
     at: str = ""  # the field of a message that has one of them, "" for none
+    most: int = _MOST  # the largest number that its place in a record holds
     numbers: dict = field(default_factory=dict)
     where: dict = field(default_factory=dict)  # word -> file:line
 
@@ -188,7 +190,7 @@ class _Reader:
         version.where = {key: at for key, at in base.where.items() if key[0] in tables}
         for item in base.enumerations.values():
             if item.module in tables:
-                copy = Enumeration(item.name, item.module, item.at)
+                copy = Enumeration(item.name, item.module, item.at, item.most)
                 copy.numbers, copy.where = dict(item.numbers), dict(item.where)
                 version.enumerations[item.name] = copy
 
@@ -249,15 +251,20 @@ class _Reader:
             return
         item = version.enumerations.get(name) or Enumeration(name, module)
         item.module, item.at = module, words.get(_AT, item.at)
+        item.most = words.get(_ROOM, item.most)
         version.enumerations[name] = item
         version.where[module, name] = lines.where((module, name))
+        if type(item.most) is not int or not 0 < item.most <= _MOST:
+            self._say(lines, (module, name, _ROOM), f"{_ROOM!r} must be from 1 to {_MOST}")
+            return
         for word, given in words.items():
-            if word == _AT:
+            if word in (_AT, _ROOM):
                 continue
             path = (module, name, word)
             numbers = given if isinstance(given, list) else [given]
-            if not _are_numbers(numbers, _MOST):
-                self._say(lines, path, f"{word} must have a number from 0 to {_MOST}, or several")
+            if not _are_numbers(numbers, item.most):
+                text = f"{word} must have a number from 0 to {item.most}, or several"
+                self._say(lines, path, text)
                 continue
             for number in numbers:
                 other = item.words.get(number, word)
