@@ -47,11 +47,6 @@ def measurands(version: Version) -> dict:
     }
 
 
-def spelling(version: Version) -> dict:
-    """The errors that a version spells in another way than the firmware: what `Rpc.spelling` is while it is spoken."""
-    return {name: text for name, text in version.errors.items() if name != text}
-
-
 def _constants(numbers: dict) -> str:
     lines = (f"_{name} = const({number})\n" for name, number in numbers.items())
     return f"{_HEAD}from micropython import const\n\n{''.join(lines)}"
