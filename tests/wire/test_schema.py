@@ -273,11 +273,29 @@ def test_no_offset_is_taken_for_a_name():
     for name in readable:
         r = reader(json.dumps([name]))
         assert schema._name(r, 1, r.skip(1)) == b'""'
-    # Nor is the empty name found in an object, which stands for what is too long to be one.
-    for version in range(len(VERSIONS)):
-        kind = schema.find(ALL, "SetVariables", False, version)
-        if kind:
-            assert judged({"setVariableData": [{"": 1}]}, kind)[0] == UNKNOWN
+    # Nor is a quote in an offset, where a name could begin or end.
+    offsets = set()
+    for number, version in enumerate(VERSIONS):
+        for response in (False, True):
+            for action in received(version)[response]:
+                walk(schema.find(ALL, action, response, number), offsets)
+    assert len(offsets) > 300 and max(offsets) > 20_000
+    assert not [at for at in offsets if 34 in divmod(at, 256)]
+
+
+def walk(kind: int, offsets: set) -> None:
+    """Collect where all types are that a type has in it."""
+    if kind in offsets:
+        return
+    offsets.add(kind)
+    if ALL[kind : kind + 1] == b"a":
+        walk(int.from_bytes(ALL[kind + 4 : kind + 6], "big"), offsets)
+    elif ALL[kind] >= ord("y"):
+        at = kind + 4
+        end = at + int.from_bytes(ALL[kind + 2 : at], "big")
+        while at < end:
+            at = ALL.index(b'"', at + 1) + 4
+            walk(int.from_bytes(ALL[at - 2 : at], "big"), offsets)
 
 
 def is_text(data: bytes) -> bool:
