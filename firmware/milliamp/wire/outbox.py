@@ -39,7 +39,7 @@ class Outbox:
         self._attempts = 0  # at the journal's head, whatever the connection
         self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
-        self.unwanted = ()  # actions of the journal's that this connection's CSMS never takes
+        self.unwanted: tuple = ()  # actions of the journal's that this connection's CSMS never takes
         st.bus.subscribe(_LINK, _link)
 
     def add(self, rows) -> None:
