@@ -123,9 +123,10 @@ class Station:
             path = "milliamp.blocks." + name
             __import__(path)
             rare.drop(path)
-        from milliamp.wire import networks  # noqa: F401
+        if self.profile.NETWORKS:
+            from milliamp.wire import networks  # noqa: F401
 
-        rare.drop("milliamp.wire.networks")
+            rare.drop("milliamp.wire.networks")
 
     # --- blocks: what the build found in their tables -------------------------------------------------
 

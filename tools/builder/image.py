@@ -45,6 +45,7 @@ _TOOLS = hashlib.sha256(
 _NOT_SHIPPED = ("manifest.py",)  # of a board's folder
 _COMPILED = 1000  # modules that are kept for the next build
 _CACHE = "milliamp/domain/token_cache.py"  # only with a [cache] in the profile
+_NETWORKS = "milliamp/wire/networks.py"  # only where NetworkConfigurationPriority can be another
 
 
 def build(
@@ -144,12 +145,13 @@ def _digest(chosen, overrides) -> str:
 
 def sources(chosen, out: Path):
     """(path in the image, source file, root) of every module, before preparation."""
+    one_network = device_model.is_one_network(device_model.expand(device_model.load(), chosen))
     blocks = {f"milliamp/blocks/{block.name}.py" for block in read_blocks(chosen)}
     for root in (FIRMWARE, out):
         for file in sorted((root if root is FIRMWARE else out / "tables").rglob("*.py")):
             path = file.relative_to(root).as_posix()
             is_block = path.startswith("milliamp/blocks/") and file.stem != "__init__"
-            if path == _CACHE and not chosen.cache:
+            if path == _CACHE and not chosen.cache or path == _NETWORKS and one_network:
                 continue
             if not is_block or path in blocks:
                 yield path, file

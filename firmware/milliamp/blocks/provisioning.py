@@ -202,7 +202,7 @@ def _set(st, r, entry, value):
         return "Rejected", "TooLargeElement"
     text = r.text(value)
     reason = ""
-    if entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
+    if st.profile.NETWORKS and entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
         from milliamp.wire import networks
 
         reason = networks.refuses(st, text)
@@ -261,11 +261,14 @@ def security_profile(st, evse, connector):
 
 
 def set_network_profile(st, r, at, w):
-    """B09: stored or not; it is used once NetworkConfigurationPriority names it."""
+    """B09: stored or not; it is used once NetworkConfigurationPriority names it, so not where that cannot be."""
+    if not st.profile.NETWORKS:
+        return w.status("Rejected", "InvalidConfSlot")
     from milliamp.wire import networks
 
     w.status(*networks.store(st, r, at))
     rare.drop("milliamp.wire.networks")
+    return None
 
 
 # --- reports ----------------------------------------------------------------------------------------

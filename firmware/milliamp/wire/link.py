@@ -130,7 +130,7 @@ class Link:
             try:
                 if not self._old:
                     st.settings.put((_OLD_PASSWORD, None))
-                if st.settings.get(_GOOD_SLOT, 1) != self.slot:
+                if st.profile.NETWORKS and st.settings.get(_GOOD_SLOT, 1) != self.slot:
                     from milliamp.wire import networks
 
                     networks.settle(st)
@@ -141,17 +141,19 @@ class Link:
     async def _connect(self):
         st = self._st
         get = st.settings.get
-        order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
-        if order != self._order:
-            self._order = order
-            self._place = self._failures = 0
-        elif self._failures >= st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS):
-            self._place += 1
-            self._failures = 0
-        slots = order.split(",")
-        if self._place > len(slots):
-            self._place = 0
-        self.slot = slot = int((slots + [get(_GOOD_SLOT, 1)])[self._place])
+        if st.profile.NETWORKS:  # else there is but the first
+            order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+            if order != self._order:
+                self._order = order
+                self._place = self._failures = 0
+            elif self._failures >= st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS):
+                self._place += 1
+                self._failures = 0
+            slots = order.split(",")
+            if self._place > len(slots):
+                self._place = 0
+            self.slot = int((slots + [get(_GOOD_SLOT, 1)])[self._place])
+        slot = self.slot
         base = get(_SLOT_URL + 16 * slot)
         if slot == 1:
             base = base or get(_CSMS_URL) or st.profile.URL

@@ -2,9 +2,11 @@
 
 import ast
 import copy
+from types import SimpleNamespace
 
 import pytest
 
+from hostsim.charger import cpython
 from tests.builder.passes.texts import decide
 from tools.builder import image as build
 from tools.builder import profile
@@ -207,16 +209,47 @@ def test_only_what_is_fixed_has_a_value():
     assert facts.values[ids["TxCtrlr.EVConnectionTimeOut"]] == 60
     for path in (
         "OCPPCommCtrlr.HeartbeatInterval",
-        "OCPPCommCtrlr.NetworkConfigurationPriority",
         "SecurityCtrlr.BasicAuthPassword",
         "SecurityCtrlr.Identity",
         "EVSE.Power",
     ):
         assert ids[path] not in facts.values
+    assert facts.values[ids["OCPPCommCtrlr.NetworkConfigurationPriority"]] == "1"
     # Of the same station, as most are, none of it can be written: one profile more makes it loose.
     core = device_model.expand(device_model.load(), profile.load("sim"))
     loose = build.facts(core, build.build_tables("sim"))
     assert ids["TxCtrlr.EVConnectionTimeOut"] not in loose.values
+
+
+@pytest.mark.parametrize(
+    "flipped, value, one",
+    [((), "1", False), (("writable",), "1", True), (("writable",), "1,2", False)],
+)
+def test_network_profiles_are_there_where_another_than_the_first_may_be_used(flipped, value, one):
+    path = "OCPPCommCtrlr.NetworkConfigurationPriority"
+    board = str(
+        trim.trimmed("sim", flipped, f"networks-{len(flipped)}-{len(value)}", {path: value})
+    )
+    chosen = profile.load(board)
+    entries = device_model.expand(device_model.load(), chosen)
+    assert device_model.is_one_network(entries) == one
+    (entry,) = [entry for entry in entries if entry.variable.path == path]
+    assert entry.value == value and entry.values == (["1"] if one else ["1", "2"])
+    out = build.build_tables(board)
+    assert build.facts(entries, out).tables["profile"]["NETWORKS"] != one
+    shipped = {path for path, _ in build.sources(chosen, out)}
+    assert ("milliamp/wire/networks.py" in shipped) != one
+
+
+def test_a_network_profile_that_nobody_can_choose_is_refused():
+    cpython.install(build.build_tables("sim"))
+    from milliamp.blocks import provisioning
+
+    said = []
+    st = SimpleNamespace(profile=SimpleNamespace(NETWORKS=False))
+    writer = SimpleNamespace(status=lambda *words: said.append(words))
+    provisioning.set_network_profile(st, None, 0, writer)
+    assert said == [("Rejected", "InvalidConfSlot")]
 
 
 def test_what_the_station_writes_is_kept():

@@ -77,6 +77,14 @@ class Entry:
         return 0x8000 + self.setting if self.setting else self.variable.data["id"] * 16 + self.evse
 
 
+def is_one_network(entries: list) -> bool:
+    """Is the first network profile the only one that the station can ever use?"""
+    return any(
+        entry.variable.path == "OCPPCommCtrlr.NetworkConfigurationPriority" and entry.is_fixed
+        for entry in entries
+    )
+
+
 def settings_keys() -> dict:
     """The names of `storage/keys.py` and their numbers."""
     return constants(FIRMWARE / "milliamp" / "storage" / "keys.py")
@@ -260,7 +268,12 @@ def _entry(variable, evse, connector, facts, choice, profile, keys):
         value = int(value) if isinstance(value, (int, bool)) else 0
         if kind == "decimal":
             value *= 10 ** data.get("digits", 0)
-    fixed = mutability == "ReadOnly" and not {"live", "setting", "kept"} & data.keys()
+    # By the station; or the value that is all there can be where nobody may write.
+    kept = data.get("kept", False)
+    kept = kept if isinstance(kept, bool) else value != kept
+    fixed = mutability == "ReadOnly" and not kept and not {"live", "setting"} & data.keys()
+    if fixed and "kept" in data:
+        values = [value]
     setting = keys[data["setting"]] & 0xF if "setting" in data else _FIXED if fixed else 0
     entry = Entry(
         variable,

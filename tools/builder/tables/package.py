@@ -21,7 +21,7 @@ def write(chosen, out: Path, put) -> None:
         "__init__": "# Generated: the tables of this board.\n",
         "ids": device_model.ids_source(variables, entries),
         "model": f"MODEL = {device_model.pack(entries)!r}\n",
-        "profile": _profile_source(chosen),
+        "profile": _profile_source(chosen, entries),
         "routes": routes_source(blocks, entries, variables),
         **_schemas_sources(blocks),
         **words.sources(),
@@ -53,7 +53,7 @@ def regions(chosen) -> dict:
     return {name: place for name, place in chosen.flash.items() if f'flash("{name}")' in text}
 
 
-def _profile_source(chosen) -> str:
+def _profile_source(chosen, entries: list) -> str:
     """The source of `tables/profile.py`: what the station and the board read at run time."""
     values = {
         "BOARD": chosen.board,
@@ -76,6 +76,7 @@ def _profile_source(chosen) -> str:
         "PHASES": tuple(evse.phases for evse in chosen.evses),
         "CURRENTS": tuple(evse.current for evse in chosen.evses),  # mA
         "BLOCKS": tuple(chosen.blocks),
+        "NETWORKS": not device_model.is_one_network(entries),  # is there a choice of profiles?
         "FLASH_SECTOR": chosen.sector,
         "FLASH_UNIT": chosen.unit,
         "FLASH": regions(chosen),  # region: (offset, size)
