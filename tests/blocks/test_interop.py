@@ -448,3 +448,10 @@ def test_the_lines_of_the_log_that_the_page_on_csmss_explains_are_there():
         for piece in re.split(r"\.\.\.|: |\b\d+\b", line):
             assert piece.strip() in said, line
     assert len(rows) >= 12
+
+
+def test_each_trap_has_a_number_of_its_own():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "interop.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE)
+    numbers = [number for row in rows for number in row.split(", ")]
+    assert len(numbers) > 90 and len(set(numbers)) == len(numbers)

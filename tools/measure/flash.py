@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 from hostsim.charger import cpython
 from tools import BUILD, ROOT, builder
+from tools.measure import page
 
 cpython.install(builder.build_tables("sim"))  # for tables.ids, which is the same on every board
 
@@ -300,16 +301,11 @@ def table(figures: dict) -> str:
 
 def document(figures: dict, shares: dict) -> None:
     """Write the figures into docs/flash.md, between its markers."""
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{DOCUMENT}: there is no {BEGIN} with an {END} behind it")
     flushed = "\n".join(
         f"- {events:,} queued events: {share:.1%} of one event a round trip"
         for events, share in shares.items()
     )
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(figures)}\n\n{flushed}\n{END}{after}")
+    page.put(DOCUMENT, BEGIN, END, f"{table(figures)}\n\n{flushed}")
 
 
 def main() -> int:

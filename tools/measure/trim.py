@@ -22,7 +22,7 @@ from tools.builder.profile import toml
 from tools.builder.tables import device_model
 from tools.builder.tables.blocks import read_block
 from tools.builder.toolkit import walk
-from tools.measure import footprint
+from tools.measure import footprint, page
 
 DOCUMENT = ROOT / "docs" / "trimming.md"
 RESULTS = BUILD / "trim.json"
@@ -424,11 +424,6 @@ def _counted(scripts: dict) -> str:
 
 def document(found: dict) -> None:
     """Put the figures into docs/trimming.md, between its markers."""
-    text = DOCUMENT.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise BuildError(f"{DOCUMENT}: there is no {BEGIN} with an {END} behind it")
     lines = [f"| {' | '.join(HEADS)} |", "|---|" + "---:|" * 4 + "---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows(found)]
     least = found["minimum"]["figures"]
@@ -444,7 +439,7 @@ def document(found: dict) -> None:
         if row["lost"]:
             kinds = (listed(n for n, kind in row["lost"].items() if kind == k) for k in "MC")
             lines.append(f"| {choices()[name].title} | {' | '.join(kinds)} |")
-    DOCUMENT.write_text(before + begin + "\n" + "\n".join(lines) + "\n" + end + after)
+    page.put(DOCUMENT, BEGIN, END, "\n".join(lines))
 
 
 def show(found: dict) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools import BUILD, ROOT
 from tools.flashing import Trouble, command, firmware, say
-from tools.measure import baremetal
+from tools.measure import baremetal, page
 from tools.measure.baremetal import scenario
 
 RESULTS = BUILD / "baremetal.json"
@@ -93,8 +93,7 @@ def run(given) -> None:
         found |= figures | {"heap": heap * 1024}
         lines = table(found, "smallest heap with which everything passes")
         RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-        head, rest = DOCUMENT.read_text().split(_BEGIN)
-        DOCUMENT.write_text("\n".join([head + _BEGIN, *lines, _END + rest.split(_END)[1]]))
+        page.put(DOCUMENT, _BEGIN, _END, "\n".join(lines))
     say("\n".join(lines))
 
 

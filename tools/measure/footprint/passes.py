@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tools import BuildError, builder
+from tools import builder
 from tools.builder.passes import ORDER
+from tools.measure import page
 from tools.measure.footprint import image, memory, report
 
 BEGIN, END = "<!-- measured: make footprint ARGS=--passes -->", "<!-- end of passes -->"
@@ -60,8 +61,4 @@ def _cell(figures: dict, whole: dict, what: str) -> str:
 
 def document(text: str) -> None:
     """Put the table into docs/footprint.md. BuildError: it has no markers."""
-    before, begin, rest = report.DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BuildError(f"{report.DOCUMENT}: there is no {BEGIN} with an {END} behind it")
-    report.DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    page.put(report.DOCUMENT, BEGIN, END, text)

@@ -2,7 +2,8 @@
 
 import sys
 
-from tools import ROOT, BuildError
+from tools import ROOT
+from tools.measure import page
 from tools.measure.footprint import gates
 
 DOCUMENT = ROOT / "docs" / "footprint.md"
@@ -116,11 +117,7 @@ def tables(found: dict, profiles: dict) -> str:
 
 def document(text: str) -> None:
     """Put the tables into docs/footprint.md. BuildError: it has no markers."""
-    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BuildError(f"{DOCUMENT}: there is no {BEGIN} with an {END} behind it")
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    page.put(DOCUMENT, BEGIN, END, text)
 
 
 def say(text: str) -> None:
