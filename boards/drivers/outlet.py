@@ -116,9 +116,9 @@ class Outlet:
     def _may_stay(self, now):
         if not self.pilot.wants or self.fault is not None:
             return False
-        if self.offered:
-            return self.proximity is None or self.proximity.limit > 0
-        return not self._wanted and (now - self._ended) & _RING < _ENDING_MS
+        if self.proximity is not None and not self.proximity.limit:
+            return False
+        return self.offered > 0 or not self._wanted and (now - self._ended) & _RING < _ENDING_MS
 
     def _may_close(self, now):
         return (

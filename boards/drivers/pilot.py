@@ -121,7 +121,6 @@ class Pilot:
 
 # Ohms of the plug's resistor below which it means a current (mA); below the first row it is a short.
 _CABLES = ((75, 0), (150, 63000), (330, 32000), (1000, 20000), (2700, 13000))
-_SURE_BAD = const(2)  # looks before a contact that was good is none: 50 ms
 
 
 class Proximity:
@@ -138,14 +137,19 @@ class Proximity:
         self._settled = Settled(0)
 
     def scan(self) -> None:
-        """Measure once. OSError: the ADC fails."""
+        """Measure once. A contact that was good and is none is looked at twice more, at once: it has to be off within
+        100 ms, and two scans with all that goes on between them may take longer. OSError: the ADC fails."""
+        seen = self._look()
+        if self.limit and not seen:
+            seen = self._look() or self._look()
+        if self._settled.see(seen, _SURE if seen else 1):
+            self.limit = seen
+
+    def _look(self):
         read, factor, divisor, _ = self._adc
         mv = min(read() * factor // divisor, 3299)
         ohms = self._pull * mv // (3300 - mv)
         for below, milliamps in _CABLES:
             if ohms < below:
-                break
-        else:
-            milliamps = 0  # open: no plug
-        if self._settled.see(milliamps, _SURE if milliamps else _SURE_BAD):
-            self.limit = milliamps
+                return milliamps
+        return 0  # open: no plug

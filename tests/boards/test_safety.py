@@ -184,19 +184,38 @@ def test_a_broken_proximity_contact_is_no_cable(socket, contact):
     assert socket.board.fault(1) == "ProximityContact"
 
 
+@pytest.mark.parametrize("ending", [False, True], ids=["offered", "ending"])
 @pytest.mark.parametrize("contact", ["shorted", "open"])
-def test_a_proximity_contact_that_breaks_opens_within_100_ms(socket, contact):
+def test_a_proximity_contact_that_breaks_opens_at_the_next_look(socket, contact, ending):
+    """Also while the EV still draws, for which the station has ended its offer."""
     row = socket.profile.PINS["proximity_adc"]
     socket.charge(32000)
+    if ending:
+        socket.board.offer(1, 0)
+        socket.run(100)
     assert socket.live
     socket.chip.adc[row] = {"shorted": lambda: 0, "open": lambda: 3300}[contact]
-    socket.run(75)
+    socket.run(50)
     assert not socket.live
     socket.run(250)
     assert socket.board.fault(1) == "ProximityContact"
     socket.chip.adc[row] = lambda: 3300 * 220 // 550
     socket.run(200)
     assert socket.board.fault(1) is None
+
+
+def test_one_bad_sample_of_a_proximity_contact_is_noise(socket):
+    row = socket.profile.PINS["proximity_adc"]
+    socket.charge(32000)
+    good, samples = socket.chip.adc[row], iter([0] + [None] * 10_000)
+
+    def noisy():
+        sample = next(samples)
+        return good() if sample is None else sample
+
+    socket.chip.adc[row] = noisy
+    socket.run(100)
+    assert next(samples) is None and socket.live
 
 
 def test_a_plug_whose_contacts_meet_one_after_the_other_is_no_fault(socket):
