@@ -315,6 +315,7 @@ class Station:
             self._deaths -= self._deaths > 0
             self._shortages -= self._shortages > 0
             if work is None or work.done():
+                work = None  # a task that is done still has its frames
                 if self.journal.crowded():
                     self.jobs.append(self.journal.thin())
                 if self.jobs:
