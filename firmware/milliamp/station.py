@@ -250,16 +250,17 @@ class Station:
                 self.progress(0)
                 begun = clock.ticks()
                 # To write an event is a long step by itself: behind one the others have their turn.
-                pending = self.journal.pending
+                journal = self.journal
+                journal.wrote = False
                 charging.poll(self)
-                if self.journal.pending != pending:
+                if journal.wrote:
                     await asyncio.sleep_ms(0)
-                    pending = self.journal.pending
+                    journal.wrote = False
                 charging.measure(self)
                 if drivers.poll(self):
                     await asyncio.sleep_ms(0)
                     charging.settle(self)
-                if self.journal.pending != pending:
+                if journal.wrote:
                     await asyncio.sleep_ms(0)
                 if clock.since(second) >= 1000:
                     second = clock.ticks()
