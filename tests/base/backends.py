@@ -1,5 +1,8 @@
 """Every flash device there is, each on a model of what it stands on: made, cut off from its supply, and made again."""
 
+import itertools
+import types
+
 from hostsim.charger.cpython import driver
 from hostsim.charger.flash import Nor
 from hostsim.charger.littlefs import Filesystem
@@ -8,8 +11,14 @@ from milliamp.base.flash import Partition, Slice
 from .chips import Blocks, Ferro, SerialNor
 
 FRAM = driver("fram").FRAM
-SPINor = driver("spi_nor").SPINor
+_spi_nor = driver("spi_nor")
+SPINor = _spi_nor.SPINor
 Segments = driver("segments").Segments
+# Its waits pass by looks, a millisecond each, and not by how busy the machine is.
+_looks = itertools.count()
+_spi_nor.time = types.SimpleNamespace(
+    ticks_ms=lambda: next(_looks), ticks_diff=lambda end, start: end - start
+)
 SIZE = 8 * 4096
 
 
