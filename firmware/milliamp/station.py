@@ -250,17 +250,15 @@ class Station:
                 self.progress(0)
                 begun = clock.ticks()
                 # To write an event is a long step by itself: behind one the others have their turn.
-                journal = self.journal
-                journal.wrote = False
+                news = self.outbox.news
                 charging.poll(self)
-                if journal.wrote:
+                if news.is_set():
                     await asyncio.sleep_ms(0)
-                    journal.wrote = False
                 charging.measure(self)
                 if drivers.poll(self):
                     await asyncio.sleep_ms(0)
                     charging.settle(self)
-                if journal.wrote:
+                if news.is_set():
                     await asyncio.sleep_ms(0)
                 if clock.since(second) >= 1000:
                     second = clock.ticks()

@@ -113,9 +113,10 @@ def test_a_boot_file_of_somebody_else_is_kept(unit, capsys):
 
 
 def test_an_interrupted_flash_leaves_the_old_station(running, out, capsys, monkeypatch):
-    monkeypatch.setattr(board, "_ANSWER_S", 5)
-    monkeypatch.setattr(board, "_SILENT_S", 5)
-    monkeypatch.setattr(board.SerialTransport.read_until, "__defaults__", (5, None, None))
+    # So long it takes until a board counts as gone; before that, it is only on a busy machine.
+    monkeypatch.setattr(board, "_ANSWER_S", 20)
+    monkeypatch.setattr(board, "_SILENT_S", 20)
+    monkeypatch.setattr(board.SerialTransport.read_until, "__defaults__", (20, None, None))
     before = running.received
     assert flash.main([BENCH, "--port", running.port]) == 0
     whole = running.received - before

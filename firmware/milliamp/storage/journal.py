@@ -52,7 +52,6 @@ class Journal:
         self.boot = 0  # counts the starts that wrote something
         self.discarded = 0
         self.short = False  # it dropped or refused something, and was not empty since
-        self.wrote = False  # something, since whoever wants to know took it back
         self.last = 0  # the newest time that the newest sector knows: it can not be earlier now
         self._clock = clock
         self._salt = b""
@@ -93,7 +92,6 @@ class Journal:
             self._guessed = True
         prefix = struct.pack(_PREFIX, connection, time or self._clock.now())
         try:
-            self.wrote = True
             self._records.append(kind, payload, prefix)
         except OSError:
             self.short = True

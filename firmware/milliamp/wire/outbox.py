@@ -32,7 +32,7 @@ class Outbox:
         self._st = st
         self._rows = []
         self._asked = set()
-        self._wake = asyncio.Event()
+        self.news = asyncio.Event()  # something may be due that the sender has not looked for
         self._overtaken = 0  # by so many messages the journal was, since it had something to send
         # Then it is its turn; the status of every connector comes before it.
         self._patience = 1 + sum(map(len, st.profile.EVSES))
@@ -54,7 +54,7 @@ class Outbox:
 
     def wake(self) -> None:
         """Something may be due."""
-        self._wake.set()
+        self.news.set()
 
     def ask(self, action: str) -> None:
         """The CSMS asked for this message: it may go even while Pending (B02.FR.01)."""
@@ -124,8 +124,8 @@ class Outbox:
                 if head:  # of a block that this image has not: it must not stand in the way of all others
                     self._journal(rpc.ERROR, "", head)
                     continue
-                await self._wake.wait()
-                self._wake.clear()
+                await self.news.wait()
+                self.news.clear()
                 continue
             row, cursor = first
             self._asked.discard(row[2])
