@@ -50,7 +50,7 @@ def run(command, script, folder, heap):
 
 @pytest.mark.skipif(not MICROPYTHON, reason="no micropython on the PATH")
 def test_the_same_life_in_both_interpreters(tmp_path):
-    there = run([MICROPYTHON], LIFE, tmp_path, "700k")
+    there = run([MICROPYTHON], LIFE, tmp_path, "256k")
     with contextlib.redirect_stdout(io.StringIO()) as here:
         runpy.run_path(str(LIFE))
     assert there == here.getvalue()
