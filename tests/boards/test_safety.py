@@ -241,6 +241,15 @@ def test_a_cable_for_less_than_6_A_is_offered_nothing_and_gets_nothing(socket):
     assert socket.closings == []
 
 
+def test_an_offer_that_falls_under_6_A_opens_at_the_next_look(charger):
+    """It cannot be offered: the pilot is steady, and nothing stays closed on that."""
+    charger.charge(32000)
+    assert charger.live
+    charger.board.offer(1, 5900)
+    charger.run(50)
+    assert not charger.live
+
+
 # --- stopping ----------------------------------------------------------------------------------------
 
 
