@@ -70,7 +70,7 @@ class Station:
             {_CSMS_URL: "ws://csms:9/a/", _IDENTITY: "CS 1/é", _PASSWORD: "pass" * 4}
             | {getattr(keys, "_" + name): value for name, value in settings.items()}
         )
-        self.profile = types.SimpleNamespace(IDENTITY="X", URL="ws://nowhere/")
+        self.profile = types.SimpleNamespace(IDENTITY="X", URL="ws://nowhere/", NETWORKS=True)
         self.script = list(script)
         self.networks = list(networks)
         self.values = {
@@ -118,6 +118,9 @@ class Station:
     warn = error = info
 
     def fault(self, error, where):
+        if isinstance(error, (AttributeError, NameError, TypeError)):
+            # A mistake, here or there, with which the link would try again for ever.
+            raise AssertionError(where) from error
         self.lines.append(f"{where}: {type(error).__name__}")
 
     def network(self):
