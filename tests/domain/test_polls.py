@@ -7,7 +7,8 @@ import pytest
 from hostsim.lives.bench import CARD, OTHER, Bench
 
 from milliamp.domain import drivers  # isort: skip
-from milliamp.domain.charging import settle  # isort: skip
+from milliamp.domain.charging import deauthorize, settle  # isort: skip
+from tables.events import _REMOTE, _REMOTE_STOP  # isort: skip
 
 _EVERY_SECOND = {"SampledDataCtrlr.TxUpdatedInterval": "1"}
 
@@ -43,6 +44,29 @@ def test_a_known_card_offline_is_looked_up_in_one_step_and_starts_in_the_next(po
     assert cache.operations == looked_up[0] and journal.operations > looked_up[1]
     b.poll()
     assert b.outlet.closed
+
+
+def test_who_is_stopped_between_look_up_and_start_starts_nothing():
+    """The CSMS stops the transaction in the turn that others have between the two."""
+    b = Bench({"TxCtrlr.TxStartPoint": "EVConnected", "TxCtrlr.TxStopPoint": "EVConnected"})
+    b.plug()
+    b.card()
+    b.poll(1000)
+    b.card()  # ended by the same card, whose row the cache keeps
+    b.unplug()
+    b.disconnect()
+    b.plug()
+    b.poll(3000)
+    b.board.cards.append((*CARD, 1))
+    assert drivers.poll(b.st) and b.e.authorized and b.e.tx is not None
+    deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    settle(b.st)
+    b.poll(4000)
+    b.connect()
+    triggers = [trigger for _, trigger, _ in b.events()]
+    assert "RemoteStop" in triggers
+    assert "Authorized" not in triggers[triggers.index("RemoteStop") :]
+    assert not b.e.authorized and not b.outlet.closed
 
 
 def test_a_fault_opens_in_its_own_poll_whatever_else_there_is_to_do():

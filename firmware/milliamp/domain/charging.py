@@ -212,9 +212,10 @@ def _hear(st, fact, index, arg):
 
 
 def settle(st) -> None:
-    """Take the step for which a card was accepted: after it was looked up, for both are long."""
+    """Take the step for which a card was accepted: after it was looked up, for both are long. Who was stopped meanwhile
+    starts nothing."""
     for e in st.evses:
-        if e.look == 2:
+        if e.look == 2 and e.authorized:
             e.look = 0
             step(st, e, _AUTHORIZED)
 

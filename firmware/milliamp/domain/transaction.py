@@ -159,9 +159,8 @@ def append(
     try:
         connector = tx.connector or st.evses[tx.evse - 1].cable
         if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
-            connector = (
-                0  # it was told; who asks for all events wants to know whose they are (F06)
-            )
+            # It was told; who asks for all events wants to know whose they are (F06).
+            connector = 0
         out = bytearray(2)
         out[0] = (
             kind
