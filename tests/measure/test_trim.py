@@ -140,7 +140,7 @@ def test_a_profile_survives_being_written():
 
 
 def test_scripts_that_go_with_a_choice():
-    features = PRESETS["everything"].features
+    features = PRESETS["full"].features
     gone = trim.lost(("data_transfer",), features)
     assert gone == {"TC_P_01_CS": "M"}
     gone = trim.lost(("remote_control",), features)
