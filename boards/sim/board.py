@@ -286,7 +286,7 @@ class SimBoard(hal.Board):
 
     def started(self, station) -> None:
         self._station = station
-        station.bus.subscribe(_WHO_IS_BUSY - 1, self._tell)
+        station.bus.subscribe(~_WHO_IS_BUSY, self._tell)  # a vote is no news
 
     def _tell(self, station, fact, evse, arg):
         self._link.send(_FACT, evse, fact, b"" if arg is None else str(arg))

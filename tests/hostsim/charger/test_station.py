@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hostsim import jsonlines
-from hostsim.charger import lane32
+from hostsim.charger import lane32, names
 from hostsim.charger.station import Options, Station
 from hostsim.clock.virtual import VirtualClock
 from hostsim.csms.server import Csms
@@ -71,6 +71,39 @@ async def test_a_fact_that_holds_is_not_missed_and_one_that_does_not_says_what_d
         await this.device.power_off()
         with pytest.raises(TimeoutError, match="has no power"):
             await this.station.wait("rebooted", 1)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@simulate
+async def test_every_fact_reaches_the_simulator(bits):
+    """Wherever its bit is; but for the one that is a vote."""
+    async with rig(power=False, **lane(bits)) as this:
+        heard = {}
+        this.device.on_fact.append(lambda fact: heard.setdefault(fact.fact, []).append(fact.value))
+        await this.device.power_on()
+        await this.booted()
+        this.hardware.set_bay(1, True)
+        await this.charging()
+        this.hardware.stop_button(1)
+        await this.station.wait("tx_ended")
+        this.hardware.unplug()
+        this.hardware.set_fault(1, "GroundFailure")
+        await this.station.wait("faulted")
+        this.hardware.set_fault(1, None)
+        await this.station.wait("status:Available")
+        await this.station.set("OCPPCommCtrlr", "HeartbeatInterval", "77")
+        this.hardware.set_lock_fails(1, True)
+        this.hardware.plug()
+        await this.station.wait("plugged")
+        await this.clock.sleep(3)  # else it is the same card
+        this.hardware.card(CARD)
+        await this.station.wait("authorized")
+        await this.device.link.polled(2)
+        await this.drained()
+        told = {bit: name for name, bit in names.constants("milliamp.base.facts").items()}
+        assert max(told) > 0xFFFF
+        assert {told[bit] for bit in heard} == {*told.values()} - {"WHO_IS_BUSY"}
+        assert heard[names.fact("LOCK_PROBLEM")] == [1]
 
 
 @simulate
