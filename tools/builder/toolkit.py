@@ -169,23 +169,23 @@ def bound(body: list) -> set:
 
 
 def children(node: ast.AST) -> Iterator[ast.AST]:
-    """What `ast.iter_child_nodes` yields."""
-    for field in node._fields:
+    """The nodes right below one; not whether it is loaded or stored (`ctx`), which is a flag and has nothing below."""
+    for field in _parts(node.__class__):
         value = getattr(node, field, None)
-        if isinstance(value, ast.AST):
-            yield value
-        elif isinstance(value, list):
+        if value.__class__ is list:
             for item in value:
                 if isinstance(item, ast.AST):
                     yield item
+        elif isinstance(value, ast.AST):
+            yield value
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """What `ast.walk` yields, in its order: a node's children are looked up before it is yielded."""
+    """A node and all below it, in the order of `ast.walk`: a node's children are looked up before it is yielded."""
     nodes = [node]
     tree = ast.AST
     for node in nodes:
-        for field in node._fields:
+        for field in _PARTS.get(node.__class__) or _parts(node.__class__):
             value = getattr(node, field, None)
             if value.__class__ is list:
                 for item in value:
@@ -194,6 +194,18 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
             elif isinstance(value, tree):
                 nodes.append(value)
         yield node
+
+
+# Fields of a node that never hold another one, but for `ctx`.
+_PLAIN = {"arg", "attr", "ctx", "id", "kind", "level", "module", "name", "type_comment"}
+_PARTS: dict = {}  # {class of a node: its fields that may hold others}
+
+
+def _parts(kind: type) -> tuple:
+    if kind not in _PARTS:
+        plain = _PLAIN | ({"value"} if kind is ast.Constant else set())
+        _PARTS[kind] = tuple(field for field in kind._fields if field not in plain)
+    return _PARTS[kind]
 
 
 def name(file: Path) -> str:

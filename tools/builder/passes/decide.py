@@ -136,8 +136,11 @@ def decide(trees: dict, facts: Facts) -> dict:
         settle.visit(tree)
     for tree in trees.values():
         _Decider(_numbers(tree), facts, station, functions).visit(tree)
+    named = Counter(
+        node.attr for tree in trees.values() for node in walk(tree) if _is_attribute(node)
+    )
     for tree in trees.values():
-        _Mover(trees, facts.tables).visit(tree)
+        _Mover(named, facts.tables).visit(tree)
     for tree in trees.values():
         tidy(tree)
     return trees
@@ -479,9 +482,8 @@ class _Mover(ast.NodeTransformer):
     """Moves what is left of a table's values, and stands in one place only, to that place: a board's pins are on the heap
     only while it looks at them."""
 
-    def __init__(self, trees: dict, tables: dict):
-        nodes = [node for tree in trees.values() for node in walk(tree) if _is_attribute(node)]
-        self._count = Counter(node.attr for node in nodes)
+    def __init__(self, named: Counter, tables: dict):
+        self._count = named
         self._tables = tables
 
     def visit_Attribute(self, node):

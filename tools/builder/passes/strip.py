@@ -80,6 +80,7 @@ class _Image:
         self.trees = {path: _Bare().visit(tree) for path, tree in trees.items()}
         self._named, self._asked = Counter(), Counter()
         self._words, self._imports = {}, {}
+        self._own: dict = {}  # {function: what it names}: nothing is dropped inside of one
         for path in self.trees:
             self._count(path)
 
@@ -132,18 +133,25 @@ class _Image:
         """Drop functions, classes and methods that are named nowhere but in themselves."""
         named, asked = self._named, self._asked
 
+        def own(node, variables=True) -> Counter:
+            if isinstance(node, ast.ClassDef):
+                return _words(node, variables)
+            if (node, variables) not in self._own:
+                self._own[node, variables] = _words(node, variables)
+            return self._own[node, variables]
+
         def is_dead(node) -> bool:
             return (
                 isinstance(node, (*FUNCTIONS, ast.ClassDef))
                 and not node.decorator_list
-                and named[node.name] == _words(node)[node.name]
+                and named[node.name] == own(node)[node.name]
             )
 
         def is_dead_method(node) -> bool:
             return (
                 isinstance(node, FUNCTIONS)
                 and not node.decorator_list
-                and asked[node.name] == _words(node, False)[node.name]
+                and asked[node.name] == own(node, False)[node.name]
                 and not is_special(node.name)
                 and node.name not in foreign()
             )
