@@ -9,7 +9,7 @@ from outlet import Outlet
 from pins import Pins
 
 from milliamp.base import hal
-from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+from milliamp.storage import keys
 
 _CLOCK_SET = const(757382400)  # 2024-01-01 in seconds since 2000: before that it was never set
 _SETTLE_MS = const(2000)  # for the meters' first answers
@@ -175,7 +175,7 @@ class Charger(hal.Board):
         return None if server == "0.0.0.0" else (server, 53)
 
     def factory(self):
-        pairs = ((_CSMS_URL, "url"), (_IDENTITY, "identity"), (_PASSWORD, "password"))
+        pairs = ((keys.CSMS_URL, "url"), (keys.IDENTITY, "identity"), (keys.PASSWORD, "password"))
         return [(key, self.text(name)) for key, name in pairs if self.text(name)]
 
     def _card_reader(self):

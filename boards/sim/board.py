@@ -14,8 +14,7 @@ import time
 
 from micropython import const
 
-from milliamp.base import hal
-from milliamp.base.facts import _WHO_IS_BUSY
+from milliamp.base import facts, hal
 
 _HELLO = const(
     1
@@ -286,7 +285,7 @@ class SimBoard(hal.Board):
 
     def started(self, station) -> None:
         self._station = station
-        station.bus.subscribe(~_WHO_IS_BUSY, self._tell)  # a vote is no news
+        station.bus.subscribe(~facts.WHO_IS_BUSY, self._tell)  # a vote is no news
 
     def _tell(self, station, fact, evse, arg):
         self._link.send(_FACT, evse, fact, b"" if arg is None else str(arg))

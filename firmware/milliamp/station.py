@@ -8,16 +8,14 @@ from binascii import crc32
 from micropython import const
 
 from milliamp import resident
-from milliamp.base import rare
+from milliamp.base import counts, facts, rare
 from milliamp.base.bus import Bus
-from milliamp.base.counts import _COUNTS, _HANDLER_FAULTS
-from milliamp.base.facts import _CLOCK, _WHO_IS_BUSY
 from milliamp.base.log import Log
 from milliamp.domain import charging, drivers, evse
+from milliamp.storage import keys
 from milliamp.storage.clock import Clock
 from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
-from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD
 from milliamp.storage.settings import Settings
 from milliamp.wire.link import Link
 from milliamp.wire.outbox import Outbox
@@ -61,14 +59,14 @@ class Station:
                 for key, value in factory:
                     self.settings.values[key] = value
                 self.log.error("settings not kept: " + str(error))
-        self.log.secret(self.settings.get(_OLD_PASSWORD))
-        self.log.secret(self.settings.get(_PASSWORD))
+        self.log.secret(self.settings.get(keys.OLD_PASSWORD))
+        self.log.secret(self.settings.get(keys.PASSWORD))
         self.clock = Clock(board)
         self.clock_was_set = self.clock.synced
         self.journal = Journal(board.flash("journal"), self.clock, board.random)
         self.clock.not_before(self.journal.last)
         self.model = Model(tables.model.MODEL, self.settings, self._live, self.bus)
-        self.boot_reason = self.settings.get(_BOOT_REASON) or board.reset_cause()
+        self.boot_reason = self.settings.get(keys.BOOT_REASON) or board.reset_cause()
         self.accepted = False  # by the CSMS, since this boot
         self.online = False  # accepted, and the link is up
         self.resetting = (
@@ -80,7 +78,7 @@ class Station:
         self.tokens = None  # domain.token_cache
         if profile.CACHE:
             self._cache_tokens(profile.CACHE)
-        self.counters = array("I", bytes(4 * _COUNTS))
+        self.counters = array("I", bytes(4 * counts.COUNTS))
         self.link = Link(self)
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, *buffers)
@@ -209,7 +207,7 @@ class Station:
             return
         self.clock.set(seconds)
         self.journal.clock_set(moved)
-        self.bus.tell(_CLOCK, 0, moved)
+        self.bus.tell(facts.CLOCK, 0, moved)
         self.clock_was_set = True
 
     def reboot(self, reason: str, when_idle: bool = False) -> None:
@@ -228,7 +226,7 @@ class Station:
         over as soon as nobody charges."""
         gc.collect()
         # Not the error's text: it may hold what came from outside.
-        self.counters[_HANDLER_FAULTS] += 1
+        self.counters[counts.HANDLER_FAULTS] += 1
         self.log.error(where + ": " + type(error).__name__)
         if isinstance(error, MemoryError):
             self._shortages += _FORGOTTEN
@@ -278,10 +276,10 @@ class Station:
 
     async def _reboot_if_due(self):
         if self._reboot_at is None:
-            if self.bus.tell(_WHO_IS_BUSY):
+            if self.bus.tell(facts.WHO_IS_BUSY):
                 return
             self._reboot_at = self.clock.ticks()
-        waits = self.online and self.journal.pending or self.bus.tell(_WHO_IS_BUSY)
+        waits = self.online and self.journal.pending or self.bus.tell(facts.WHO_IS_BUSY)
         if waits and self.clock.since(self._reboot_at) < _FLUSH_MS:
             return
         self._keep_reason(self._reboot)
@@ -348,7 +346,7 @@ class Station:
 
     def _keep_reason(self, reason):
         try:
-            self.settings.put((_BOOT_REASON, reason))
+            self.settings.put((keys.BOOT_REASON, reason))
         except OSError as error:  # it starts over all the same
             self.log.error("no boot reason: " + str(error))
 

@@ -14,18 +14,16 @@ STATUSES, CHARGING_STATES, REGISTRATIONS = (
 
 @cache
 def constants(module: str) -> dict[str, int]:
-    """{name: number} of a constants module of the firmware, names without the underscore."""
+    """{name: number} of a constants module of the firmware."""
     cpython.install()
     values = vars(importlib.import_module(module))
     return {
-        name[1:]: value
-        for name, value in values.items()
-        if name.startswith("_") and not name.startswith("__") and isinstance(value, int)
+        name: value for name, value in values.items() if name.isupper() and isinstance(value, int)
     }
 
 
 def fact(name: str) -> int:
-    """The bit of a fact of base/facts.py, by its name without the underscore."""
+    """The bit of a fact of base/facts.py, by its name."""
     return constants("milliamp.base.facts")[name]
 
 

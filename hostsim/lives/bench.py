@@ -20,13 +20,13 @@ from tools import builder
 cpython.install(builder.build_tables("sim"))  # for tables.ids, which is the same in every variant
 
 from milliamp.base import hal  # noqa: E402
-from milliamp.base.facts import _LINK  # noqa: E402
+from milliamp.base.facts import LINK  # noqa: E402
 from milliamp.domain import charging, drivers  # noqa: E402
 from milliamp.station import Station  # noqa: E402
 from milliamp.wire import rpc  # noqa: E402
-from milliamp.wire.gates import _FROM_JOURNAL  # noqa: E402
+from milliamp.wire.gates import FROM_JOURNAL  # noqa: E402
 from milliamp.wire.websocket import HEAD  # noqa: E402
-from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS  # noqa: E402
+from tables.registrations import ACCEPTED as ACCEPTED_BY_CSMS  # noqa: E402
 
 CARD = ("04AABBCC", "ISO14443")
 OTHER = ("04112233", "ISO14443")
@@ -224,14 +224,14 @@ class Bench:
     def connect(self):
         """The link is up and the CSMS accepts the station."""
         self.st.link.up = True
-        self.st.bus.tell(_LINK, 0, 1)
+        self.st.bus.tell(LINK, 0, 1)
         if not self.st.accepted:
             self.st.set_clock(self.time())
-            self.st.outbox.register(_ACCEPTED_BY_CSMS)
+            self.st.outbox.register(ACCEPTED_BY_CSMS)
 
     def disconnect(self):
         self.st.link.up = False
-        self.st.bus.tell(_LINK, 0, 0)
+        self.st.bus.tell(LINK, 0, 0)
 
     def time(self):
         """What the CSMS takes the time to be."""
@@ -328,7 +328,7 @@ class Bench:
         if action == "TransactionEvent":
             self.ledger.record(payload)
         self.answer(answered, cursor, self.reply(action, payload))
-        if gate == _FROM_JOURNAL:
+        if gate == FROM_JOURNAL:
             st.outbox._journal(rpc.OK, action, cursor)
         return action, payload
 

@@ -9,7 +9,7 @@ from random import Random
 from hostsim.charger.flash import Nor
 from milliamp.domain import charging, drivers
 from milliamp.station import Station
-from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
+from tables.registrations import ACCEPTED as ACCEPTED_BY_CSMS
 from tools import BOARDS, builder
 
 from ..base.chips import SerialNor
@@ -282,7 +282,7 @@ class Life:
         self.board.console = lambda text: None
         buffers = bytearray(self.profile.RECEIVE_BUFFER), bytearray(self.profile.TRANSMIT_BUFFER)
         self.station = st = Station(self.board, self.tables, buffers)
-        st.outbox.register(_ACCEPTED_BY_CSMS)
+        st.outbox.register(ACCEPTED_BY_CSMS)
         for name, text in SETTINGS.items():
             component, variable = name.split(".")
             st.model.set(st.model.find(component, "", 0, 0, variable, ""), text)

@@ -694,7 +694,7 @@ def test_the_chip_gives_serial_number_and_identity(charger, profile):
 
 
 def test_what_the_factory_wrote_comes_first(charger, chip, profile):
-    from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+    from milliamp.storage.keys import CSMS_URL, IDENTITY, PASSWORD
 
     assert charger.board.factory() == []
     chip.nvs.update(url=b"wss://csms.example/", identity=b"CP-7", password=b"secret")
@@ -702,9 +702,9 @@ def test_what_the_factory_wrote_comes_first(charger, chip, profile):
     profile.SERIAL = ""
     board = charger.start()
     assert dict(board.factory()) == {
-        _CSMS_URL: "wss://csms.example/",
-        _IDENTITY: "CP-7",
-        _PASSWORD: "secret",
+        CSMS_URL: "wss://csms.example/",
+        IDENTITY: "CP-7",
+        PASSWORD: "secret",
     }
     assert profile.SERIAL == "SN-7"
     join(charger, 3)

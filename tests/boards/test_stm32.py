@@ -6,7 +6,7 @@ import io
 import pytest
 
 from hostsim.charger.flash import Nor
-from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+from milliamp.storage.keys import CSMS_URL, IDENTITY, PASSWORD
 
 from ..base.chips import Ferro, SerialNor
 from .bench import Charger, imported, tables, wire
@@ -162,9 +162,9 @@ def test_what_is_in_the_chargers_own_file_comes_first(charger, monkeypatch):
     monkeypatch.setattr(charger.modules.stm32_charger, "open", fake, raising=False)
     board = charger.start()
     assert dict(board.factory()) == {
-        _CSMS_URL: "wss://csms.example/x=1",
-        _IDENTITY: "CP-9",
-        _PASSWORD: "secret",
+        CSMS_URL: "wss://csms.example/x=1",
+        IDENTITY: "CP-9",
+        PASSWORD: "secret",
     }
     assert charger.profile.SERIAL == "SN-9"
     assert builtins.open is not fake

@@ -30,7 +30,14 @@ def prepared(tmp_path, text, block=False, **modules):
     return fold.prepare(file, (tmp_path,), block)
 
 
-CONSTS = "# Bits.\nfrom micropython import const\n\n_A = const(1)\n_B = const(_A << 4)  # more\n"
+def with_constants(tmp_path, text):
+    """`text` beside a constants module, `room.consts`."""
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "consts.py").write_text(CONSTS)
+    return prepared(tmp_path, text)
+
+
+CONSTS = "# Bits.\nfrom micropython import const\n\nA = const(1)\nB = const(A << 4)  # more\nT = const('a b')\n"
 
 
 def plain(source):
@@ -39,15 +46,20 @@ def plain(source):
 
 
 def test_constants_are_folded(tmp_path):
-    source = "from consts import _A, _B\n\nx = _A | _B\n"
-    folded = "_A = const(1)\n_B = const(16)\nx = _A | _B\n"
-    assert prepared(tmp_path, source, consts=CONSTS) == folded
+    source = "from room import consts\n\nx = consts.A | consts.B\n"
+    assert with_constants(tmp_path, source) == "x = 1 | 16\n"
 
 
-def test_constants_may_have_other_names(tmp_path):
-    source = "from consts import (\n    _A,\n    _B as _C,\n)\nfrom micropython import const\n\n_D = const(3)\nx = 1  # here\n"
-    result = prepared(tmp_path, source, consts=CONSTS)
-    assert result == "_A = const(1)\n_C = const(16)\n_D = const(3)\nx = 1\n"
+def test_constants_modules_may_have_other_names(tmp_path):
+    source = "from room import (\n    consts as c,\n    other,\n)\nfrom micropython import const\n\n_D = const(3)\nx = c.B  # here\n"
+    result = with_constants(tmp_path, source)
+    assert result == "from room import other\n_D = const(3)\nx = 16\n"
+
+
+def test_a_text_is_there_once(tmp_path):
+    source = "import gc\nfrom room import consts\n\n\ndef f():\n    return consts.T + consts.T\n"
+    folded = "import gc\n_consts__T = 'a b'\n\ndef f():\n    return _consts__T + _consts__T\n"
+    assert with_constants(tmp_path, source) == folded
 
 
 def test_what_cannot_be_compiled_names_its_file_and_line(tmp_path, monkeypatch):
@@ -61,7 +73,7 @@ def test_what_cannot_be_compiled_names_its_file_and_line(tmp_path, monkeypatch):
 
 
 def test_other_imports_stay(tmp_path):
-    source = "from other import _A\nimport consts2\n"
+    source = "from other import A\nimport consts2\n"
     assert prepared(tmp_path, source, other=CONSTS + "y = 2\n") == plain(source)
 
 
@@ -71,13 +83,35 @@ def test_const_stays_imported_where_it_is_called(tmp_path):
 
 
 def test_an_unknown_constant_names_its_line(tmp_path):
-    with pytest.raises(BuildError, match=r"module\.py:2: .*no constant '_Z'"):
-        prepared(tmp_path, "x = 1\nfrom consts import _Z\n", consts=CONSTS)
+    with pytest.raises(BuildError, match=r"module\.py:2: .*consts\.py has no constant 'Z'"):
+        with_constants(tmp_path, "from room import consts\nx = consts.Z\n")
 
 
-def test_constants_are_imported_at_the_top_only(tmp_path):
-    with pytest.raises(BuildError, match=r"module\.py:2: constants are imported at the top"):
-        prepared(tmp_path, "def f():\n    from consts import _A\n", consts=CONSTS)
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def f():\n    from room import consts\n", "2: constants are imported at the top"),
+        ("x = 1\nimport room.consts\n", "2: constants are imported at the top"),
+        (
+            "x = 1\nfrom room.consts import A\n",
+            "2: write `from room import consts` and `consts.A`",
+        ),
+        ("from room import consts\nconsts.A = 1\n", "2: consts.A is a constant"),
+        ("from room import consts\nx = [consts]\n", "2: 'consts' is a constants module here"),
+        ("from room import consts\nconsts = 1\n", "2: 'consts' is a constants module here"),
+        ("from room import consts\ndef f(consts):\n    pass\n", "2: 'consts' is a constants"),
+        ("from room import consts\ndef consts():\n    pass\n", "2: 'consts' is a constants"),
+        ("from room import consts\nfrom gc import consts\n", "2: 'consts' is a constants"),
+    ],
+)
+def test_constants_modules_are_nothing_else(tmp_path, source, message):
+    with pytest.raises(BuildError, match=r"module\.py:" + message):
+        with_constants(tmp_path, source)
+
+
+def test_a_keyword_may_be_called_as_a_constants_module(tmp_path):
+    source = "from room import consts\nx = dict(consts=consts.A)\n"
+    assert with_constants(tmp_path, source) == "x = dict(consts=1)\n"
 
 
 BLOCK = """\
@@ -150,11 +184,11 @@ def test_two_blocks_cannot_answer_the_same_call(tmp_path):
 @pytest.mark.parametrize(
     ("path", "const"),
     [
-        ("TxCtrlr.EVConnectionTimeOut", "_TX_EV_CONNECTION_TIME_OUT"),
-        ("SampledDataCtrlr.TxUpdatedInterval", "_SAMPLED_DATA_TX_UPDATED_INTERVAL"),
-        ("OCPPCommCtrlr.MessageTimeout.Default", "_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT"),
-        ("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT"),
-        ("EVSE.Power", "_EVSE_POWER"),
+        ("TxCtrlr.EVConnectionTimeOut", "TX_EV_CONNECTION_TIME_OUT"),
+        ("SampledDataCtrlr.TxUpdatedInterval", "SAMPLED_DATA_TX_UPDATED_INTERVAL"),
+        ("OCPPCommCtrlr.MessageTimeout.Default", "OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT"),
+        ("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT"),
+        ("EVSE.Power", "EVSE_POWER"),
     ],
 )
 def test_names_of_ids(path, const):

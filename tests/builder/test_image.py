@@ -68,7 +68,7 @@ def test_every_route_leads_to_a_function(board, tmp_path):
 @pytest.mark.parametrize("limits", [0, 15])
 def test_forms_that_no_schema_of_an_image_has_cost_it_nothing(tmp_path, limits):
     forms = (build.build_tables("sim") / "tables" / "forms.py").read_text()
-    assert forms.endswith("_LIMITS = const(0)\n")
+    assert forms.endswith("LIMITS = const(0)\n")
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "forms.py").write_text(forms.replace("const(0)", f"const({limits})"))
     source = fold.prepare(FIRMWARE / "milliamp" / "wire" / "schema.py", (tmp_path,))

@@ -18,7 +18,7 @@ from tools.builder.tables.routes import routes_source
 ALL = versions.load_all()
 FROZEN = toml.load(Path(__file__).with_name("numbers.toml"))[0]
 # Those whose numbers no record holds.
-NOT_IN_FLASH = {"points", "registration", "status", "uploads", "variables"}
+NOT_IN_FLASH = {"points", "registrations", "statuses", "uploads", "variables"}
 
 
 def test_every_version_says_what_its_schemas_know():
@@ -48,12 +48,10 @@ def test_the_numbers_that_flash_holds_are_never_changed():
         assert FROZEN[name] == numbers
     ids = {variable.path: variable.data["id"] for variable in device_model.load()}
     assert FROZEN["variables"].items() <= ids.items()
-    keys = {name[1:]: number for name, number in device_model.settings_keys().items()}
+    keys = device_model.settings_keys()
     assert FROZEN["keys"].items() <= keys.items()
     kinds = toolkit.constants(FIRMWARE / "milliamp" / "storage" / "kinds.py")
-    assert {
-        f"_{name}": number for name, number in FROZEN["kinds"].items()
-    }.items() <= kinds.items()
+    assert FROZEN["kinds"].items() <= kinds.items()
     # What was given out is given to nothing else, whatever became of it.
     for now, then in ((ids, FROZEN["variables"]), (keys, FROZEN["keys"])):
         assert {now[name] for name in now.keys() - then.keys()}.isdisjoint(then.values())
@@ -64,17 +62,17 @@ def test_the_firmware_has_the_numbers_and_the_texts():
     for name, source in words.sources().items():
         made[name] = {}
         exec(re.sub("from micropython.*", "def const(x): return x", source), made[name])
-    assert made["events"]["_EV_CONNECT_TIMEOUT"] == 5 and made["events"]["_STOPPED_BY_EV"] == 9
-    assert made["contexts"]["_TRIGGER"] == 4 and made["events"]["_TRIGGER"] == 8
+    assert made["events"]["EV_CONNECT_TIMEOUT"] == 5 and made["events"]["STOPPED_BY_EV"] == 9
+    assert made["contexts"]["TRIGGER"] == 4 and made["events"]["TRIGGER"] == 8
     texts = made["words"]
-    assert texts["_SUBPROTOCOL"] == "ocpp2.0.1" and texts["_NETWORK"] == "OCPP20"
-    assert texts["_TRIGGER_REASON"].split(" ")[5] == "EVConnectTimeout"
-    at = made["tokens"]["_NOT_AT_THIS_TIME"]
-    assert texts["_AUTHORIZATION_STATUS"][at:].startswith("NotAtThisTime ")
-    assert made["measurands"]["_NAMED"] == 13 and made["measurands"]["_SLOTS"] == 14
-    assert texts["_MEASURAND_SLOT"][7:] == b"\x12\x22\x32\x13\x23\x33"
-    assert texts["_TX_START_POINT"].split(" ").index("PowerPathClosed") == 4
-    assert made["points"]["_POWER_PATH_CLOSED"] == 1 << 4
+    assert texts["SUBPROTOCOL"] == "ocpp2.0.1" and texts["NETWORK"] == "OCPP20"
+    assert texts["TRIGGER_REASON"].split(" ")[5] == "EVConnectTimeout"
+    at = made["tokens"]["NOT_AT_THIS_TIME"]
+    assert texts["AUTHORIZATION_STATUS"][at:].startswith("NotAtThisTime ")
+    assert made["measurands"]["NAMED"] == 13 and made["measurands"]["SLOTS"] == 14
+    assert texts["MEASURAND_SLOT"][7:] == b"\x12\x22\x32\x13\x23\x33"
+    assert texts["TX_START_POINT"].split(" ").index("PowerPathClosed") == 4
+    assert made["points"]["POWER_PATH_CLOSED"] == 1 << 4
 
 
 def test_a_number_has_the_words_of_each_version():
@@ -177,9 +175,9 @@ def faulty(tmp_path, file, old, new, count=1):
         ("v201", 'title = "OCPP 2.0.1"', "title = 2", "title", "'title' must be a text"),
         ("v21", 'like = "v201"', 'like = "v20"', "like", "no version 'v20' to be like: did you mean 'v201'?"),
         ("v21", 'like = "v201"', 'like = "v21"', "like", "no version 'v21' to be like: "),
-        ("v16", '"registration"', '"registrations"', "tables", "v201 has no 'registrations': did you mean"),
-        ("v201", "[status.Conn", "[model.Conn", "model", "the build has other tables in 'model'"),
-        ("v201", "[contexts.R", "[events.R", "Trigger = 4", "tables.events has a _TRIGGER of "),
+        ("v16", '"registrations"', '"registration"', "tables", "v201 has no 'registration': did you mean"),
+        ("v201", "[statuses.Conn", "[model.Conn", "model", "the build has other tables in 'model'"),
+        ("v201", "[contexts.R", "[events.R", "Trigger = 4", "tables.events has a TRIGGER of "),
         ("v201", "[events.R", "events.R = 5\n[events.X", "", ""),
     ],
 )  # fmt: skip
@@ -198,18 +196,16 @@ def test_the_constants_of_a_block_are_put_in_place(tmp_path):
         (tmp_path / "tables" / f"{name}.py").write_text(source)
     block = tmp_path / "block.py"
     block.write_text(
-        "from tables.events import _ENDED\n"
-        "from tables.words import _MEASURAND_DIGITS, _TRANSACTION_EVENT as _TYPES\n"
-        "print(_TYPES, _ENDED)\n"
+        "from tables import events, words as texts\n"
+        "print(texts.TRANSACTION_EVENT, events.ENDED, texts.MEASURAND_DIGITS)\n"
     )
     assert fold.prepare(block, (tmp_path,)) == (
-        "_ENDED = const(2)\n"
-        "_MEASURAND_DIGITS = b'\\x00\\x00\\x03\\x03\\x03\\x01\\x00'\n"
-        "_TYPES = 'Started Updated Ended'\n"
-        "print(_TYPES, _ENDED)\n"
+        "_texts__TRANSACTION_EVENT = 'Started Updated Ended'\n"
+        "_texts__MEASURAND_DIGITS = b'\\x00\\x00\\x03\\x03\\x03\\x01\\x00'\n"
+        "print(_texts__TRANSACTION_EVENT, 2, _texts__MEASURAND_DIGITS)\n"
     )
-    block.write_text("from tables.words import _TRIGGERS\n")
-    with pytest.raises(BuildError, match="block.py:1: .*words.py has no constant '_TRIGGERS'"):
+    block.write_text("from tables import words\nprint(words.TRIGGERS)\n")
+    with pytest.raises(BuildError, match="block.py:2: .*words.py has no constant 'TRIGGERS'"):
         fold.prepare(block, (tmp_path,))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hostsim.lives.bench import CARD, OTHER, Bench
-from milliamp.base.counts import _METERS_ANEW
+from milliamp.base.counts import METERS_ANEW
 
 START = "TxCtrlr.TxStartPoint"
 STOP = "TxCtrlr.TxStopPoint"
@@ -309,10 +309,10 @@ def test_stopped_with_the_card_but_ended_by_the_cable():
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_reason_of_a_remote_stop_outlives_what_ends_the_transaction(cut):
     from milliamp.domain import charging
-    from tables.events import _REMOTE, _REMOTE_STOP
+    from tables.events import REMOTE, REMOTE_STOP
 
     b = charge(Bench({STOP: "EVConnected"}))
-    charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    charging.deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
     if cut:
         b.power_cycle()
         b.connect()
@@ -323,11 +323,11 @@ def test_the_reason_of_a_remote_stop_outlives_what_ends_the_transaction(cut):
 
 def test_a_remote_stop_ends_a_transaction_that_nobody_authorized():
     from milliamp.domain import charging
-    from tables.events import _REMOTE, _REMOTE_STOP
+    from tables.events import REMOTE, REMOTE_STOP
 
     b = Bench({START: "EVConnected"})
     b.plug()
-    charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    charging.deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
     assert b.events()[-1] == ("Ended", "RemoteStop", "EVConnected")
 
 
@@ -841,10 +841,10 @@ def test_a_plug_that_was_locked_when_the_power_went_is_free_when_nobody_charges(
 
 def test_a_finished_transaction_is_finished_whatever_the_stop_point_says():
     from milliamp.domain import charging
-    from tables.events import _IMMEDIATE_RESET, _RESET_COMMAND
+    from tables.events import IMMEDIATE_RESET, RESET_COMMAND
 
     b = charge(Bench({STOP: "ParkingBayOccupancy"}))
-    charging.finish(b.st, b.e, _RESET_COMMAND, _IMMEDIATE_RESET)
+    charging.finish(b.st, b.e, RESET_COMMAND, IMMEDIATE_RESET)
     b.poll()
     assert not b.outlet.closed
     assert b.events()[-1] == ("Ended", "ResetCommand", "EVConnected")
@@ -1049,16 +1049,16 @@ def test_without_room_for_charging_the_event_is_left_out():
 @pytest.mark.parametrize("how", ["card", "remote", "finish", "unplug", "suspend"])
 def test_without_room_for_ended_the_energy_stops_and_the_event_follows(how):
     from milliamp.domain import charging
-    from tables.events import _IMMEDIATE_RESET, _REMOTE, _REMOTE_STOP, _RESET_COMMAND
+    from tables.events import IMMEDIATE_RESET, REMOTE, REMOTE_STOP, RESET_COMMAND
 
     b = charge(Bench({STOP: "EnergyTransfer" if how == "suspend" else "EVConnected,Authorized"}))
     full = Full(b)
     if how == "card":
         b.card()
     elif how == "remote":
-        charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+        charging.deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
     elif how == "finish":
-        charging.finish(b.st, b.e, _RESET_COMMAND, _IMMEDIATE_RESET)
+        charging.finish(b.st, b.e, RESET_COMMAND, IMMEDIATE_RESET)
     elif how == "unplug":
         b.unplug()
     else:
@@ -1093,14 +1093,14 @@ def test_without_room_for_ended_the_energy_stops_and_the_event_follows(how):
 
 def test_without_room_for_periodic_values_charging_goes_on():
     from milliamp.domain import charging
-    from tables.events import _TRIGGER
+    from tables.events import TRIGGER
 
     b = charge(Bench({"SampledDataCtrlr.TxUpdatedInterval": "5"}))
     full = Full(b)
     b.poll(20_000)
     assert full.refused >= 3
     assert b.outlet.closed
-    assert charging.trigger_event(b.st, b.e, _TRIGGER, b"") is False
+    assert charging.trigger_event(b.st, b.e, TRIGGER, b"") is False
     full.room()
     b.card()
     b.unplug()
@@ -1149,7 +1149,7 @@ def test_a_meter_that_forgot_does_not_take_energy_back():
 
 
 def restarts(b):
-    return b.st.counters[_METERS_ANEW]
+    return b.st.counters[METERS_ANEW]
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -12,7 +12,7 @@ from tests.domain.test_full_journal import fill, offline
 
 from milliamp.blocks import provisioning, remote_control  # isort: skip
 from milliamp.domain import charging, evse  # isort: skip
-from tables.events import _REMOTE, _REMOTE_STOP  # isort: skip
+from tables.events import REMOTE, REMOTE_STOP  # isort: skip
 
 TOKEN = {"idToken": CARD[0], "type": CARD[1]}
 
@@ -57,7 +57,7 @@ def reset(b, kind, **more):
 
 
 def deauthorize(b):
-    charging.deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    charging.deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
 
 
 STOPS = {

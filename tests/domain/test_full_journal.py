@@ -11,29 +11,29 @@ from tests.storage.test_formats import other_format
 from milliamp.blocks import transactions  # isort: skip
 from milliamp.domain import charging, drivers, tokens, transaction  # isort: skip
 from tables.events import (  # isort: skip
-    _AUTHORIZED,
-    _CHARGING_STATE_CHANGED,
-    _ENDED,
-    _METER_VALUE_PERIODIC,
-    _STARTED,
-    _STOP_AUTHORIZED,
-    _UPDATED,
+    AUTHORIZED,
+    CHARGING_STATE_CHANGED,
+    ENDED,
+    METER_VALUE_PERIODIC,
+    STARTED,
+    STOP_AUTHORIZED,
+    UPDATED,
 )
 from milliamp.base.packing import put_number  # isort: skip
 from milliamp.storage.journal import Journal  # isort: skip
-from tables.security import _JOURNAL_SET_ASIDE  # isort: skip
-from milliamp.storage.kinds import _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
+from tables.security import JOURNAL_SET_ASIDE  # isort: skip
+from milliamp.storage.kinds import SECURITY, TX_EVENT, TX_UPDATE  # isort: skip
 
 
 def fill(b):
     """Fill the journal with what cannot be thinned."""
     with pytest.raises(OSError):
         while True:
-            b.st.journal.append(_TX_EVENT, b"\0\0\0\0")
+            b.st.journal.append(TX_EVENT, b"\0\0\0\0")
 
 
 def security(b):
-    return [bytes(p) for kind, p in b.st.journal.each_pending() if kind == _SECURITY]
+    return [bytes(p) for kind, p in b.st.journal.each_pending() if kind == SECURITY]
 
 
 def start(b):
@@ -182,17 +182,17 @@ def test_what_says_something_that_no_other_event_says_stays():
     b.unplug()
     found = []
     for kind, payload in b.st.journal.each_pending():
-        if kind in (_TX_EVENT, _TX_UPDATE):
+        if kind in (TX_EVENT, TX_UPDATE):
             event = transaction.Event(payload)
-            found.append((event.kind, event.trigger, kind == _TX_UPDATE))
-            if event.token or event.connector or event.kind != _UPDATED:
-                assert kind == _TX_EVENT
+            found.append((event.kind, event.trigger, kind == TX_UPDATE))
+            if event.token or event.connector or event.kind != UPDATED:
+                assert kind == TX_EVENT
     # Plugged in, the token, the state that follows from it; four times the EV; the card again, and what it stopped.
-    changed = (_UPDATED, _CHARGING_STATE_CHANGED, True)
-    assert found[-1][0] == _ENDED and found[0][0] == _STARTED
-    assert (_UPDATED, _AUTHORIZED, False) in found and (_UPDATED, _STOP_AUTHORIZED, False) in found
+    changed = (UPDATED, CHARGING_STATE_CHANGED, True)
+    assert found[-1][0] == ENDED and found[0][0] == STARTED
+    assert (UPDATED, AUTHORIZED, False) in found and (UPDATED, STOP_AUTHORIZED, False) in found
     assert found.count(changed) >= 5
-    thinned = (_CHARGING_STATE_CHANGED, _METER_VALUE_PERIODIC)
+    thinned = (CHARGING_STATE_CHANGED, METER_VALUE_PERIODIC)
     assert all(thin == (trigger in thinned) for _, trigger, thin in found[1:-1])
 
 
@@ -238,7 +238,7 @@ def test_a_look_through_a_full_journal_pauses():
     running = b.st.journal.transaction_id(b.e.tx.counter)
     unknown = b.st.journal.transaction_id(0xFFFFFF)
     while b.st.journal.pending < 3000:
-        b.st.journal.append(_TX_UPDATE, b"\1\2\1\1")
+        b.st.journal.append(TX_UPDATE, b"\1\2\1\1")
     assert ask(b, running) == (True, True, 0)
     assert ask(b, None)[1:] == (True, 0)
     assert ask(b, "no id of this station") == (False, False, 0)
@@ -249,11 +249,11 @@ def test_a_look_through_a_full_journal_pauses():
         for _ in range(5):
             b.st.journal.head()
             b.st.journal.ack()
-        b.st.journal.append(_TX_UPDATE, b"\1\2\1\1")
+        b.st.journal.append(TX_UPDATE, b"\1\2\1\1")
         b.thin()
 
     # What is at the end is found, and what is not there is not, while other things come and go.
-    b.st.journal.append(_TX_EVENT, b"\1\2\x63\1")
+    b.st.journal.append(TX_EVENT, b"\1\2\x63\1")
     late = b.st.journal.transaction_id(0x63)
     assert ask(b, late, busy)[:2] == (False, True)
     assert ask(b, unknown, busy)[:2] == (False, False)
@@ -330,7 +330,7 @@ def test_a_journal_of_another_format_is_said_and_the_station_charges():
     other_format(b.flashes["journal"])
     b.power_cycle()
     assert any("another format" in line for line in b.errors())
-    assert security(b)[0] == bytes((_JOURNAL_SET_ASIDE,))
+    assert security(b)[0] == bytes((JOURNAL_SET_ASIDE,))
     b.connect()
     sent = b.serve()
     while sent and sent[0] != "SecurityEventNotification":
@@ -370,7 +370,7 @@ def test_a_type_of_token_that_is_in_no_row_is_charged_and_kept_as_text():
     (event,) = [
         transaction.Event(payload)
         for kind, payload in b.st.journal.each_pending()
-        if kind == _TX_EVENT and payload[0] & 8
+        if kind == TX_EVENT and payload[0] & 8
     ]
     assert event.token == ("04AABBCC", "Autocharge")
     assert b.e.token_hash == tokens.token_hash(event.token)
@@ -403,7 +403,7 @@ def test_a_sector_begins_with_all_that_runs_however_much_that_is(monkeypatch, se
     for _ in range(9):
         journal = Journal(nor, clock, bytes)
         journal.checkpoint = lambda write: None
-        journal.append(_TX_EVENT, b"")
+        journal.append(TX_EVENT, b"")
         journal.clock_set(1000)
     values = bytearray()
     for _ in range(8):
@@ -423,11 +423,11 @@ def test_a_sector_begins_with_all_that_runs_however_much_that_is(monkeypatch, se
         charging.keep(st, e, 0, 0, 0xFFFFFFFF)
         journal.name_transaction(e.tx.evse, e.tx.counter, b"12345678")
         journal.ack()
-        journal.append(_TX_EVENT, b"")
+        journal.append(TX_EVENT, b"")
     assert len(list(journal.named_transactions())) == evses
     assert evses > 3 or all(len(e.tx.samples) > 0 for e in st.evses)
     journal.checkpoint = lambda write: [write(e.tx.checkpoint()) for e in st.evses]
     for _ in range(3 * sector // 16):
         journal.ack()
-        journal.append(_TX_EVENT, bytes(40))
+        journal.append(TX_EVENT, bytes(40))
     assert nor.erases > 4

@@ -8,7 +8,7 @@ from hostsim.lives.bench import CARD, OTHER, Bench
 
 from milliamp.domain import drivers  # isort: skip
 from milliamp.domain.charging import deauthorize, settle  # isort: skip
-from tables.events import _REMOTE, _REMOTE_STOP  # isort: skip
+from tables.events import REMOTE, REMOTE_STOP  # isort: skip
 
 _EVERY_SECOND = {"SampledDataCtrlr.TxUpdatedInterval": "1"}
 
@@ -59,7 +59,7 @@ def test_who_is_stopped_between_look_up_and_start_starts_nothing():
     b.poll(3000)
     b.board.cards.append((*CARD, 1))
     assert drivers.poll(b.st) and b.e.authorized and b.e.tx is not None
-    deauthorize(b.st, b.e, _REMOTE_STOP, _REMOTE)
+    deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
     settle(b.st)
     b.poll(4000)
     b.connect()

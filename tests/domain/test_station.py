@@ -6,9 +6,9 @@ import pytest
 
 from hostsim.lives.bench import Bench
 from milliamp import station
-from milliamp.storage.keys import _CSMS_URL, _IDENTITY, _PASSWORD
+from milliamp.storage.keys import CSMS_URL, IDENTITY, PASSWORD
 
-OWN = [(_CSMS_URL, "ws://csms"), (_IDENTITY, "CP001"), (_PASSWORD, "hunter2hunter2hunter2")]
+OWN = [(CSMS_URL, "ws://csms"), (IDENTITY, "CP001"), (PASSWORD, "hunter2hunter2hunter2")]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, MemoryError, SystemExit])
@@ -54,7 +54,7 @@ def test_a_first_start_on_flash_that_takes_no_settings(own):
     assert not [line for line in bench.board.lines if line.startswith("E ")]
     bench.board.settings = ()
     bench.power_cycle()
-    assert bench.st.settings.get(_IDENTITY) == "CP001"
+    assert bench.st.settings.get(IDENTITY) == "CP001"
 
 
 class Over(BaseException):

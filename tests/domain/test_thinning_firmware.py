@@ -10,7 +10,7 @@ from milliamp.base.flash import Slice  # isort: skip
 from milliamp.base.packing import put_number  # isort: skip
 from milliamp.domain import transaction  # isort: skip
 from milliamp.storage.journal import Journal  # isort: skip
-from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE  # isort: skip
+from milliamp.storage.kinds import TX_EVENT, TX_UPDATE  # isort: skip
 
 
 class Clock:
@@ -39,12 +39,12 @@ def fill(nor, size):
     journal = Journal(Slice(nor, 0, size), clock, lambda n: b"abc"[:n])
     journal.checkpoint = lambda write: None
     journal.next_transaction()
-    journal.append(_TX_EVENT, event(0, 0))
+    journal.append(TX_EVENT, event(0, 0))
     seq = 1
     with pytest.raises(OSError):
         while True:
             clock.time += 60
-            journal.append(_TX_UPDATE, event(1, seq))
+            journal.append(TX_UPDATE, event(1, seq))
             seq += 1
     return seq
 

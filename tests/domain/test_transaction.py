@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from milliamp.base.measurands import row, slots
 from milliamp.base.packing import Bytes, put_number
 from milliamp.domain import tokens, transaction
-from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
-from tables.measurands import _NAMED, _SLOTS
-from tables.words import _ID_TOKEN
+from milliamp.storage.kinds import OPEN_TX, TX_EVENT, TX_UPDATE
+from tables.measurands import NAMED, SLOTS
+from tables.words import ID_TOKEN
 from tools.builder import profile
 
 numbers = st.integers(0, 2**31)
@@ -84,7 +84,7 @@ class Station:
         self.evses = [Evse(), Evse()]
 
 
-known_types = st.sampled_from(_ID_TOKEN.split())
+known_types = st.sampled_from(ID_TOKEN.split())
 other_types = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 event_fields = st.fixed_dictionaries(
     {
@@ -115,7 +115,7 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
             put_number(values, register)
             samples = transaction.group(0, 1, values)
         if noted and n == 2:  # a sector begins here
-            station.journal.records.append((_OPEN_TX, 0, tx.checkpoint()))
+            station.journal.records.append((OPEN_TX, 0, tx.checkpoint()))
             first = len(station.journal.records) - 1
         transaction.append(station, tx, min(n, 1), samples=samples, **field)
         if register is not None:
@@ -128,7 +128,7 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
         # Started, what has a token or a remoteStartId, the first with a connector, and what somebody decided stay.
         stays = n == 0 or field["token"] or field["remote_id"] is not None
         stays = stays or field["trigger"] in (0, 3, 5, 9, 10, 11, 14)
-        assert kind == (_TX_EVENT if stays else _TX_UPDATE)
+        assert kind == (TX_EVENT if stays else TX_UPDATE)
         event = transaction.Event(payload)
         for name in ("trigger", "state", "remote_id", "reason", "authorized"):
             assert getattr(event, name) == field[name]
@@ -148,8 +148,8 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
 def test_an_evse_without_a_transaction_keeps_its_register(idle, ended):
     """A checkpoint of its own, and what the events behind it tell, also the last one."""
     station = Station()
-    station.journal.records.append((_OPEN_TX, 0, transaction.idle(1, idle)))
-    station.journal.records.append((_OPEN_TX, 0, transaction.idle(2, idle)))
+    station.journal.records.append((OPEN_TX, 0, transaction.idle(1, idle)))
+    station.journal.records.append((OPEN_TX, 0, transaction.idle(2, idle)))
     assert transaction.replay(station) == ([], {1: idle, 2: idle})
     tx = transaction.Transaction(5, 2)
     transaction.append(station, tx, 0, 1, 1)
@@ -164,7 +164,7 @@ def test_an_evse_without_a_transaction_keeps_its_register(idle, ended):
         st.tuples(
             st.integers(0, 4),
             st.integers(0, 10**6),
-            st.sets(st.integers(0, _SLOTS - 1)),
+            st.sets(st.integers(0, SLOTS - 1)),
             st.randoms(),
         ),
         max_size=4,
@@ -200,11 +200,11 @@ def test_sample_groups(groups):
 def test_slots_of_measurands(names, count):
     mask = slots(names)
     assert mask.bit_count() == count
-    assert all(row(n)[0] in names.split(",") for n in range(_NAMED) if mask >> n & 1)
+    assert all(row(n)[0] in names.split(",") for n in range(NAMED) if mask >> n & 1)
 
 
 def test_what_is_measured_are_measurands_of_the_version():
-    assert {row(slot)[0] for slot in range(_NAMED)} == set(profile.measured())
+    assert {row(slot)[0] for slot in range(NAMED)} == set(profile.measured())
     assert set(profile.measured()) < set(profile.MEASURANDS)
     assert "Temperature" not in profile.MEASURANDS
 
@@ -212,7 +212,7 @@ def test_what_is_measured_are_measurands_of_the_version():
 def test_tokens_are_told_apart_by_type_and_value_without_case():
     hashed = tokens.token_hash
     assert hashed(("abC", "Local")) == hashed(("ABc", "Local"))
-    assert len({hashed(("A", kind)) for kind in _ID_TOKEN.split()}) == 8
+    assert len({hashed(("A", kind)) for kind in ID_TOKEN.split()}) == 8
     assert hashed(("A", "Local")) != hashed(("B", "Local"))
     assert len(hashed(("A", "Local"))) == 6
     assert tokens.group_hash(None) == b""

@@ -137,7 +137,7 @@ def test_the_password_is_written_and_never_read(model):
     assert model._settings == {}
     assert model.set(entry, "sixteen-chars-xx") == ACCEPTED
     assert list(model._settings.values()) == ["sixteen-chars-xx"]
-    assert list(model._settings)[0] == device_model.settings_keys()["_PASSWORD"]
+    assert list(model._settings)[0] == device_model.settings_keys()["PASSWORD"]
 
 
 @pytest.mark.parametrize(

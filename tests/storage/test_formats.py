@@ -7,7 +7,7 @@ import pytest
 
 from hostsim.charger.flash import Nor
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _TX_EVENT
+from milliamp.storage.kinds import TX_EVENT
 from milliamp.storage.settings import Settings
 
 
@@ -42,7 +42,7 @@ def test_another_format_is_set_aside_until_its_place_is_needed(version):
     nor = Nor(8 * 512, 512, 8)
     old = journal_on(nor)
     for n in range(40):
-        old.append(_TX_EVENT, b"old event %02d" % n)
+        old.append(TX_EVENT, b"old event %02d" % n)
     other_format(nor, version)
     old_sectors = sum(nor.image[at] == 0x6D for at in range(0, nor.size, 512))
     image = bytes(nor.image)
@@ -50,14 +50,14 @@ def test_another_format_is_set_aside_until_its_place_is_needed(version):
     assert journal.aside == old_sectors > 1
     assert journal.pending == 0 and nor.image == image
     for _ in range(200):  # in turn, on what is free
-        journal.append(_TX_EVENT, b"new event")
+        journal.append(TX_EVENT, b"new event")
         journal.ack()
         journal.prepare()
     assert journal_on(nor).aside == old_sectors
     events = []
     with pytest.raises(OSError):
         while True:
-            journal.append(_TX_EVENT, b"%d" % len(events))
+            journal.append(TX_EVENT, b"%d" % len(events))
             events.append(b"%d" % len(events))
     assert waiting(journal) == waiting(journal_on(nor)) == events
     assert journal_on(nor).aside <= 1  # the place that is kept free
@@ -69,21 +69,21 @@ def test_a_chip_full_of_another_format_takes_a_log():
     journal = journal_on(nor)
     with pytest.raises(OSError):
         while True:
-            journal.append(_TX_EVENT, bytes(20))
+            journal.append(TX_EVENT, bytes(20))
     journal.ack()
     other_format(nor)
     journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"new")
+    journal.append(TX_EVENT, b"new")
     assert waiting(journal_on(nor)) == [b"new"]
 
 
 def test_another_unit_is_another_format():
     nor = Nor(8 * 512, 512, 8)
-    journal_on(nor).append(_TX_EVENT, b"event")
+    journal_on(nor).append(TX_EVENT, b"event")
     nor = Nor(nor.size, 512, 16, nor.image)
     journal = journal_on(nor)
     assert journal.aside == 1 and journal.pending == 0
-    journal.append(_TX_EVENT, b"new")
+    journal.append(TX_EVENT, b"new")
     assert waiting(journal_on(nor)) == [b"new"]
 
 
@@ -110,7 +110,7 @@ def test_garbage_in_the_partition(seed):
     journal = journal_on(nor)
     assert journal.pending == journal.aside == 0
     for n in range(50):
-        journal.append(_TX_EVENT, b"%d" % n)
+        journal.append(TX_EVENT, b"%d" % n)
     assert waiting(journal_on(nor)) == [b"%d" % n for n in range(50)]
 
 
@@ -148,7 +148,7 @@ def test_what_did_not_read_back_is_written_again(every):
     kept = []
     for n in range(150):
         try:
-            journal.append(_TX_EVENT, b"%d" % n)
+            journal.append(TX_EVENT, b"%d" % n)
             kept.append(b"%d" % n)
         except OSError:
             continue
@@ -166,7 +166,7 @@ def test_damage_is_counted_over_a_restart():
     nor = Nor(16384)
     journal = journal_on(nor)
     for n in range(3):
-        journal.append(_TX_EVENT, b"event %d" % n)
+        journal.append(TX_EVENT, b"event %d" % n)
     nor.image[nor.image.index(b"event 0")] ^= 1
     journal = journal_on(nor)
     assert journal.head()[4] == b"event 1"

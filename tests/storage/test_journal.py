@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from hostsim.charger.flash import Nor, PowerCut
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _MESSAGE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import MESSAGE, OPEN_TX, SECURITY, TX_EVENT, TX_UPDATE
 
 from .power import TORN, Doomed
 
-KINDS = (_TX_EVENT, _TX_UPDATE, _SECURITY, _MESSAGE)
+KINDS = (TX_EVENT, TX_UPDATE, SECURITY, MESSAGE)
 # unit, sector size, sectors: small, so that a short run goes round several times
 GEOMETRIES = ((1, 256, 8), (8, 256, 9), (16, 512, 6), (32, 512, 7))
 
@@ -86,7 +86,7 @@ class Station:
             if left[:1] == [payload]:
                 kept.append(left.pop(0))
             else:
-                assert KINDS[len(payload) & 3] == _TX_UPDATE and n
+                assert KINDS[len(payload) & 3] == TX_UPDATE and n
         assert not left  # nothing reordered or invented
         self.events = kept
 
@@ -290,20 +290,20 @@ def journal_on(nor, clock=None):
 def test_offline_is_what_was_not_made_in_this_connection():
     nor = Nor(16384)
     journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"before")
+    journal.append(TX_EVENT, b"before")
     journal.connected(True)
     assert journal.head()[2]
     journal.ack()
-    journal.append(_TX_EVENT, b"in it")
+    journal.append(TX_EVENT, b"in it")
     assert not journal.head()[2]
     journal.ack()
-    journal.append(_TX_EVENT, b"in it, and not tried there")
+    journal.append(TX_EVENT, b"in it, and not tried there")
     journal.connected(False)
     assert journal.head()[2]
     journal.connected(True)
     assert journal.head()[2]  # another connection
     journal.ack()
-    journal.append(_TX_EVENT, b"in the second")
+    journal.append(TX_EVENT, b"in the second")
     assert not journal.head()[2]
     journal = journal_on(nor)
     journal.connected(True)
@@ -316,7 +316,7 @@ def test_what_was_made_and_tried_in_one_connection_is_not_offline_later():
     journal = journal_on(nor)
     journal.connected(True)
     for name in (b"first", b"second"):
-        journal.append(_TX_EVENT, name)
+        journal.append(TX_EVENT, name)
     assert not journal.head()[2]
     for up in (False, True, False, True):  # the answer never comes
         journal.connected(up)
@@ -334,11 +334,11 @@ def test_times_that_were_guessed_are_put_right():
     clock.synced = False
     clock.time = 100
     journal = journal_on(nor, clock)
-    journal.append(_TX_EVENT, b"guessed")
+    journal.append(TX_EVENT, b"guessed")
     clock.synced = True
     clock.time += 5000
     journal.clock_set(5000)
-    journal.append(_TX_EVENT, b"known")
+    journal.append(TX_EVENT, b"known")
     guessed = journal.head()[3]
     assert 5100 < guessed < 5110
     for _ in range(3):  # as long as it waits, over restarts and into new sectors
@@ -346,7 +346,7 @@ def test_times_that_were_guessed_are_put_right():
         clock.time = 900_000
         journal = journal_on(nor, clock)
         for _ in range(100):
-            journal.append(_TX_EVENT, bytes(20))
+            journal.append(TX_EVENT, bytes(20))
         assert journal.head()[3] == guessed
     assert journal.last > 900_000
     journal.ack()
@@ -360,7 +360,7 @@ def test_corrections_of_any_size(offset):
     clock.synced = False
     clock.time = 3000
     journal = journal_on(nor, clock)
-    journal.append(_TX_EVENT, b"guessed")
+    journal.append(TX_EVENT, b"guessed")
     guessed = journal.head()[3]
     clock.synced = True
     clock.time += offset
@@ -378,7 +378,7 @@ def test_corrections_are_bounded():
         clock.synced = False
         clock.time = 1000
         journal = journal_on(nor, clock)
-        journal.append(_TX_EVENT, bytes((boot,)))
+        journal.append(TX_EVENT, bytes((boot,)))
         journal.clock_set(1_000_000 * (boot + 1))
     times = []
     while journal.pending:
@@ -394,11 +394,11 @@ def test_counts_survive():
     nor = Nor(16384)
     journal = journal_on(nor)
     for number in range(1000):
-        journal.append(_TX_EVENT, b"some event")
+        journal.append(TX_EVENT, b"some event")
         journal.discard() if number % 10 == 0 else journal.ack()
         if number % 97 == 0:
             journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"waits")
+    journal.append(TX_EVENT, b"waits")
     for _ in range(2):
         assert journal.counts() == (1001, 900, 100, 0, 0)
         assert journal.pending == 1
@@ -439,14 +439,14 @@ def test_a_damaged_length_does_not_hide_what_comes_next(bit):
     nor = Nor(16384, unit=8)
     journal = journal_on(nor)
     for number in range(40):
-        journal.append(_TX_EVENT, b"event %03d" % number)
+        journal.append(TX_EVENT, b"event %03d" % number)
         journal.ack()
     nor.image[nor.image.index(b"event 020") - 8] ^= 1 << bit  # its head
     nor.power_on()
     journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"new")
+    journal.append(TX_EVENT, b"new")
     for _ in range(2):
-        assert list(journal.each_pending())[-1] == (_TX_EVENT, b"new")
+        assert list(journal.each_pending())[-1] == (TX_EVENT, b"new")
         journal = journal_on(nor)
     while journal.pending:
         last = journal.head()[4]
@@ -457,7 +457,7 @@ def test_a_damaged_length_does_not_hide_what_comes_next(bit):
 def test_nothing_is_appended_before_the_open_transactions_are_known():
     journal = Journal(Nor(16384), Clock(), bytes)
     with pytest.raises(ValueError, match="checkpoint"):
-        journal.append(_TX_EVENT, b"too early")
+        journal.append(TX_EVENT, b"too early")
     assert journal.pending == 0
 
 
@@ -465,14 +465,14 @@ def test_a_note_is_replayed_after_the_checkpoint():
     nor = Nor(16384)
     journal = journal_on(nor)
     journal.checkpoint = lambda write: write(b"opened")
-    journal.append(_TX_EVENT, b"event")
+    journal.append(TX_EVENT, b"event")
     journal.note(b"noted")
     journal = journal_on(nor)
     time = journal.head()[3]
     assert list(journal.replay()) == [
-        (_OPEN_TX, 0, b"opened"),
-        (_TX_EVENT, time, b"event"),
-        (_OPEN_TX, 0, b"noted"),
+        (OPEN_TX, 0, b"opened"),
+        (TX_EVENT, time, b"event"),
+        (OPEN_TX, 0, b"noted"),
     ]
     assert journal.pending == 1
 
@@ -482,13 +482,13 @@ def test_large_records_fit():
     station = Station(nor)
     events = [bytes([n]) * 2500 for n in range(6)]
     for event in events:
-        station.journal.append(_TX_EVENT, event)
+        station.journal.append(TX_EVENT, event)
     journal = journal_on(nor)
     assert [payload for _, payload in journal.each_pending()] == events
     with pytest.raises(OSError):
-        journal.append(_TX_EVENT, bytes(4000))
+        journal.append(TX_EVENT, bytes(4000))
     assert journal.pending == 6
-    journal.append(_TX_EVENT, b"and on it goes")
+    journal.append(TX_EVENT, b"and on it goes")
 
 
 @pytest.mark.parametrize("rot", [1, 3])
@@ -497,7 +497,7 @@ def test_a_damaged_record_does_not_hide_the_others(rot):
     journal = journal_on(nor)
     events = [b"event %03d" % number for number in range(300)]
     for event in events:
-        journal.append(_TX_EVENT, event)
+        journal.append(TX_EVENT, event)
     for number in range(50, 50 + rot):
         nor.image[nor.image.index(b"event %03d" % number) + 4] ^= 0x10
     nor.image[nor.image.index(b"event 290") + 2] ^= 0x10  # in the newest sector
@@ -587,14 +587,14 @@ def test_a_full_log_still_takes_acknowledgements(unit, deliveries):
     journal = journal_on(nor)
     with pytest.raises(OSError):
         while True:
-            journal.append(_TX_EVENT, bytes(12))
+            journal.append(TX_EVENT, bytes(12))
     programmed = nor.bytes_programmed, nor.erases
     with pytest.raises(OSError):
-        journal.append(_TX_EVENT, bytes(12))
+        journal.append(TX_EVENT, bytes(12))
     assert (nor.bytes_programmed, nor.erases) == programmed  # refused, and nothing changed
     for _ in range(deliveries):
         with contextlib.suppress(OSError):
-            journal.append(_TX_EVENT, bytes(12))
+            journal.append(TX_EVENT, bytes(12))
         journal.ack()
         assert journal_on(nor).pending == journal.pending
 
@@ -605,7 +605,7 @@ def test_acknowledgements_that_only_ram_knows_damage_nothing(unit):
     journal = journal_on(nor)
     with pytest.raises(OSError):
         while True:
-            journal.append(_TX_EVENT, b"")
+            journal.append(TX_EVENT, b"")
     journal.checkpoint = lambda write: write(bytes(90))  # less room than the old sectors had
     while journal.pending:
         journal.ack()
@@ -645,7 +645,7 @@ def test_budgets():
         nor = Nor(128 * 1024, unit=unit)
         journal = journal_on(nor)
         for _ in range(3000):
-            journal.append(_TX_UPDATE, bytes(12))
+            journal.append(TX_UPDATE, bytes(12))
             journal.ack()
         assert nor.bytes_programmed / 3000 < programmed
         assert nor.erases / 3000 < erases
@@ -654,7 +654,7 @@ def test_budgets():
         journal.checkpoint = lambda write: write(bytes(60))
         with pytest.raises(OSError):
             while True:
-                journal.append(_TX_EVENT, bytes(12))
+                journal.append(TX_EVENT, bytes(12))
         assert journal.pending >= capacity
         before = nor.bytes_read
         journal = journal_on(nor)
@@ -727,7 +727,7 @@ def test_names_are_bounded_and_forgotten():
     nor = Nor(16384)
     journal = journal_on(nor)
     journal.name_transaction(1, 5, b"nothing")  # nothing begins here
-    journal.append(_TX_EVENT, b"begin")
+    journal.append(TX_EVENT, b"begin")
     with pytest.raises(ValueError):
         journal.name_transaction(1, 5, bytes(9))
     journal.name_transaction(1, 5, b"12345678")
@@ -737,15 +737,15 @@ def test_names_are_bounded_and_forgotten():
     for _ in range(3):
         assert list(journal.named_transactions()) == [(1, 5, b"12345678")]
         for _ in range(400):  # into the next sector
-            journal.append(_TX_EVENT, bytes(20))
+            journal.append(TX_EVENT, bytes(20))
             journal.ack()
         journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"begin")
+    journal.append(TX_EVENT, b"begin")
     journal.name_transaction(1, 6, b"6")  # the end of the other was lost
     journal.discard()
     assert list(journal_on(nor).named_transactions()) == [(1, 6, b"6")]
     journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"end")
+    journal.append(TX_EVENT, b"end")
     journal.name_transaction(1)
     journal.ack()
     for each in (journal, journal_on(nor)):
@@ -755,11 +755,11 @@ def test_names_are_bounded_and_forgotten():
 def test_what_was_said_of_another_head_does_not_count():
     journal = journal_on(Nor(16384))
     for name in (b"begin", b"next"):
-        journal.append(_TX_EVENT, name)
+        journal.append(TX_EVENT, name)
     journal.ack()
     journal.name_transaction(1, 1, b"1")
     for _ in range(2):
-        journal.append(_TX_EVENT, b"more")
+        journal.append(TX_EVENT, b"more")
     assert list(journal.named_transactions()) == []
     journal.ack()
     assert list(journal.named_transactions()) == [(1, 1, b"1")]
@@ -772,8 +772,8 @@ def test_acknowledgements_are_told_apart_over_thousands():
     nor = Nor(16384)
     journal = journal_on(nor)
     for number in range(9000):
-        journal.append(_TX_EVENT, b"")
-        journal.append(_TX_EVENT, b"")
+        journal.append(TX_EVENT, b"")
+        journal.append(TX_EVENT, b"")
         journal.ack()
         journal.ack() if number % 500 else journal.discard()
         if number % 250 == 0:
@@ -785,7 +785,7 @@ def test_an_acknowledgement_says_all_of_the_number_when_one_before_it_was_not_wr
     nor = Nor(8 * 4096, unit=8)
     journal = journal_on(nor)
     for _ in range(20):
-        journal.append(_TX_EVENT, b"event")
+        journal.append(TX_EVENT, b"event")
     at = []
     program = nor.program
     nor.program = lambda address, data: at.append(bytes(data)) or program(address, data)
@@ -809,7 +809,7 @@ def test_an_acknowledgement_says_all_of_the_number_when_one_before_it_was_not_wr
 def test_no_memory_in_the_middle_of_an_append_is_no_reason_to_program_twice():
     nor = Nor(8 * 4096, unit=8)
     journal = journal_on(nor)
-    journal.append(_TX_EVENT, b"before")
+    journal.append(TX_EVENT, b"before")
     is_sound = journal._records._is_sound
 
     def short(*args):
@@ -817,8 +817,8 @@ def test_no_memory_in_the_middle_of_an_append_is_no_reason_to_program_twice():
         raise MemoryError
 
     journal._records._is_sound = short
-    journal.append(_TX_EVENT, b"event")
-    journal.append(_TX_EVENT, b"after")
+    journal.append(TX_EVENT, b"event")
+    journal.append(TX_EVENT, b"after")
     for each in (journal, journal_on(nor)):
         assert [payload for _, payload in each.each_pending()] == [b"before", b"event", b"after"]
         assert each.counts()[4] == 0

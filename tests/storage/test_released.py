@@ -10,7 +10,7 @@ from .release import FOLDER, Journal, contents, in_journal, journal_on, read
 from hostsim.lives import bench  # isort: skip
 from tests.torture.world import World  # isort: skip
 from milliamp.domain import transaction  # isort: skip
-from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE  # isort: skip
+from milliamp.storage.kinds import TX_EVENT, TX_UPDATE  # isort: skip
 
 FILES = sorted(FOLDER.glob("format*.json"))
 CHIPS = [(file, name) for file in FILES for name in read(file)]
@@ -38,7 +38,7 @@ def test_the_queue_goes_on_behind_it(file, name):
     number = journal.transaction_id(journal.next_transaction())
     assert number[:6] == expected["salt"][:6]
     for n in range(5):
-        journal.append(_TX_EVENT, b"new %d" % n)
+        journal.append(TX_EVENT, b"new %d" % n)
     found = in_journal(nor)["pending"]
     assert [payload for *_, payload in found[-5:]] == [(b"new %d" % n).hex() for n in range(5)]
     assert [list(event) for event in found[:-5]] == expected["pending"]
@@ -67,7 +67,7 @@ def test_a_station_delivers_what_an_earlier_one_knew_and_charges(file):
     expected = kept["journal-of-a-station"][1]
     told = []
     for kind, _, _, payload in expected["pending"]:
-        if kind in (_TX_EVENT, _TX_UPDATE):
+        if kind in (TX_EVENT, TX_UPDATE):
             event = transaction.Event(bytes.fromhex(payload))
             told.append((f"{expected['salt'][:6]}{event.counter:06x}", event.seq))
     world = Later(chips)

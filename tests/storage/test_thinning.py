@@ -8,7 +8,7 @@ import pytest
 
 from hostsim.charger.flash import Nor
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import MESSAGE, SECURITY, TX_EVENT, TX_UPDATE
 
 from .power import Doomed
 
@@ -99,7 +99,7 @@ def check(wrote, found, thinned):
     """In order, nothing invented, and only updates gone: as many as are counted."""
     gone = sorted(set(wrote) - set(found))
     assert found == [event for event in wrote if event not in set(gone)]
-    assert {kind for _, kind in gone} <= {_TX_UPDATE}
+    assert {kind for _, kind in gone} <= {TX_UPDATE}
     assert len(gone) == thinned
 
 
@@ -108,7 +108,7 @@ def test_a_month_without_a_csms(unit):
     """Many times what fits: all events stay, and of the updates an even row."""
     owner = Owner(Nor(32 * SECTOR, SECTOR, unit))
     for n in range(6000):
-        owner.append(_TX_EVENT if n % 100 == 0 else _TX_UPDATE)
+        owner.append(TX_EVENT if n % 100 == 0 else TX_UPDATE)
     found = owner.waiting()
     check(owner.wrote, found, owner.journal.counts()[3])
     assert len(found) == owner.journal.pending
@@ -121,7 +121,7 @@ def test_a_month_without_a_csms(unit):
     assert len(delivered) > 0.8 * len(found)
     counts = owner.journal.counts()
     assert counts == (6000, len(delivered), 0, 6000 - len(delivered), 0)
-    owner.append(_TX_EVENT)
+    owner.append(TX_EVENT)
     owner.start()
     assert owner.journal.counts()[0] == 6001
     assert owner.waiting() == owner.wrote[-1:]
@@ -148,12 +148,12 @@ def test_power_cut_at_every_operation(unit, pace):
         assert done == created - thinned - len(found)
         gone = [event for event in wrote[start:] if event not in set(found)]
         assert found == [event for event in wrote[start:] if event not in set(gone)]
-        assert all(kind == _TX_UPDATE for _, kind in gone)
+        assert all(kind == TX_UPDATE for _, kind in gone)
         # And on it goes: more of them, then all is delivered in order.
         other.number, other.wrote = wrote[-1][0] if wrote else 0, list(found)
         other.thin()
         for n in range(12):
-            other.append(_TX_UPDATE if n % 6 else _TX_EVENT)
+            other.append(TX_UPDATE if n % 6 else TX_EVENT)
         again = Owner(nor)
         assert again.waiting() == other.waiting()
         assert again.journal.counts() == other.journal.counts()
@@ -175,7 +175,7 @@ def test_power_cut_at_every_operation(unit, pace):
     nor = Doomed(6 * SECTOR, SECTOR, unit, cut, torn=("nothing", "bits", "all"))
     Owner.__init__(owner, nor, pace=pace)
     for n in range(260):
-        owner.append(_TX_UPDATE if n % 15 else _TX_EVENT, n % 2)
+        owner.append(TX_UPDATE if n % 15 else TX_EVENT, n % 2)
         if n in (150, 151, 200):  # it is online for a moment
             ack()
     assert owner.journal.counts()[3] > 100
@@ -188,10 +188,10 @@ def test_power_cut_at_every_operation(unit, pace):
 def test_the_record_on_its_way_stays():
     owner = Owner(Nor(5 * SECTOR, SECTOR, 8))
     for _ in range(50):
-        owner.append(_TX_UPDATE)
+        owner.append(TX_UPDATE)
     head = owner.journal.head()
     for _ in range(500):
-        owner.append(_TX_UPDATE)
+        owner.append(TX_UPDATE)
     assert owner.journal.counts()[3] > 300
     owner.journal.ack()  # of what was sent before all that
     assert struct.unpack_from("<I", head[4])[0] == 1
@@ -205,7 +205,7 @@ def test_streams_are_thinned_each_by_itself():
     for n in range(600):
         stream = n % 2 if n % 4 < 2 else 2
         streams[owner.number + 1] = stream
-        owner.append(_TX_UPDATE, stream, step=0 if n % 4 == 3 else 60)
+        owner.append(TX_UPDATE, stream, step=0 if n % 4 == 3 else 60)
     left = [streams[number] for number, _ in owner.waiting()]
     for stream, share in ((0, 0.25), (1, 0.25), (2, 0.5)):
         assert abs(left.count(stream) / len(left) - share) < 0.1
@@ -216,19 +216,19 @@ def test_streams_are_thinned_each_by_itself():
 def test_an_event_finds_room_as_long_as_two_sectors_can_be_one():
     owner = Owner(Nor(6 * SECTOR, SECTOR, 8))
     for n in range(100):
-        owner.append(_TX_UPDATE if n % 3 else _TX_EVENT)
+        owner.append(TX_UPDATE if n % 3 else TX_EVENT)
     with pytest.raises(OSError) as refused:
         while True:
-            owner.append(_TX_EVENT)
+            owner.append(TX_EVENT)
     assert refused.value.args == (28,)
     owner.wrote.pop()
     check(owner.wrote, owner.waiting(), owner.journal.counts()[3])
     kinds = [kind for _, kind in owner.waiting()]
     # The events of any two neighbours fill more than one sector.
-    assert kinds.count(_TX_EVENT) > 2 * kinds.count(_TX_UPDATE)
+    assert kinds.count(TX_EVENT) > 2 * kinds.count(TX_UPDATE)
 
 
-@pytest.mark.parametrize("kind", [_TX_EVENT, _MESSAGE])
+@pytest.mark.parametrize("kind", [TX_EVENT, MESSAGE])
 def test_a_log_of_nothing_but_events_is_looked_through_once(kind):
     nor = Nor(8 * SECTOR, SECTOR, 8)
     owner = Owner(nor)
@@ -251,11 +251,11 @@ def test_what_cannot_be_read_is_not_merged():
     nor = Nor(8 * SECTOR, SECTOR, 8)
     owner = Owner(nor)
     for _ in range(40):
-        owner.append(_TX_UPDATE)
+        owner.append(TX_UPDATE)
     nor.image[nor.image.index(struct.pack("<I", 9)) + 6] ^= 4
     owner.start()
     for _ in range(200):
-        owner.append(_TX_UPDATE)
+        owner.append(TX_UPDATE)
     numbers = [number for number, _ in owner.waiting()]
     assert numbers[:12] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13]
     while owner.journal.pending:
@@ -269,18 +269,18 @@ def test_what_cannot_be_read_is_not_merged():
 def test_thousands_of_starts_take_nobodys_room(unit):
     """Each leaves a security event. The oldest go, counted; the last ones stay, and all that is no security event."""
     owner = Owner(Nor(16 * SECTOR, SECTOR, unit))
-    owner.append(_TX_EVENT)
-    owner.append(_MESSAGE)
+    owner.append(TX_EVENT)
+    owner.append(MESSAGE)
     for _ in range(3000):
         owner.start()
-        owner.append(_SECURITY, size=5)
+        owner.append(SECURITY, size=5)
     for n in range(60):
-        owner.append(_TX_UPDATE if n % 3 else _TX_EVENT)
+        owner.append(TX_UPDATE if n % 3 else TX_EVENT)
     found = owner.waiting()
     gone = [kind for number, kind in owner.wrote if (number, kind) not in set(found)]
-    assert gone.count(_SECURITY) > 2700 and not {_TX_EVENT, _MESSAGE} & set(gone)
+    assert gone.count(SECURITY) > 2700 and not {TX_EVENT, MESSAGE} & set(gone)
     assert not owner.journal.crowded()
-    last = [event for event in owner.wrote if event[1] == _SECURITY][-8:]
+    last = [event for event in owner.wrote if event[1] == SECURITY][-8:]
     assert set(last) <= set(found)
     owner.start()
     assert owner.waiting() == found
@@ -294,15 +294,15 @@ def test_thousands_of_starts_take_nobodys_room(unit):
 def test_some_security_events_among_others_all_stay():
     owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
     for n in range(400):
-        owner.append(_SECURITY if n % 50 == 0 else _TX_UPDATE)
+        owner.append(SECURITY if n % 50 == 0 else TX_UPDATE)
     assert owner.journal.counts()[3] > 200
-    assert [kind for _, kind in owner.waiting()].count(_SECURITY) == 8
+    assert [kind for _, kind in owner.waiting()].count(SECURITY) == 8
 
 
 def test_values_go_before_states():
     owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
     for n in range(400):
-        owner.append(_TX_UPDATE, 0x81 if n % 8 == 0 else 1)
+        owner.append(TX_UPDATE, 0x81 if n % 8 == 0 else 1)
     assert owner.journal.counts()[3] > 200
     found = owner.waiting()
     assert [number for number, _ in found if number % 8 == 1] == list(range(1, 401, 8))
@@ -313,7 +313,7 @@ def test_of_what_toggles_both_states_stay():
     """Every second one of each, not every second one of all: which would be one state alone."""
     owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
     for n in range(600):
-        owner.append(_TX_UPDATE, 0x81 if n % 2 else 0x82, step=15)
+        owner.append(TX_UPDATE, 0x81 if n % 2 else 0x82, step=15)
     assert owner.journal.counts()[3] > 400
     odd = sum(number % 2 for number, _ in owner.waiting())
     assert abs(2 * odd - owner.journal.pending) < 10
@@ -324,10 +324,10 @@ def test_the_last_state_of_each_transaction_stays():
     last = []
     for transaction in range(1, 7):
         for n in range(9):
-            owner.append(_TX_UPDATE, 0x80 | transaction << 4 | n % 2)
+            owner.append(TX_UPDATE, 0x80 | transaction << 4 | n % 2)
         last.append(owner.number)
     for n in range(3000):
-        owner.append(_TX_UPDATE, 0x80 | n % 2)
+        owner.append(TX_UPDATE, 0x80 | n % 2)
     numbers = [number for number, _ in owner.waiting()]
     assert set(last) <= set(numbers)
     assert len([number for number in numbers if number <= 54]) < 20
@@ -349,7 +349,7 @@ def test_what_happens_at_once_stays_bounded():
 
     for _ in range(6_000):
         owner.journal.prepare()
-        bounded(lambda: owner.journal.append(_TX_UPDATE, b"payload with 16"), 1, 300, 700)
+        bounded(lambda: owner.journal.append(TX_UPDATE, b"payload with 16"), 1, 300, 700)
         for _ in range(5):
             bounded(lambda: owner.thin(1), 1, 300, 2500)
     assert owner.journal.counts()[3] > 2000
@@ -360,9 +360,9 @@ def test_thinning_begins_while_there_is_room_for_64_events():
     nor = Nor(32 * 4096, unit=8)
     owner = Owner(nor)
     while not owner.journal.crowded():
-        owner.journal.append(_TX_UPDATE, bytes(20))
+        owner.journal.append(TX_UPDATE, bytes(20))
     for _ in range(64):
-        owner.journal.append(_TX_UPDATE, bytes(20))
+        owner.journal.append(TX_UPDATE, bytes(20))
     owner.thin()
     assert not owner.journal.crowded() and owner.journal.counts()[3] > 50
 
@@ -374,8 +374,8 @@ def test_what_is_delivered_while_two_sectors_become_one():
         owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
         while not owner.journal.crowded():
             owner.clock.time += 60
-            owner.journal.append(_TX_UPDATE, struct.pack("<IB", owner.number, 0))
-            owner.wrote.append((owner.number, _TX_UPDATE))
+            owner.journal.append(TX_UPDATE, struct.pack("<IB", owner.number, 0))
+            owner.wrote.append((owner.number, TX_UPDATE))
             owner.number += 1
         delivered = []
         owner.thin(step)
@@ -383,7 +383,7 @@ def test_what_is_delivered_while_two_sectors_become_one():
             head = struct.unpack_from("<I", owner.journal.head()[4])[0]
             owner.thin(1)
             owner.journal.ack()
-            delivered.append((head, _TX_UPDATE))
+            delivered.append((head, TX_UPDATE))
         merged = owner.journal.counts()[3]
         disturbed += not merged
         owner.thin()
@@ -400,7 +400,7 @@ def test_a_walk_misses_nothing_that_waits():
         dice = Random(seed)
         owner = Owner(Nor(8 * SECTOR, SECTOR, 8))
         for n in range(140):
-            owner.append(_TX_UPDATE if n % 5 else _TX_EVENT)
+            owner.append(TX_UPDATE if n % 5 else TX_EVENT)
         waited = set(owner.waiting())
         seen = set()
         walk = owner.journal.each_pending()
@@ -411,7 +411,7 @@ def test_a_walk_misses_nothing_that_waits():
                 owner.journal.head()
                 owner.journal.ack()
             elif what == 1:
-                owner.append(_TX_UPDATE)
+                owner.append(TX_UPDATE)
             elif what == 2:
                 owner.thin(dice.randrange(1, 20))
             waited &= set(owner.waiting())
@@ -422,7 +422,7 @@ def test_the_way_to_the_head_is_made_in_pieces():
     nor = Nor(8 * 4096, unit=8)
     owner = Owner(nor)
     for _ in range(150):
-        owner.append(_TX_EVENT)
+        owner.append(TX_EVENT)
     for _ in range(100):
         owner.journal.ack()
     owner.start()
@@ -440,11 +440,11 @@ def test_what_was_merged_does_not_come_back():
     nor = Nor(6 * SECTOR, SECTOR, 8)
     owner = Owner(nor)
     while not owner.journal.counts()[3]:
-        owner.append(_TX_UPDATE)
+        owner.append(TX_UPDATE)
     for _ in range(300):
         while owner.journal.pending > 10:
             owner.journal.ack()
-        owner.append(_TX_EVENT)
+        owner.append(TX_EVENT)
         owner.journal.prepare()
         pending, counts = owner.waiting(), owner.journal.counts()
         owner.start()
@@ -459,7 +459,7 @@ def test_a_merged_sector_without_the_newest_has_nothing_acknowledged_that_was_no
     records = owner.journal._records
     tried = 0
     for n in range(1000):
-        owner.append(_TX_UPDATE if n % 12 else _TX_EVENT, 0x10)
+        owner.append(TX_UPDATE if n % 12 else TX_EVENT, 0x10)
         if n % 5 == 0 and n < 200 or n % 13 == 0:
             owner.journal.ack()
         place = records._place

@@ -3,7 +3,7 @@
 import struct
 from random import Random
 
-from milliamp.storage.kinds import _MESSAGE, _OPEN_TX, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import MESSAGE, OPEN_TX, SECURITY, TX_EVENT, TX_UPDATE
 
 from .chips import Chip
 from .oracle import Dict, Kept, Oracle, Tapped
@@ -46,11 +46,11 @@ class Life:
         self.open = {}  # transaction -> seqNo of its next event
         self.evses = {}  # transaction -> EVSE
         for kind, _, payload in self.journal.replay():
-            if kind == _OPEN_TX:
+            if kind == OPEN_TX:
                 number, seq, evse = struct.unpack_from("<HHB", payload)
                 self.open[number] = seq
                 self.evses[number] = evse
-            elif kind in (_TX_EVENT, _TX_UPDATE):
+            elif kind in (TX_EVENT, TX_UPDATE):
                 self._follow(payload)
         if not self.chip.oracle.tolerant:
             assert self.open == open_in(self.chip.oracle.events)
@@ -75,7 +75,7 @@ class Life:
     def leave(self, discards=False):
         """The head is delivered, or given up. What begins gets a name, which goes with the end."""
         head = self.journal.head()
-        if head and head[1] in (_TX_EVENT, _TX_UPDATE):
+        if head and head[1] in (TX_EVENT, TX_UPDATE):
             what, number, _, evse = _EVENT.unpack_from(head[4])
             if what == ENDED:
                 self.journal.name_transaction(evse)
@@ -102,7 +102,7 @@ class Life:
         payload = _EVENT.pack(what, number, self.open.get(number, 0), evse)
         payload += self.random.randbytes(self.random.choice((0, 3, 8, 20, 60)))
         try:
-            self.journal.append(_TX_UPDATE if what == UPDATED else _TX_EVENT, payload)
+            self.journal.append(TX_UPDATE if what == UPDATED else TX_EVENT, payload)
         except OSError:
             return False
         self._follow(payload)
@@ -129,7 +129,7 @@ class Life:
             if self.open:
                 self.event(ENDED, random.choice(list(self.open)))
         elif what == 11:
-            self._try(journal.append, random.choice((_SECURITY, _MESSAGE)), b"%d" % self.truth)
+            self._try(journal.append, random.choice((SECURITY, MESSAGE)), b"%d" % self.truth)
         elif what == 12:
             if self.open:
                 number = random.choice(list(self.open))
@@ -194,7 +194,7 @@ def open_in(events):
     """Transactions without an end: number -> next seqNo."""
     found = {}
     for kind, payload in events:
-        if kind in (_TX_EVENT, _TX_UPDATE):
+        if kind in (TX_EVENT, TX_UPDATE):
             what, number, seq, _ = _EVENT.unpack_from(payload)
             if what == ENDED:
                 del found[number]

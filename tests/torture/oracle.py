@@ -7,11 +7,11 @@ before they do it, and compare at every start and at every head. Nothing here as
 import copy
 
 from milliamp.storage.journal import Journal
-from milliamp.storage.kinds import _SECURITY, _TX_UPDATE
+from milliamp.storage.kinds import SECURITY, TX_UPDATE
 from milliamp.storage.settings import Settings
 
 _CORRECTIONS = 8  # boots whose times can be put right at once: the first ones
-MAY_GO = (_TX_UPDATE, _SECURITY)  # when it is short of room
+MAY_GO = (TX_UPDATE, SECURITY)  # when it is short of room
 
 
 class Oracle:

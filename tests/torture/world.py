@@ -10,7 +10,7 @@ from hostsim.csms.ledger import Ledger
 from hostsim.lives import bench
 from milliamp import station
 from milliamp.domain import evse
-from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
+from milliamp.storage.kinds import TX_EVENT, TX_UPDATE
 
 from .chips import Chip
 from .oracle import Dict, Kept, Oracle, Tapped
@@ -184,7 +184,7 @@ class World(bench.Bench):
         missing = oracle.thinned | oracle.lost
         told, left_out, made, anew = set(), set(), set(), set()  # (transactionId, seqNo)
         for place, (kind, payload) in enumerate(oracle.events):
-            if kind in (_TX_EVENT, _TX_UPDATE):
+            if kind in (TX_EVENT, TX_UPDATE):
                 counter, seq = _numbers(payload)
                 names = {(f"{salt}{counter:06x}", seq) for salt in salts}
                 anew |= names & made

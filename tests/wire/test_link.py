@@ -9,29 +9,29 @@ from hypothesis import strategies as strategies
 
 from hostsim.lives import bench  # noqa: F401, for tables.ids
 
-from milliamp.base.facts import _LINK, _VARIABLE  # isort: skip
+from milliamp.base.facts import LINK, VARIABLE  # isort: skip
 from milliamp.storage.keys import (  # isort: skip
-    _CSMS_URL,
-    _GOOD_SLOT,
-    _IDENTITY,
-    _OLD_PASSWORD,
-    _PASSWORD,
-    _SLOT_SECURITY,
-    _SLOT_URL,
+    CSMS_URL,
+    GOOD_SLOT,
+    IDENTITY,
+    OLD_PASSWORD,
+    PASSWORD,
+    SLOT_SECURITY,
+    SLOT_URL,
 )
 from milliamp.storage import keys  # isort: skip
 from milliamp.wire import link as module  # isort: skip
 from milliamp.wire.handshake import HandshakeError  # isort: skip
 from milliamp.wire.websocket import ConnectionClosed  # isort: skip
 from tables.ids import (  # isort: skip
-    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
-    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
-    _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
-    _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
-    _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,
-    _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
-    _OCPP_COMM_WEB_SOCKET_PING_INTERVAL,
-    _SECURITY_SECURITY_PROFILE,
+    OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
+    OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
+    OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
+    OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
+    OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,
+    OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
+    OCPP_COMM_WEB_SOCKET_PING_INTERVAL,
+    SECURITY_SECURITY_PROFILE,
 )
 
 OLD, NEW = "old password here", "new password here"
@@ -67,20 +67,20 @@ class Station:
     ):
         self.board = self.log = self.bus = self.model = self.rpc = self
         self.settings = Settings(
-            {_CSMS_URL: "ws://csms:9/a/", _IDENTITY: "CS 1/é", _PASSWORD: "pass" * 4}
+            {CSMS_URL: "ws://csms:9/a/", IDENTITY: "CS 1/é", PASSWORD: "pass" * 4}
             | {getattr(keys, "_" + name): value for name, value in settings.items()}
         )
         self.profile = types.SimpleNamespace(IDENTITY="X", URL="ws://nowhere/", NETWORKS=True)
         self.script = list(script)
         self.networks = list(networks)
         self.values = {
-            _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM: minimum,
-            _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE: 4,
-            _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES: repeat,
-            _OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 50,
-            _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: 30,
-            _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY: priority,
-            _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS: attempts,
+            OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM: minimum,
+            OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE: 4,
+            OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES: repeat,
+            OCPP_COMM_WEB_SOCKET_PING_INTERVAL: 50,
+            OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT: 30,
+            OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY: priority,
+            OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS: attempts,
         }
         self.get = self.values.get
         self.put = self.values.__setitem__
@@ -103,10 +103,10 @@ class Station:
         pass
 
     def tell(self, fact, evse, arg):
-        if fact == _LINK:
+        if fact == LINK:
             self.facts.append((arg, self.link.up))
         else:
-            assert fact == _VARIABLE
+            assert fact == VARIABLE
             self.changed.append(arg)
 
     def progress(self, task):
@@ -191,8 +191,8 @@ class Station:
 def two(script, priority="2,1", attempts=2, **settings):
     """A station with two network profiles."""
     st = Station(script, priority=priority, attempts=attempts, **settings)
-    st.settings[_SLOT_URL + 32] = "ws://other/b"
-    st.settings.setdefault(_SLOT_SECURITY + 32, 1)
+    st.settings[SLOT_URL + 32] = "ws://other/b"
+    st.settings.setdefault(SLOT_SECURITY + 32, 1)
     return st
 
 
@@ -303,12 +303,12 @@ def test_another_profile_is_another_csms(monkeypatch):
 
 def test_a_new_priority_holds_once_the_connection_is_lost(monkeypatch):
     def prioritize(st):
-        st.values[_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] = "2,1"
+        st.values[OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] = "2,1"
 
     st = two([prioritize, True], priority="1", attempts=3)
     assert st.live(monkeypatch) == [10, 10]
     assert st.tried() == [1, 2, 2]
-    assert st.settings[_GOOD_SLOT] == 2
+    assert st.settings[GOOD_SLOT] == 2
 
 
 def test_a_profile_is_good_when_its_csms_has_spoken(monkeypatch):
@@ -316,28 +316,28 @@ def test_a_profile_is_good_when_its_csms_has_spoken(monkeypatch):
     waits = st.live(monkeypatch)
     assert st.tried() == [2, 2, 1, 1, 2]
     assert waits == [10, 20, 40, 10]
-    assert _GOOD_SLOT not in st.settings
+    assert GOOD_SLOT not in st.settings
 
 
 def test_profiles_of_a_lower_security_profile_are_given_up(monkeypatch):
     st = two([True])
-    st.settings[_SLOT_SECURITY + 16] = 0
+    st.settings[SLOT_SECURITY + 16] = 0
     st.live(monkeypatch)
-    assert st.values[_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] == "2"
-    assert st.changed == [_SECURITY_SECURITY_PROFILE]
+    assert st.values[OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY] == "2"
+    assert st.changed == [SECURITY_SECURITY_PROFILE]
     assert st.link.security(1) == 0 and st.link.security(2) == 1
 
 
 def test_without_security_no_password_is_sent(monkeypatch):
     st = two([], **{"PASSWORD": NEW})
-    st.settings[_SLOT_SECURITY + 32] = 0
+    st.settings[SLOT_SECURITY + 32] = 0
     st.live(monkeypatch)
     assert st.passwords() == [None]
 
 
 def test_an_empty_slot_is_passed_over(monkeypatch):
     st = two([False], attempts=1)
-    del st.settings[_SLOT_URL + 32]
+    del st.settings[SLOT_URL + 32]
     st.live(monkeypatch)
     assert st.attempts[0][1][0].startswith("/")  # which no handshake takes
 
@@ -347,7 +347,7 @@ def test_an_empty_slot_is_passed_over(monkeypatch):
 
 def renew(st):
     """What SetVariables does."""
-    st.settings.put((_OLD_PASSWORD, OLD), (_PASSWORD, NEW))
+    st.settings.put((OLD_PASSWORD, OLD), (PASSWORD, NEW))
 
 
 def test_a_new_password_is_used_at_once(monkeypatch):
@@ -355,28 +355,28 @@ def test_a_new_password_is_used_at_once(monkeypatch):
     assert st.live(monkeypatch) == [0, 10, 10]
     assert st.passwords() == [OLD, NEW, NEW, NEW]
     assert st.closed == 1
-    assert _OLD_PASSWORD not in st.settings
+    assert OLD_PASSWORD not in st.settings
 
 
 def test_a_password_that_is_refused_takes_turns_with_the_old_one(monkeypatch):
     st = Station([renew, 401, True, 401, 401, True], PASSWORD=OLD)
     assert st.live(monkeypatch) == [0, 10, 10, 20, 40, 10]
     assert st.passwords() == [OLD, NEW, OLD, NEW, OLD, NEW, NEW]
-    assert _OLD_PASSWORD not in st.settings
+    assert OLD_PASSWORD not in st.settings
 
 
 def test_the_old_password_is_kept_over_a_reboot(monkeypatch):
     st = Station([401, True], PASSWORD=NEW, OLD_PASSWORD=OLD)
     st.live(monkeypatch)
     assert st.passwords() == [NEW, OLD, NEW]
-    assert st.settings[_OLD_PASSWORD] == OLD
+    assert st.settings[OLD_PASSWORD] == OLD
 
 
 def test_an_absent_csms_says_nothing_about_a_password(monkeypatch):
     st = Station([False, False, 1006, 1000], PASSWORD=NEW, OLD_PASSWORD=OLD)
     st.live(monkeypatch)
     assert st.passwords() == [NEW] * 5
-    assert st.settings[_OLD_PASSWORD] == OLD
+    assert st.settings[OLD_PASSWORD] == OLD
 
 
 def test_a_csms_that_still_holds_the_old_connection_has_taken_the_password(monkeypatch):
@@ -384,7 +384,7 @@ def test_a_csms_that_still_holds_the_old_connection_has_taken_the_password(monke
     st = Station([renew, 1008, 1008, 1008, 1008, True], PASSWORD=OLD)
     assert st.live(monkeypatch) == [0, 10, 20, 40, 80, 10]
     assert st.passwords() == [OLD] + [NEW] * 6
-    assert _OLD_PASSWORD not in st.settings
+    assert OLD_PASSWORD not in st.settings
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 4001])

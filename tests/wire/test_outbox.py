@@ -7,22 +7,22 @@ import pytest
 
 from hostsim.lives import bench  # noqa: F401, for tables.ids
 
-from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY  # isort: skip
-from milliamp.storage.kinds import _MESSAGE, _SECURITY, _TX_EVENT, _TX_UPDATE  # isort: skip
+from milliamp.base.facts import ACCEPTED, LINK, QUEUE_EMPTY  # isort: skip
+from milliamp.storage.kinds import MESSAGE, SECURITY, TX_EVENT, TX_UPDATE  # isort: skip
 from milliamp.wire import rpc  # isort: skip
 from milliamp.wire.gates import (  # isort: skip
-    _BEFORE_BOOT,
-    _FROM_JOURNAL,
-    _WHEN_ACCEPTED,
-    _WHEN_PENDING,
+    BEFORE_BOOT,
+    FROM_JOURNAL,
+    WHEN_ACCEPTED,
+    WHEN_PENDING,
 )
 from milliamp.wire.outbox import Outbox  # isort: skip
 from tables.ids import (  # isort: skip
-    _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
-    _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
+    OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
+    OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
 )
-from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS  # isort: skip
-from tables.registration import _PENDING, _REJECTED  # isort: skip
+from tables.registrations import ACCEPTED as ACCEPTED_BY_CSMS  # isort: skip
+from tables.registrations import PENDING, REJECTED  # isort: skip
 
 TIMEOUT, INTERVAL, ATTEMPTS = 30, 10, 3
 MADE = 7  # when: seconds since 2000
@@ -45,7 +45,7 @@ class Journal:
         if not self.waiting:
             return None
         head = self.waiting[0]
-        number, kind, payload = head if isinstance(head, tuple) else (head, _TX_EVENT, b"")
+        number, kind, payload = head if isinstance(head, tuple) else (head, TX_EVENT, b"")
         return number, kind, False, MADE, payload
 
     def append(self, kind, payload, time):
@@ -100,17 +100,17 @@ class Station:
 
     def get(self, variable):
         return {
-            _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT: ATTEMPTS,
-            _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT: INTERVAL,
+            OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT: ATTEMPTS,
+            OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT: INTERVAL,
         }[variable]
 
     def subscribe(self, mask, function):
-        assert mask == _LINK
+        assert mask == LINK
         self.subscriber = function
 
     def tell(self, fact, evse=0, arg=None):
         self.facts.append((fact, arg))
-        if fact == _LINK:
+        if fact == LINK:
             self.up = bool(arg)
             self.subscriber(self, fact, evse, arg)
 
@@ -127,7 +127,7 @@ class Station:
         if outcome == rpc.TIMEOUT:
             self.now += TIMEOUT * 1000
         elif outcome == rpc.DOWN:
-            self.tell(_LINK, 0, 0)
+            self.tell(LINK, 0, 0)
         elif outcome == rpc.OK:
             answered(self, cursor, "reader", 1)
         return outcome
@@ -152,20 +152,20 @@ class Station:
         answers = []
         note = lambda st, cursor, r, at: answers.append((cursor[0], r))  # noqa: E731
         for action, kinds in (
-            ("TransactionEvent", (_TX_EVENT, _TX_UPDATE)),
-            ("SecurityEvent", (_SECURITY,)),
-            ("Firmware", (_MESSAGE,)),
+            ("TransactionEvent", (TX_EVENT, TX_UPDATE)),
+            ("SecurityEvent", (SECURITY,)),
+            ("Firmware", (MESSAGE,)),
         ):
 
             def due(st, kinds=kinds):
                 head = st.journal.head()
                 return head if head and head[1] in kinds else None
 
-            self.outbox.add(((9, _FROM_JOURNAL, action, due, None, note),))
+            self.outbox.add(((9, FROM_JOURNAL, action, due, None, note),))
         return answers
 
-    def connect(self, registration=_ACCEPTED_BY_CSMS):
-        self.tell(_LINK, 0, 1)
+    def connect(self, registration=ACCEPTED_BY_CSMS):
+        self.tell(LINK, 0, 1)
         if registration is not None:
             self.outbox.register(registration)
 
@@ -207,16 +207,16 @@ def st(monkeypatch):
     "registration, sent",
     [
         (None, ["Boot"]),
-        (_REJECTED, ["Boot"]),
-        (_PENDING, ["Boot", "Report"]),
-        (_ACCEPTED_BY_CSMS, ["Boot", "Report", "Status", "TransactionEvent"]),
+        (REJECTED, ["Boot"]),
+        (PENDING, ["Boot", "Report"]),
+        (ACCEPTED_BY_CSMS, ["Boot", "Report", "Status", "TransactionEvent"]),
     ],
 )
 def test_gates(st, registration, sent):
     for priority, gate, action in (
-        (0, _BEFORE_BOOT, "Boot"),
-        (4, _WHEN_PENDING, "Report"),
-        (2, _WHEN_ACCEPTED, "Status"),
+        (0, BEFORE_BOOT, "Boot"),
+        (4, WHEN_PENDING, "Report"),
+        (2, WHEN_ACCEPTED, "Status"),
     ):
         st.row(priority, gate, action, [action])
     st.events()
@@ -226,11 +226,11 @@ def test_gates(st, registration, sent):
     st.connect(registration)
     st.run(5)
     assert sorted(action for action, _ in st.order()) == sorted(sent)
-    assert st.outbox.refused == (registration == _REJECTED)
+    assert st.outbox.refused == (registration == REJECTED)
 
 
 def test_what_fails_again_and_again_leaves_the_others_their_time(st):
-    st.row(2, _WHEN_ACCEPTED, "Status", [*range(1, 21)])
+    st.row(2, WHEN_ACCEPTED, "Status", [*range(1, 21)])
     st.outcomes = [rpc.ERROR] * 20
     st.connect()
     st.run(5)
@@ -238,17 +238,17 @@ def test_what_fails_again_and_again_leaves_the_others_their_time(st):
 
 
 def test_while_pending_goes_what_was_asked_for_and_that_once(st):
-    st.row(2, _WHEN_ACCEPTED, "Status", ["a", "b"])
-    st.row(3, _WHEN_ACCEPTED, "Heartbeat", ["a"])
-    st.connect(_PENDING)
+    st.row(2, WHEN_ACCEPTED, "Status", ["a", "b"])
+    st.row(3, WHEN_ACCEPTED, "Heartbeat", ["a"])
+    st.connect(PENDING)
     st.outbox.ask("Status")
     st.run(5)
     assert st.order() == [("Status", "a")]
 
 
 def test_priorities_and_the_journal_is_not_starved(st):
-    st.row(3, _WHEN_ACCEPTED, "Heartbeat", [*"xyz"])
-    st.row(2, _WHEN_ACCEPTED, "Status", [*"ab"])
+    st.row(3, WHEN_ACCEPTED, "Heartbeat", [*"xyz"])
+    st.row(2, WHEN_ACCEPTED, "Status", [*"ab"])
     st.events()
     st.journal.waiting = [1, 2]
     st.connect()
@@ -260,20 +260,20 @@ def test_after_the_boot_the_status_of_every_connector_comes_first(st):
     st.profile.EVSES = (("sType2", "cCCS2"), ("sType2",))
     st.outbox = Outbox(st)
     boot = ["boot"]
-    st.row(0, _BEFORE_BOOT, "Boot", boot)
-    st.row(2, _WHEN_ACCEPTED, "Status", [*"abc"])
+    st.row(0, BEFORE_BOOT, "Boot", boot)
+    st.row(2, WHEN_ACCEPTED, "Status", [*"abc"])
     st.events()
     st.journal.waiting = [1]
-    st.connect(_PENDING)
+    st.connect(PENDING)
     st.run(2)
-    st.outbox.register(_ACCEPTED_BY_CSMS)
+    st.outbox.register(ACCEPTED_BY_CSMS)
     st.run(5)
     assert [cursor for _, cursor in st.order()] == ["boot", "a", "b", "c", 1]
 
 
 def test_what_was_sent_while_the_journal_was_empty_does_not_count(st):
     due = [*"abcdef"]
-    st.row(2, _WHEN_ACCEPTED, "Status", due)
+    st.row(2, WHEN_ACCEPTED, "Status", due)
     st.events()
     st.connect()
     st.run(5)
@@ -288,7 +288,7 @@ def test_the_queue_is_empty(st):
     st.journal.waiting = [1, 2]
     st.connect()
     st.run(3)
-    assert st.facts.count((_QUEUE_EMPTY, None)) == 1
+    assert st.facts.count((QUEUE_EMPTY, None)) == 1
     assert st.journal.gone == [(1, True), (2, True)]
 
 
@@ -327,7 +327,7 @@ def test_success_before_the_last_attempt_and_a_new_count_for_the_next_event(st):
 
 def test_others_go_on_in_the_gap(st):
     due = []
-    st.row(2, _WHEN_ACCEPTED, "Status", due)
+    st.row(2, WHEN_ACCEPTED, "Status", due)
     st.events()
     st.journal.waiting = [1]
     st.outcomes = [rpc.ERROR]
@@ -345,7 +345,7 @@ def test_an_attempt_that_the_connection_did_not_survive_does_not_count(st):
     st.journal.waiting = [1]
     for _ in range(ATTEMPTS + 2):
         st.outcomes = [rpc.DOWN]
-        st.connect(None if st.accepted else _ACCEPTED_BY_CSMS)
+        st.connect(None if st.accepted else ACCEPTED_BY_CSMS)
         st.run(60)
         assert not st.online
     assert st.journal.gone == []
@@ -361,9 +361,9 @@ def test_attempts_outlive_a_connection_and_so_do_the_gaps_between_them(st, outco
     st.journal.waiting = [1, 2]
     st.outcomes = [outcome] * ATTEMPTS
     for _ in range(6):
-        st.connect(None if st.accepted else _ACCEPTED_BY_CSMS)
+        st.connect(None if st.accepted else ACCEPTED_BY_CSMS)
         st.run(7)
-        st.tell(_LINK, 0, 0)
+        st.tell(LINK, 0, 0)
     assert [seconds for seconds, _, cursor in st.calls if cursor == 1] == [0, 10, 30]
     assert st.journal.gone == [(1, False), (2, True)]
 
@@ -373,7 +373,7 @@ def test_attempts_outlive_a_connection_and_so_do_the_gaps_between_them(st, outco
 
 def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_connection(st):
     answers = st.events()
-    st.journal.waiting = [(1, _SECURITY, b"s"), 2, (3, _SECURITY, b"s"), (4, _MESSAGE, b"f"), 5]
+    st.journal.waiting = [(1, SECURITY, b"s"), 2, (3, SECURITY, b"s"), (4, MESSAGE, b"f"), 5]
     st.outcomes = [rpc.NEVER]
     st.connect()
     st.run(1)
@@ -381,12 +381,12 @@ def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_conn
     assert st.journal.gone == [(1, False), (2, True), (3, False), (4, True), (5, True)]
     assert answers[0] == (1, None) and len(answers) == 4
     assert st.lines == ["the CSMS takes no SecurityEvent"]
-    assert st.facts.count((_QUEUE_EMPTY, None)) == 1
-    st.journal.waiting = [(6, _SECURITY, b"s")]
+    assert st.facts.count((QUEUE_EMPTY, None)) == 1
+    st.journal.waiting = [(6, SECURITY, b"s")]
     st.run(1)
-    assert st.facts.count((_QUEUE_EMPTY, None)) == 2
-    st.tell(_LINK, 0, 0)
-    st.journal.waiting = [(7, _SECURITY, b"s")]
+    assert st.facts.count((QUEUE_EMPTY, None)) == 2
+    st.tell(LINK, 0, 0)
+    st.journal.waiting = [(7, SECURITY, b"s")]
     st.connect(None)
     st.run(1)
     assert st.calls[-1][1:] == ("SecurityEvent", 7)
@@ -394,8 +394,8 @@ def test_what_the_csms_never_takes_is_done_with_and_not_tried_again_in_this_conn
 
 
 def test_what_no_block_of_this_image_tells_stands_in_nobodys_way(st):
-    st.row(9, _FROM_JOURNAL, "TransactionEvent", [])
-    st.journal.waiting = [(1, _MESSAGE, b"\x03f"), (2, _MESSAGE, b"\x02r")]
+    st.row(9, FROM_JOURNAL, "TransactionEvent", [])
+    st.journal.waiting = [(1, MESSAGE, b"\x03f"), (2, MESSAGE, b"\x02r")]
     st.run(5)
     assert st.journal.gone == []  # nobody is asked before the CSMS has accepted the station
     st.connect()
@@ -412,8 +412,8 @@ def test_it_is_one_message_that_a_csms_never_takes_and_not_all_of_its_kind(st):
             return head if head and head[4][0] == which else None
 
         note = lambda st, cursor, r, at: None  # noqa: E731
-        st.outbox.add(((9, _FROM_JOURNAL, action, due, None, note),))
-    st.journal.waiting = [(n, _MESSAGE, bytes((n % 2 + 1,))) for n in range(4)]
+        st.outbox.add(((9, FROM_JOURNAL, action, due, None, note),))
+    st.journal.waiting = [(n, MESSAGE, bytes((n % 2 + 1,))) for n in range(4)]
     st.outcomes = [rpc.NEVER]
     st.connect()
     st.run(1)
@@ -421,7 +421,7 @@ def test_it_is_one_message_that_a_csms_never_takes_and_not_all_of_its_kind(st):
     assert st.journal.gone == [(0, False), (1, True), (2, False), (3, True)]
 
 
-@pytest.mark.parametrize("kind", [_SECURITY, _MESSAGE])
+@pytest.mark.parametrize("kind", [SECURITY, MESSAGE])
 def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
     st.events()
     st.journal.waiting = [(1, kind, b"s"), 2, (3, kind, b"s")]
@@ -432,7 +432,7 @@ def test_any_error_is_the_end_of_what_is_no_transaction_event(st, kind):
     assert st.journal.gone == [(1, False), (2, True), (3, True)]
 
 
-@pytest.mark.parametrize("kind", [_SECURITY, _MESSAGE])
+@pytest.mark.parametrize("kind", [SECURITY, MESSAGE])
 def test_what_nobody_answers_goes_behind_the_others_and_not_for_ever(st, kind):
     st.events()
     st.journal.waiting = [(1, kind, b"\x02more"), 2, 3]
@@ -453,7 +453,7 @@ def test_what_nobody_answers_goes_behind_the_others_and_not_for_ever(st, kind):
 
 def test_where_there_is_no_room_behind_the_others_it_is_given_up(st):
     st.events()
-    st.journal.waiting = [(1, _SECURITY, b"s"), 2]
+    st.journal.waiting = [(1, SECURITY, b"s"), 2]
     st.journal.full = True
     st.outcomes = [rpc.TIMEOUT]
     st.connect()
@@ -463,7 +463,7 @@ def test_where_there_is_no_room_behind_the_others_it_is_given_up(st):
 
 def test_attempts_at_an_event_are_not_those_at_the_next(st):
     st.events()
-    st.journal.waiting = [1, (2, _SECURITY, b"s"), 3]
+    st.journal.waiting = [1, (2, SECURITY, b"s"), 3]
     st.outcomes = [rpc.ERROR, rpc.ERROR, rpc.OK, rpc.ERROR, rpc.ERROR, rpc.ERROR, rpc.OK]
     st.connect()
     st.run(200)
@@ -472,7 +472,7 @@ def test_attempts_at_an_event_are_not_those_at_the_next(st):
 
 def test_other_messages_are_told_that_they_failed_unless_the_link_did(st):
     due = [*"abc"]
-    answers = st.row(2, _WHEN_ACCEPTED, "Status", due)
+    answers = st.row(2, WHEN_ACCEPTED, "Status", due)
     st.outcomes = [rpc.TIMEOUT, rpc.ERROR, rpc.DOWN]
     st.connect()
     st.run(100)
@@ -483,11 +483,11 @@ def test_other_messages_are_told_that_they_failed_unless_the_link_did(st):
 def test_accepted_and_online_are_told_apart(st):
     st.connect(None)
     assert (st.accepted, st.online) == (False, False)
-    st.outbox.register(_ACCEPTED_BY_CSMS)
+    st.outbox.register(ACCEPTED_BY_CSMS)
     assert (st.accepted, st.online) == (True, True)
-    st.tell(_LINK, 0, 0)
+    st.tell(LINK, 0, 0)
     assert (st.accepted, st.online) == (True, False)
-    st.tell(_LINK, 0, 1)
+    st.tell(LINK, 0, 1)
     assert (st.accepted, st.online) == (True, True)
-    assert [fact for fact in st.facts if fact[0] == _ACCEPTED] == [(_ACCEPTED, 1)]
+    assert [fact for fact in st.facts if fact[0] == ACCEPTED] == [(ACCEPTED, 1)]
     assert st.journal.links == [True, False, True]

@@ -181,7 +181,7 @@ def test_agrees_with_jsonschema(action, response):
 @pytest.mark.parametrize("response", [False, True], ids=["requests", "responses"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_version_in_one_table_agrees_with_jsonschema(monkeypatch, version, response):
-    monkeypatch.setattr(schema, "_LIMITS", LIMITS)
+    monkeypatch.setattr(schema.forms, "LIMITS", LIMITS)
     number = list(VERSIONS).index(version)
     for action in received(version)[response]:
         root, validator = official(action, response, version)

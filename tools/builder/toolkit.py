@@ -245,31 +245,24 @@ def constants_of(tree: ast.Module):
 
 
 def _constant(node, known: dict):
-    """{name: value} of `_NAME = const(integer expression)`, `_NAME = "text"` or `_NAME = b"bytes"`, else None."""
+    """{name: value} of `NAME = const(value)`, where the value is a text, bytes or an expression of integers, else None."""
     if not (
         isinstance(node, ast.Assign)
         and len(node.targets) == 1
         and isinstance(node.targets[0], ast.Name)
+        and is_const(node.value)
+        and len(node.value.args) == 1
     ):
-        return None
-    target, call = node.targets[0].id, node.value
-    if target.startswith("_") and isinstance(getattr(call, "value", None), (str, bytes)):
-        return {target: call.value}
-    if not target.startswith("_") or not (
-        isinstance(call, ast.Call) and getattr(call.func, "id", "") == "const"
-    ):
-        return None
-    if len(call.args) != 1:
         return None
     try:
         value = eval(
-            compile(ast.Expression(call.args[0]), "const", "eval"),
+            compile(ast.Expression(node.value.args[0]), "const", "eval"),
             {"__builtins__": {}},
             dict(known),
         )
     except Exception:
         return None
-    return {target: value} if isinstance(value, int) and not isinstance(value, bool) else None
+    return {node.targets[0].id: value} if type(value) in (int, str, bytes) else None
 
 
 def is_const_import(node) -> bool:

@@ -52,7 +52,7 @@ class Enumeration:
     @property
     def label(self) -> str:
         """Its text in `tables.words`."""
-        return "_" + upper(self.name.removesuffix("EnumType"))
+        return upper(self.name.removesuffix("EnumType"))
 
     def row(self) -> list:
         """The words by their numbers (or bits); "" where there is none."""
@@ -318,7 +318,7 @@ def _disagreements(versions: dict):
     for module, name, number, where in _constants(versions):
         at = taken.setdefault((module, name), (number, where))
         if at[0] != number:
-            yield f"{where}: tables.{module} has a _{name} of {at[1]}: use another table"
+            yield f"{where}: tables.{module} has a {name} of {at[1]}: use another table"
 
 
 def _constants(versions: dict):

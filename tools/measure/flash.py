@@ -22,8 +22,8 @@ from hostsim.charger.littlefs import CONFIG, Filesystem  # noqa: E402
 from milliamp.base.packing import put_number  # noqa: E402
 from milliamp.domain.transaction import Transaction, append, group  # noqa: E402
 from milliamp.storage.journal import Journal  # noqa: E402
-from tables.contexts import _SAMPLE_PERIODIC  # noqa: E402
-from tables.events import _CHARGING, _METER_VALUE_PERIODIC, _UPDATED  # noqa: E402
+from tables.contexts import SAMPLE_PERIODIC  # noqa: E402
+from tables.events import CHARGING, METER_VALUE_PERIODIC, UPDATED  # noqa: E402
 
 SEGMENTS = cpython.driver("segments").Segments
 DOCUMENT = ROOT / "docs" / "flash.md"
@@ -70,7 +70,7 @@ class Workload:
         self.tx.connector = 1
         self.tx.token_hash = b"\1\2\3\4\5\6"
         self.tx.authorized = self.tx.token_sent = True
-        self.tx.state = _CHARGING
+        self.tx.state = CHARGING
         self.tx.register = self.tx.start_register = 1_234_000  # Wh
         self.tx.started = clock.now()
 
@@ -81,8 +81,8 @@ class Workload:
         values = bytearray()
         for value in (self.tx.register, 7_050 + self.tx.seq % 7 * 10):
             put_number(values, value)
-        samples = group(_SAMPLE_PERIODIC, 0b11, bytes(values))
-        append(self, self.tx, _UPDATED, _METER_VALUE_PERIODIC, _CHARGING, samples)
+        samples = group(SAMPLE_PERIODIC, 0b11, bytes(values))
+        append(self, self.tx, UPDATED, METER_VALUE_PERIODIC, CHARGING, samples)
 
 
 # --- the designs -------------------------------------------------------------------------------------

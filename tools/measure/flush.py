@@ -8,7 +8,7 @@ import json
 from hostsim.clock import virtual
 from hostsim.lives.bench import Bench
 
-from milliamp.base.facts import _LINK  # isort: skip
+from milliamp.base.facts import LINK  # isort: skip
 from milliamp.wire.websocket import HEAD  # isort: skip
 
 ROUND_TRIP = 0.05  # seconds
@@ -83,7 +83,7 @@ def flush(events):
 
     async def connected():
         bench.st.link.up, bench.st.link.timeout = True, 30
-        bench.st.bus.tell(_LINK, 0, 2)
+        bench.st.bus.tell(LINK, 0, 2)
         await bench.st.rpc.run(socket)
 
     async def live():

@@ -1,19 +1,18 @@
 # Authorization (functional block C): asks the CSMS about a token, clears the cache.
 import asyncio
 
-from milliamp.base.facts import _ASK_TOKEN, _LINK
+from milliamp.base import facts
 from milliamp.domain import charging, tokens
-from milliamp.wire import types
-from milliamp.wire.gates import _WHEN_ACCEPTED
+from milliamp.wire import gates, types
 
 
 def init(st) -> None:
     """Listen for questions, and for the link that may drop with one open."""
-    st.bus.subscribe(_ASK_TOKEN | _LINK, _hear)
+    st.bus.subscribe(facts.ASK_TOKEN | facts.LINK, _hear)
 
 
 def _hear(st, fact, evse, arg):
-    if fact == _LINK and not arg:
+    if fact == facts.LINK and not arg:
         for e in st.evses:
             tokens.unanswered(st, e)
         charging.settle(st)
@@ -70,4 +69,4 @@ def storage(st, index, connector):
 CALLS = {"ClearCache": clear_cache}
 LIVE = {"AuthCacheCtrlr.Storage": storage}
 UNREAD = ("Authorize.idTokenInfo.personalMessage", "Authorize.certificateStatus")
-SENDS = ((1, _WHEN_ACCEPTED, "Authorize", _due, _render, _answered),)
+SENDS = ((1, gates.WHEN_ACCEPTED, "Authorize", _due, _render, _answered),)

@@ -2,15 +2,12 @@
 # plug that does not lock (G05).
 from micropython import const
 
-from milliamp.base.facts import _ACCEPTED, _CLOCK, _LINK, _LOCK_PROBLEM, _STATUS
+from milliamp.base import facts
 from milliamp.base.packing import word
 from milliamp.domain import evse
-from milliamp.storage.keys import _OPERATIVE
-from milliamp.wire import types
-from milliamp.wire.gates import _WHEN_ACCEPTED
-from tables.ids import _OCPP_COMM_HEARTBEAT_INTERVAL, _OCPP_COMM_OFFLINE_THRESHOLD
-from tables.status import _OCCUPIED
-from tables.words import _CONNECTOR_STATUS
+from milliamp.storage import keys
+from milliamp.wire import gates, types
+from tables import ids, statuses, words
 
 _NOT_REPORTED = const(255)
 _ON_ITS_WAY = const(254)
@@ -40,25 +37,27 @@ class Availability:
 def init(st) -> None:
     """Report every connector after the boot, and what changes from then on."""
     st.availability = Availability(st)
-    st.bus.subscribe(_STATUS | _LOCK_PROBLEM | _ACCEPTED | _LINK | _CLOCK, _hear)
+    st.bus.subscribe(
+        facts.STATUS | facts.LOCK_PROBLEM | facts.ACCEPTED | facts.LINK | facts.CLOCK, _hear
+    )
 
 
 def _hear(st, fact, index, arg):
     own = st.availability
-    if fact == _CLOCK:  # what was noted by the old clock is put right
+    if fact == facts.CLOCK:  # what was noted by the old clock is put right
         for changed in own.changed:
             for n in range(len(changed)):
                 changed[n] += arg
-    elif fact == _STATUS:
+    elif fact == facts.STATUS:
         own.changed[index - 1][arg - 1] = st.clock.now()
-    elif fact == _LOCK_PROBLEM:
+    elif fact == facts.LOCK_PROBLEM:
         own.changed[index - 1][-1] = st.clock.now()
-    elif fact == _LINK and not arg:
+    elif fact == facts.LINK and not arg:
         own.offline = st.clock.ticks()
-    elif fact == _ACCEPTED or own.offline is not None:
+    elif fact == facts.ACCEPTED or own.offline is not None:
         # B04: after a long time offline the CSMS is told of every connector, after a short one of changes.
-        threshold = st.model.get(_OCPP_COMM_OFFLINE_THRESHOLD) * 1000
-        if fact == _ACCEPTED or st.clock.since(own.offline) > threshold:
+        threshold = st.model.get(ids.OCPP_COMM_OFFLINE_THRESHOLD) * 1000
+        if fact == facts.ACCEPTED or st.clock.since(own.offline) > threshold:
             forget(st)
         own.offline = None
     st.outbox.wake()
@@ -88,7 +87,7 @@ def _status_render(st, w, cursor):
     st.availability.told[index - 1][connector - 1] = _ON_ITS_WAY
     w.object()
     w.key("timestamp").time(st.availability.changed[index - 1][connector - 1])
-    w.field("connectorStatus", word(_CONNECTOR_STATUS, status))
+    w.field("connectorStatus", word(words.CONNECTOR_STATUS, status))
     w.field("evseId", index)
     w.field("connectorId", connector)
     w.end()
@@ -125,7 +124,7 @@ def _lock_answered(st, cursor, r, at):
 
 
 def _heartbeat_due(st):
-    interval = st.model.get(_OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
+    interval = st.model.get(ids.OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
     due = interval and st.clock.since(st.availability.heartbeat) >= interval
     return 1 if due else None
 
@@ -153,7 +152,7 @@ def change_availability(st, r, at, w):
 
 def trigger_heartbeat(st, index, connector):
     """TriggerMessage Heartbeat."""
-    interval = st.model.get(_OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
+    interval = st.model.get(ids.OCPP_COMM_HEARTBEAT_INTERVAL) * 1000
     st.availability.heartbeat = (st.clock.ticks() - interval) & 0x3FFFFFFF
     return True
 
@@ -168,7 +167,7 @@ def trigger_status(st, index, connector):
 
 def station_state(st, index, connector):
     """ChargingStation.AvailabilityState."""
-    if not st.settings.get(_OPERATIVE, 1):
+    if not st.settings.get(keys.OPERATIVE, 1):
         return "Unavailable"
     states = [evse_state(st, e.index, 0) for e in st.evses]
     for state in ("Available", "Occupied", "Unavailable"):
@@ -180,12 +179,14 @@ def station_state(st, index, connector):
 def evse_state(st, index, connector):
     """EVSE.AvailabilityState: of its connectors, the one in use."""
     states = list(st.evses[index - 1].status)
-    return word(_CONNECTOR_STATUS, _OCCUPIED if _OCCUPIED in states else min(states))
+    return word(
+        words.CONNECTOR_STATUS, statuses.OCCUPIED if statuses.OCCUPIED in states else min(states)
+    )
 
 
 def connector_state(st, index, connector):
     """Connector.AvailabilityState."""
-    return word(_CONNECTOR_STATUS, st.evses[index - 1].status[connector - 1])
+    return word(words.CONNECTOR_STATUS, st.evses[index - 1].status[connector - 1])
 
 
 def lock_problem(st, index, connector):
@@ -208,7 +209,7 @@ LIVE = {
     "ConnectorPlugRetentionLock.Problem": lock_problem,
 }
 SENDS = (
-    (2, _WHEN_ACCEPTED, "StatusNotification", _status_due, _status_render, _status_answered),
-    (2, _WHEN_ACCEPTED, "NotifyEvent", _lock_due, _lock_render, _lock_answered),
-    (3, _WHEN_ACCEPTED, "Heartbeat", _heartbeat_due, _heartbeat_render, _heartbeat_answered),
+    (2, gates.WHEN_ACCEPTED, "StatusNotification", _status_due, _status_render, _status_answered),
+    (2, gates.WHEN_ACCEPTED, "NotifyEvent", _lock_due, _lock_render, _lock_answered),
+    (3, gates.WHEN_ACCEPTED, "Heartbeat", _heartbeat_due, _heartbeat_render, _heartbeat_answered),
 )

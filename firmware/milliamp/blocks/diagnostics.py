@@ -8,21 +8,9 @@ from micropython import const
 
 from milliamp.base.packing import word
 from milliamp.domain import tokens
-from milliamp.storage import security_log
-from milliamp.storage.keys import _IDENTITY
-from milliamp.wire import http, link, types
-from milliamp.wire.gates import _WHEN_ACCEPTED
-from tables.uploads import (
-    _ACCEPTED_CANCELED,
-    _BAD_MESSAGE,
-    _IDLE,
-    _NOT_SUPPORTED_OPERATION,
-    _PERMISSION_DENIED,
-    _UPLOAD_FAILURE,
-    _UPLOADED,
-    _UPLOADING,
-)
-from tables.words import _UPLOAD_LOG_STATUS
+from milliamp.storage import keys, security_log
+from milliamp.wire import gates, http, link, types
+from tables import uploads, words
 
 # `st.upload`, a log on its way, is a list of these: at most one. An attempt begins when the CSMS has heard
 # of it, so that it hears everything in order; the last status that it hears of ends it.
@@ -55,7 +43,7 @@ def get_log(st, r, at, w):
     if security and "logs" not in st.profile.FLASH:
         return w.status("Rejected", "UnsupportedParam")
     name = "%s-%s-%s.log" % (
-        st.settings.get(_IDENTITY) or st.profile.IDENTITY,
+        st.settings.get(keys.IDENTITY) or st.profile.IDENTITY,
         "security" if security else "diagnostics",
         st.clock.text(st.clock.now()).replace(":", ""),
     )
@@ -73,7 +61,7 @@ def get_log(st, r, at, w):
     retries = min(max(r.number(r.get(at, "retries")) or 0, 0), _MOST_RETRIES)
     own = [
         r.number(r.get(at, "requestId")),
-        _UPLOADING,
+        uploads.UPLOADING,
         0,
         None,
         what,
@@ -95,9 +83,9 @@ def _replaces(old, own):
         return False
     if old[_TASK] is not None:
         old[_TASK].cancel()
-    ongoing = old[_STATUS] == _UPLOADING or old[_RETRIES] > 0
+    ongoing = old[_STATUS] == uploads.UPLOADING or old[_RETRIES] > 0
     if ongoing or old[_TOLD] < 2:
-        own[_BEFORE] = old[_ID], _ACCEPTED_CANCELED if ongoing else old[_STATUS]
+        own[_BEFORE] = old[_ID], uploads.ACCEPTED_CANCELED if ongoing else old[_STATUS]
     return ongoing
 
 
@@ -111,7 +99,7 @@ def _status_due(st):
         if own[_TASK] is not None or st.clock.since(own[_SINCE]) < own[_PAUSE]:
             return None
         own[_RETRIES] -= 1
-        own[_STATUS] = _UPLOADING
+        own[_STATUS] = uploads.UPLOADING
     return own, (own[_ID], own[_STATUS])
 
 
@@ -121,7 +109,7 @@ def _status_render(st, w, cursor):
     if told is not own[_BEFORE]:
         own[_TOLD] = 1
     w.object()
-    w.field("status", word(_UPLOAD_LOG_STATUS, status))
+    w.field("status", word(words.UPLOAD_LOG_STATUS, status))
     w.field("requestId", request_id)
     w.end()
 
@@ -134,7 +122,7 @@ def _status_answered(st, cursor, r, at):
         own[_BEFORE] = None
     elif told[1] == own[_STATUS]:
         own[_TOLD] *= 2  # unless it was asked for again meanwhile (F06.FR.10)
-        if told[1] == _UPLOADING:
+        if told[1] == uploads.UPLOADING:
             if own[_TASK] is None:
                 own[_SINCE] = st.clock.ticks()
                 own[_TASK] = asyncio.create_task(_attempt(st, own))
@@ -156,16 +144,16 @@ def _over(st, own, status):
     # An attempt ended: the HTTP status, 1 when there is no connection.
     if status > 299:
         st.log.warn("upload: HTTP status %d" % status)
-    became = _UPLOAD_FAILURE
+    became = uploads.UPLOAD_FAILURE
     if status // 100 == 2:
-        became = _UPLOADED
+        became = uploads.UPLOADED
         own[_RETRIES] = 0
     elif status in (401, 403, 407):
-        became = _PERMISSION_DENIED
+        became = uploads.PERMISSION_DENIED
     elif status in (0, 400):
-        became = _BAD_MESSAGE
+        became = uploads.BAD_MESSAGE
     elif status in (405, 501):
-        became = _NOT_SUPPORTED_OPERATION
+        became = uploads.NOT_SUPPORTED_OPERATION
     own[_STATUS] = became
     own[_TOLD] = 0
     own[_TASK] = None
@@ -214,7 +202,7 @@ def _security(st, title, oldest, latest):
 def trigger_status(st, index, connector):
     """TriggerMessage LogStatusNotification: Idle when nothing is uploaded (F06.FR.15)."""
     if st.upload is None:
-        st.upload = [None, _IDLE, 0, None, None, 0, 0, 0, None]
+        st.upload = [None, uploads.IDLE, 0, None, None, 0, 0, 0, None]
     st.upload[_TOLD] = 0
     return True
 
@@ -301,10 +289,17 @@ CALLS = {"GetLog": get_log, "CustomerInformation": customer_information}
 TRIGGERS = {"LogStatusNotification": trigger_status}
 UNREAD = ("CustomerInformation.customerCertificate",)
 SENDS = (
-    (4, _WHEN_ACCEPTED, "LogStatusNotification", _status_due, _status_render, _status_answered),
+    (
+        4,
+        gates.WHEN_ACCEPTED,
+        "LogStatusNotification",
+        _status_due,
+        _status_render,
+        _status_answered,
+    ),
     (
         5,
-        _WHEN_ACCEPTED,
+        gates.WHEN_ACCEPTED,
         "NotifyCustomerInformation",
         _inquiry_due,
         _inquiry_render,

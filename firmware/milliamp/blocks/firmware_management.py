@@ -1,5 +1,5 @@
 # Firmware management (functional block L): so far it only says, when asked, that nothing is going on.
-from milliamp.wire.gates import _WHEN_ACCEPTED
+from milliamp.wire import gates
 
 
 def trigger_status(st, index, connector):
@@ -28,4 +28,4 @@ def busy(st) -> bool:
 
 
 TRIGGERS = {"FirmwareStatusNotification": trigger_status}
-SENDS = ((4, _WHEN_ACCEPTED, "FirmwareStatusNotification", _due, _render, _answered),)
+SENDS = ((4, gates.WHEN_ACCEPTED, "FirmwareStatusNotification", _due, _render, _answered),)

@@ -4,18 +4,8 @@ from micropython import const
 from milliamp.base.measurands import slots
 from milliamp.base.packing import Bytes
 from milliamp.domain import charging, meter, transaction
-from milliamp.wire import types
-from milliamp.wire.gates import _WHEN_ACCEPTED
-from tables.contexts import _SAMPLE_CLOCK
-from tables.contexts import _TRIGGER as _SAMPLE_TRIGGER
-from tables.events import _METER_VALUE_CLOCK
-from tables.ids import (
-    _ALIGNED_DATA_INTERVAL,
-    _ALIGNED_DATA_MEASURANDS,
-    _ALIGNED_DATA_SEND_DURING_IDLE,
-    _ALIGNED_DATA_TX_ENDED_INTERVAL,
-    _ALIGNED_DATA_TX_ENDED_MEASURANDS,
-)
+from milliamp.wire import gates, types
+from tables import contexts, events, ids
 
 _LATE = const(10)  # seconds behind the begin of an interval in which a value still is one of then
 
@@ -39,27 +29,27 @@ def tick(st) -> None:
     if not st.clock_was_set:
         return
     own = st.meter_values
-    kept, own.kept = own.kept, _slot(st, _ALIGNED_DATA_TX_ENDED_INTERVAL)
+    kept, own.kept = own.kept, _slot(st, ids.ALIGNED_DATA_TX_ENDED_INTERVAL)
     if _begins(st, kept, own.kept):
         for e in st.evses:
             if e.tx is not None and own.kept[1] > e.tx.started:
-                variable = _ALIGNED_DATA_TX_ENDED_MEASURANDS
-                charging.keep(st, e, variable, _SAMPLE_CLOCK, own.kept[1])
-    before, own.slot = own.slot, _slot(st, _ALIGNED_DATA_INTERVAL)
+                variable = ids.ALIGNED_DATA_TX_ENDED_MEASURANDS
+                charging.keep(st, e, variable, contexts.SAMPLE_CLOCK, own.kept[1])
+    before, own.slot = own.slot, _slot(st, ids.ALIGNED_DATA_INTERVAL)
     if not _begins(st, before, own.slot):
         return
     time = own.slot[1]
-    only_idle = st.model.get(_ALIGNED_DATA_SEND_DURING_IDLE)
+    only_idle = st.model.get(ids.ALIGNED_DATA_SEND_DURING_IDLE)
     busy = any(e.tx is not None for e in st.evses)
     for e in st.evses:
         if e.tx is None:
             if st.online and not (busy and only_idle):
-                _wait(st, e, time, _sample(st, e, _SAMPLE_CLOCK, 0, st.profile.VALUES))
+                _wait(st, e, time, _sample(st, e, contexts.SAMPLE_CLOCK, 0, st.profile.VALUES))
         elif not only_idle:
             age = max(st.clock.now() - time, 0)
-            values = _sample(st, e, _SAMPLE_CLOCK, age, st.profile.VALUES)
+            values = _sample(st, e, contexts.SAMPLE_CLOCK, age, st.profile.VALUES)
             if values:
-                charging.trigger_event(st, e, _METER_VALUE_CLOCK, values)
+                charging.trigger_event(st, e, events.METER_VALUE_CLOCK, values)
     st.outbox.wake()
 
 
@@ -78,7 +68,7 @@ def _begins(st, before, slot):
 
 
 def _sample(st, e, context, age, most):
-    mask = slots(st.model.get(_ALIGNED_DATA_MEASURANDS))
+    mask = slots(st.model.get(ids.ALIGNED_DATA_MEASURANDS))
     return meter.sample(st, e, mask, context, None, age, most)
 
 
@@ -120,10 +110,10 @@ def trigger(st, evse, connector):
     done = False
     for e in st.evses:
         if evse in (0, e.index):
-            sample = _sample(st, e, _SAMPLE_TRIGGER, 0, 32)
+            sample = _sample(st, e, contexts.TRIGGER, 0, 32)
             done = _wait(st, e, st.clock.now(), sample) or done
     return done
 
 
 TRIGGERS = {"MeterValues": trigger}
-SENDS = ((5, _WHEN_ACCEPTED, "MeterValues", _due, _render, _answered),)
+SENDS = ((5, gates.WHEN_ACCEPTED, "MeterValues", _due, _render, _answered),)

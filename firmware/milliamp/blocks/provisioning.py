@@ -3,27 +3,13 @@ import asyncio
 
 from micropython import const
 
-from milliamp.base import rare
-from milliamp.base.facts import _LINK, _WHO_IS_BUSY
+from milliamp.base import facts, rare
 from milliamp.base.packing import word
 from milliamp.domain import charging
-from milliamp.storage.keys import _BOOT_REASON, _OLD_PASSWORD, _PASSWORD, _SLOT_TIMEOUT
-from milliamp.wire import types
-from milliamp.wire.gates import _BEFORE_BOOT, _WHEN_PENDING
+from milliamp.storage import keys
+from milliamp.wire import gates, types
 from milliamp.wire.rpc import CallError
-from tables.events import _IMMEDIATE_RESET, _RESET_COMMAND
-from tables.ids import (
-    _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES,
-    _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES,
-    _EVSE_ALLOW_RESET,
-    _OCPP_COMM_HEARTBEAT_INTERVAL,
-    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
-    _SECURITY_BASIC_AUTH_PASSWORD,
-)
-from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
-from tables.registration import _PENDING, _REJECTED
-from tables.variables import _UNKNOWN_COMPONENT
-from tables.words import _SET_VARIABLE_STATUS
+from tables import events, ids, registrations, variables, words
 
 _BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
 _LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
@@ -48,7 +34,7 @@ class Provisioning:
 def init(st) -> None:
     """The first thing that goes over a link is BootNotification."""
     st.provisioning = Provisioning()
-    st.bus.subscribe(_LINK, _link)
+    st.bus.subscribe(facts.LINK, _link)
 
 
 def _link(st, fact, evse, up):
@@ -63,7 +49,7 @@ def _link(st, fact, evse, up):
 
 def _boot_due(st):
     own = st.provisioning
-    if st.outbox.registration == _ACCEPTED_BY_CSMS and own.wait is not None:
+    if st.outbox.registration == registrations.ACCEPTED and own.wait is not None:
         return None
     return 1 if not own.wait or st.clock.since(own.since) >= own.wait else None
 
@@ -98,13 +84,15 @@ async def _boot_answered(st, cursor, r, at):
         return
     if r.same(status, "Accepted"):
         if interval > 0:
-            _put(st, _OCPP_COMM_HEARTBEAT_INTERVAL, interval)
-        st.settings.put((_BOOT_REASON, None))
+            _put(st, ids.OCPP_COMM_HEARTBEAT_INTERVAL, interval)
+        st.settings.put((keys.BOOT_REASON, None))
         await asyncio.sleep_ms(0)
-        st.outbox.register(_ACCEPTED_BY_CSMS)
+        st.outbox.register(registrations.ACCEPTED)
         st.log.info("accepted")
     else:
-        st.outbox.register(_PENDING if r.same(status, "Pending") else _REJECTED)
+        st.outbox.register(
+            registrations.PENDING if r.same(status, "Pending") else registrations.REJECTED
+        )
 
 
 def _put(st, variable, value):
@@ -114,7 +102,7 @@ def _put(st, variable, value):
 
 def trigger_boot(st, evse, connector):
     """TriggerMessage BootNotification: only before the station is accepted (F06.FR.17)."""
-    if st.outbox.registration == _ACCEPTED_BY_CSMS:
+    if st.outbox.registration == registrations.ACCEPTED:
         return False
     st.provisioning.wait = None
     return True
@@ -142,7 +130,7 @@ def _status(st, r, item):
     entry = _entry(st, r, item)
     attribute = r.get(item, "attributeType")
     if entry < 0:
-        return entry, word(_SET_VARIABLE_STATUS, _UNKNOWN_COMPONENT - 1 - entry)
+        return entry, word(words.SET_VARIABLE_STATUS, variables.UNKNOWN_COMPONENT - 1 - entry)
     if attribute and not r.same(attribute, "Actual"):
         return -1, "NotSupportedAttributeType"
     return entry, "Accepted"
@@ -179,7 +167,7 @@ def _limited(st, r, items, limit):
 async def get_variables(st, r, at, w):
     """B06: one result for each item, in their order."""
     items = r.get(at, "getVariableData")
-    _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
+    _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
     await st.rpc.pause()  # they were all passed over to be counted
     w.object()
     w.array("getVariableResult")
@@ -202,21 +190,23 @@ def _set(st, r, entry, value):
         return "Rejected", "TooLargeElement"
     text = r.text(value)
     reason = ""
-    if st.profile.NETWORKS and entry == st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY):
+    if st.profile.NETWORKS and entry == st.model.entry(
+        ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY
+    ):
         from milliamp.wire import networks
 
         reason = networks.refuses(st, text)
         rare.drop("milliamp.wire.networks")
-    elif entry == st.model.entry(_SECURITY_BASIC_AUTH_PASSWORD):
+    elif entry == st.model.entry(ids.SECURITY_BASIC_AUTH_PASSWORD):
         # The last that the CSMS took is kept until it has taken the new one (A01).
         get = st.settings.get
         try:
-            st.settings.put((_OLD_PASSWORD, get(_OLD_PASSWORD) or get(_PASSWORD)))
+            st.settings.put((keys.OLD_PASSWORD, get(keys.OLD_PASSWORD) or get(keys.PASSWORD)))
         except OSError:
             reason = "OutOfStorage"
     if reason:
         return "Rejected", reason
-    status = word(_SET_VARIABLE_STATUS, st.model.set(entry, text))
+    status = word(words.SET_VARIABLE_STATUS, st.model.set(entry, text))
     if not st.model.reason and st.model.text(entry) is None:  # what nobody may read is a secret
         st.log.secret(text)
     return status, st.model.reason
@@ -225,7 +215,7 @@ def _set(st, r, entry, value):
 async def set_variables(st, r, at, w):
     """B05: each item is written, or not, by itself."""
     items = r.get(at, "setVariableData")
-    _limited(st, r, items, _DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
+    _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
     await st.rpc.pause()  # they were all passed over to be counted
     w.object()
     w.array("setVariableResult")
@@ -252,7 +242,7 @@ def network_profile(st, evse, connector):
 
 def message_timeout(st, evse, connector):
     """OCPPCommCtrlr.MessageTimeout: that of the network profile in use."""
-    return st.settings.get(_SLOT_TIMEOUT + 16 * st.link.slot)
+    return st.settings.get(keys.SLOT_TIMEOUT + 16 * st.link.slot)
 
 
 def security_profile(st, evse, connector):
@@ -400,9 +390,9 @@ def _report_answered(st, entry, r, at):
 def reset(st, r, at, w):
     """B11, B12: at once, or when no transaction is in the way; answered first."""
     index = types.index(r, r.get(at, "evseId"))
-    if not 0 <= index <= len(st.evses) or index and not st.model.get(_EVSE_ALLOW_RESET, index):
+    if not 0 <= index <= len(st.evses) or index and not st.model.get(ids.EVSE_ALLOW_RESET, index):
         return w.status("Rejected")
-    if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(_WHO_IS_BUSY, index):
+    if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(facts.WHO_IS_BUSY, index):
         w.status("Scheduled")
         if not index:  # an EVSE has nothing to reset but its transaction, and that ends by itself
             st.reboot("ScheduledReset", True)
@@ -416,7 +406,7 @@ def _reset_now(st, index):
         st.reboot("RemoteReset")
     for e in st.evses:
         if index in (0, e.index):
-            charging.finish(st, e, _RESET_COMMAND, _IMMEDIATE_RESET)
+            charging.finish(st, e, events.RESET_COMMAND, events.IMMEDIATE_RESET)
 
 
 CALLS = {
@@ -439,6 +429,6 @@ UNREAD = (
     "SetNetworkProfile.connectionData.vpn",
 )
 SENDS = (
-    (0, _BEFORE_BOOT, "BootNotification", _boot_due, _boot_render, _boot_answered),
-    (4, _WHEN_PENDING, "NotifyReport", _report_due, _report_render, _report_answered),
+    (0, gates.BEFORE_BOOT, "BootNotification", _boot_due, _boot_render, _boot_answered),
+    (4, gates.WHEN_PENDING, "NotifyReport", _report_due, _report_render, _report_answered),
 )

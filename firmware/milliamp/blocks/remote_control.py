@@ -5,7 +5,7 @@ from micropython import const
 
 from milliamp.domain import charging, drivers
 from milliamp.wire import types
-from tables.events import _REMOTE, _REMOTE_STOP
+from tables import events
 
 # Looks of 50 ms for which an answer waits for the plug.
 _LOOKS = const(30)
@@ -53,7 +53,7 @@ def request_stop(st, r, at, w):
 
 
 def _stop(st, e):
-    charging.deauthorize(st, e, _REMOTE_STOP, _REMOTE)
+    charging.deauthorize(st, e, events.REMOTE_STOP, events.REMOTE)
 
 
 def _running(st, name):

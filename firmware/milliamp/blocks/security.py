@@ -2,25 +2,14 @@
 # delivered for certain.
 from micropython import const
 
-from milliamp.base.facts import _CLOCK, _VARIABLE
+from milliamp.base import facts
 from milliamp.base.packing import word
-from milliamp.storage import security_log
-from milliamp.storage.kinds import _AGAIN, _SECURITY
-from milliamp.wire.gates import _FROM_JOURNAL
-from tables.ids import _SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE
-from tables.security import (
-    _JOURNAL_SET_ASIDE,
-    _MEMORY_EXHAUSTION,
-    _RECONFIGURATION_OF_SECURITY_PARAMETERS,
-    _RESET_OR_REBOOT,
-    _SECURITY_EVENT_COUNT,
-    _SETTING_SYSTEM_TIME,
-    _STARTUP_OF_THE_DEVICE,
-)
-from tables.words import _SECURITY_EVENT
+from milliamp.storage import kinds, security_log
+from milliamp.wire import gates
+from tables import ids, security, words
 
 # A bit for each event that is only for the log.
-_NOT_CRITICAL = const(1 << _RECONFIGURATION_OF_SECURITY_PARAMETERS)
+_NOT_CRITICAL = const(1 << security.RECONFIGURATION_OF_SECURITY_PARAMETERS)
 
 _NOTES = const(8)  # that wait for the security log at most
 _TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
@@ -32,14 +21,16 @@ def init(st) -> None:
     st.short = False  # MemoryExhaustion was told
     st.unnoted = False  # but not noted
     st.moved = None  # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do
-    st.bus.subscribe(_CLOCK | _VARIABLE, _hear)
+    st.bus.subscribe(facts.CLOCK | facts.VARIABLE, _hear)
     if st.journal.aside:
         st.log.error("the journal has another format, it begins anew")
         if st.journal.boot == 1:
-            happened(st, _JOURNAL_SET_ASIDE)
+            happened(st, security.JOURNAL_SET_ASIDE)
     happened(
         st,
-        _STARTUP_OF_THE_DEVICE if st.boot_reason in ("PowerUp", "Unknown") else _RESET_OR_REBOOT,
+        security.STARTUP_OF_THE_DEVICE
+        if st.boot_reason in ("PowerUp", "Unknown")
+        else security.RESET_OR_REBOOT,
     )
     while st.jobs:
         for _ in st.jobs.pop(0):
@@ -48,7 +39,7 @@ def init(st) -> None:
 
 def happened(st, event: int) -> None:
     """Make a security event durable; a critical one is sent when its turn comes."""
-    name = word(_SECURITY_EVENT, event)
+    name = word(words.SECURITY_EVENT, event)
     if not _NOT_CRITICAL >> event & 1:
         st.untold |= 1 << event
         _send(st)
@@ -60,10 +51,10 @@ def happened(st, event: int) -> None:
 def _send(st):
     """Put into the journal what it has room for. The rest waits in RAM, and is told later: also while it is thinned, for
     a station that starts over and over must not use up the room of transactions before that has begun."""
-    for event in range(_SECURITY_EVENT_COUNT):
+    for event in range(security.SECURITY_EVENT_COUNT):
         if st.untold >> event & 1 and not st.journal.crowded():
             try:
-                st.journal.append(_SECURITY, bytes((event,)))
+                st.journal.append(kinds.SECURITY, bytes((event,)))
             except OSError:
                 return
             st.untold ^= 1 << event
@@ -76,11 +67,11 @@ def tick(st) -> None:
         st.short = st.unnoted = not st.short
         if st.short:
             st.log.warn("the journal is short of room")
-            st.untold |= 1 << _MEMORY_EXHAUSTION
+            st.untold |= 1 << security.MEMORY_EXHAUSTION
             _send(st)
     elif st.unnoted:  # a look later: the journal and the log are a long step each
         st.unnoted = False
-        _note(st, word(_SECURITY_EVENT, _MEMORY_EXHAUSTION))
+        _note(st, word(words.SECURITY_EVENT, security.MEMORY_EXHAUSTION))
     elif st.untold:
         _send(st)
     if st.moved is not None:
@@ -105,23 +96,23 @@ def _write(st, text):
 
 
 def _hear(st, fact, evse, arg):
-    if fact == _VARIABLE:
-        if arg in (_SECURITY_BASIC_AUTH_PASSWORD, _SECURITY_SECURITY_PROFILE):
-            happened(st, _RECONFIGURATION_OF_SECURITY_PARAMETERS)
+    if fact == facts.VARIABLE:
+        if arg in (ids.SECURITY_BASIC_AUTH_PASSWORD, ids.SECURITY_SECURITY_PROFILE):
+            happened(st, security.RECONFIGURATION_OF_SECURITY_PARAMETERS)
     elif not st.clock_was_set:
         st.moved = arg
     elif abs(arg) > _TIME_MOVED:
-        happened(st, _SETTING_SYSTEM_TIME)
+        happened(st, security.SETTING_SYSTEM_TIME)
 
 
 def _due(st):
     head = st.journal.head()
-    return head if head is not None and head[1] == _SECURITY else None
+    return head if head is not None and head[1] == kinds.SECURITY else None
 
 
 def _render(st, w, head):
     w.object()
-    w.field("type", word(_SECURITY_EVENT, head[4][0] & ~_AGAIN))
+    w.field("type", word(words.SECURITY_EVENT, head[4][0] & ~kinds.AGAIN))
     w.key("timestamp").time(head[3])
     w.end()
 
@@ -130,4 +121,4 @@ def _answered(st, head, r, at):
     pass
 
 
-SENDS = ((9, _FROM_JOURNAL, "SecurityEventNotification", _due, _render, _answered),)
+SENDS = ((9, gates.FROM_JOURNAL, "SecurityEventNotification", _due, _render, _answered),)

@@ -1,24 +1,20 @@
 # Transactions (functional block E): TransactionEvent and GetTransactionStatus.
 from micropython import const
 
-from milliamp.base.facts import _TX
+from milliamp.base import facts
 from milliamp.base.measurands import slots
 from milliamp.base.packing import word
 from milliamp.domain import charging, drivers, meter, transaction
-from milliamp.storage.kinds import _TX_EVENT, _TX_UPDATE
-from milliamp.wire import types
-from milliamp.wire.gates import _FROM_JOURNAL
-from tables.contexts import _TRIGGER as _SAMPLE_TRIGGER
-from tables.events import _ENDED, _TRIGGER
-from tables.ids import _SAMPLED_DATA_TX_UPDATED_MEASURANDS
-from tables.words import _CHARGING_STATE, _REASON, _TRANSACTION_EVENT, _TRIGGER_REASON
+from milliamp.storage import kinds
+from milliamp.wire import gates, types
+from tables import contexts, events, ids, words
 
 _PIECE = const(6)  # records of the journal between two yields
 
 
 def init(st) -> None:
     """Send what the journal gets."""
-    st.bus.subscribe(_TX, _tx)
+    st.bus.subscribe(facts.TX, _tx)
 
 
 def _tx(st, fact, evse, arg):
@@ -27,24 +23,24 @@ def _tx(st, fact, evse, arg):
 
 def _due(st):
     head = st.journal.head()
-    return head if head is not None and head[1] in (_TX_EVENT, _TX_UPDATE) else None
+    return head if head is not None and head[1] in (kinds.TX_EVENT, kinds.TX_UPDATE) else None
 
 
 def _render(st, w, head):
     _, _, offline, time, payload = head
     event = transaction.Event(payload)
     w.object()
-    w.field("eventType", word(_TRANSACTION_EVENT, event.kind))
+    w.field("eventType", word(words.TRANSACTION_EVENT, event.kind))
     w.key("timestamp").time(time)
-    w.field("triggerReason", word(_TRIGGER_REASON, event.trigger))
+    w.field("triggerReason", word(words.TRIGGER_REASON, event.trigger))
     w.field("seqNo", event.seq)
     if offline:
         w.field("offline", True)
     w.object("transactionInfo")
     w.field("transactionId", st.journal.transaction_id(event.counter))
-    w.field("chargingState", word(_CHARGING_STATE, event.state))
-    if event.kind == _ENDED:
-        w.field("stoppedReason", word(_REASON, event.reason))
+    w.field("chargingState", word(words.CHARGING_STATE, event.state))
+    if event.kind == events.ENDED:
+        w.field("stoppedReason", word(words.REASON, event.reason))
     if event.remote_id is not None:
         w.field("remoteStartId", event.remote_id)
     w.end()
@@ -95,7 +91,7 @@ async def _is_queued(st, counter):
     # While it looks, events come and go. None is missed: each is looked at in its turn or was delivered before.
     looked_at = 0
     for kind, payload in st.journal.each_pending():
-        if kind in (_TX_EVENT, _TX_UPDATE):
+        if kind in (kinds.TX_EVENT, kinds.TX_UPDATE):
             if counter is None or transaction.counter_of(payload) == counter:
                 return True
         looked_at += 1
@@ -107,11 +103,11 @@ async def _is_queued(st, counter):
 def trigger(st, evse, connector):
     """TriggerMessage TransactionEvent: an Updated event of each running transaction (F06.FR.07)."""
     done = False
-    mask = slots(st.model.get(_SAMPLED_DATA_TX_UPDATED_MEASURANDS))
+    mask = slots(st.model.get(ids.SAMPLED_DATA_TX_UPDATED_MEASURANDS))
     for e in st.evses:
         if evse in (0, e.index) and e.tx is not None:
-            values = meter.sample(st, e, mask, _SAMPLE_TRIGGER)
-            done = charging.trigger_event(st, e, _TRIGGER, values) or done
+            values = meter.sample(st, e, mask, contexts.TRIGGER)
+            done = charging.trigger_event(st, e, events.TRIGGER, values) or done
     return done
 
 
@@ -121,4 +117,4 @@ UNREAD = (
     "TransactionEvent.idTokenInfo.personalMessage",
     "TransactionEvent.updatedPersonalMessage",
 )
-SENDS = ((9, _FROM_JOURNAL, "TransactionEvent", _due, _render, _answered),)
+SENDS = ((9, gates.FROM_JOURNAL, "TransactionEvent", _due, _render, _answered),)

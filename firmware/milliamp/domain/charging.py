@@ -10,77 +10,10 @@
 # register of Ended holds all the energy; what was decided is in flash meanwhile.
 from micropython import const
 
-from milliamp.base.facts import (
-    _ACCEPTED,
-    _BAY,
-    _CABLE,
-    _CHARGING_STATE,
-    _CLOCK,
-    _FAULT,
-    _LOCK_PROBLEM,
-    _PILOT,
-    _STOP_BUTTON,
-    _TX,
-    _VARIABLE,
-    _WHO_IS_BUSY,
-)
+from milliamp.base import facts
 from milliamp.base.measurands import slots
-from milliamp.domain import evse, meter, transaction
-from milliamp.domain.errors import _LEFT_OUT
-from tables.contexts import _SAMPLE_PERIODIC, _TRANSACTION_BEGIN, _TRANSACTION_END
-from tables.events import (
-    _ABNORMAL_CONDITION,
-    _AUTHORIZED,
-    _CABLE_PLUGGED_IN,
-    _CHARGING,
-    _CHARGING_STATE_CHANGED,
-    _ENDED,
-    _EV_COMMUNICATION_LOST,
-    _EV_CONNECT_TIMEOUT,
-    _EV_CONNECTED,
-    _EV_DEPARTED,
-    _EV_DETECTED,
-    _EV_DISCONNECTED,
-    _IDLE,
-    _LOCAL,
-    _METER_VALUE_PERIODIC,
-    _OTHER,
-    _POWER_LOSS,
-    _REMOTE_START,
-    _REMOTE_STOP,
-    _STARTED,
-    _STOP_AUTHORIZED,
-    _STOPPED_BY_EV,
-    _SUSPENDED_EV,
-    _SUSPENDED_EVSE,
-    _TIMEOUT,
-    _UPDATED,
-)
-from tables.ids import (
-    _OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT,
-    _SAMPLED_DATA_TX_ENDED_INTERVAL,
-    _SAMPLED_DATA_TX_ENDED_MEASURANDS,
-    _SAMPLED_DATA_TX_STARTED_MEASURANDS,
-    _SAMPLED_DATA_TX_UPDATED_INTERVAL,
-    _SAMPLED_DATA_TX_UPDATED_MEASURANDS,
-    _TX_EV_CONNECTION_TIME_OUT,
-    _TX_STOP_TX_ON_EV_SIDE_DISCONNECT,
-    _TX_TX_BEFORE_ACCEPTED_ENABLED,
-    _TX_TX_START_POINT,
-    _TX_TX_STOP_POINT,
-)
-from tables.points import (
-    _AUTHORIZED as _AUTHORIZATION,
-)
-from tables.points import (
-    _ENERGY_TRANSFER,
-    _PARKING_BAY_OCCUPANCY,
-    _POWER_PATH_CLOSED,
-)
-from tables.points import (
-    _EV_CONNECTED as _EV_CONNECTION,
-)
-from tables.words import _TX_START_POINT
+from milliamp.domain import errors, evse, meter, transaction
+from tables import contexts, events, ids, points, words
 
 _FADE_MS = const(3000)  # for an EV to stop once the pilot is steady
 _EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
@@ -101,15 +34,15 @@ def init(st) -> None:
     for tx in running:
         st.evses[tx.evse - 1].tx = tx
     st.bus.subscribe(
-        _CABLE
-        | _PILOT
-        | _STOP_BUTTON
-        | _FAULT
-        | _BAY
-        | _CLOCK
-        | _ACCEPTED
-        | _VARIABLE
-        | _WHO_IS_BUSY,
+        facts.CABLE
+        | facts.PILOT
+        | facts.STOP_BUTTON
+        | facts.FAULT
+        | facts.BAY
+        | facts.CLOCK
+        | facts.ACCEPTED
+        | facts.VARIABLE
+        | facts.WHO_IS_BUSY,
         _hear,
     )
     for e in st.evses:
@@ -117,7 +50,7 @@ def init(st) -> None:
             _resume(st, e, e.tx)
         else:
             e.tx = None  # cut before its first event was durable: it never was
-            step(st, e, _CABLE_PLUGGED_IN if e.cable else _EV_DETECTED)
+            step(st, e, events.CABLE_PLUGGED_IN if e.cable else events.EV_DETECTED)
         if not e.authorized:  # the plug is the driver's again
             for connector in range(len(e.status)):
                 unlock(st, e, connector + 1)
@@ -152,18 +85,22 @@ def _resume(st, e, tx):
     e.wh = max(e.wh, tx.register)  # a meter that lost its memory is one that began anew
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     e.sampled = e.kept = e.since = st.clock.ticks()
-    stopping = not tx.authorized and tx.state == _CHARGING  # the EV was about to
+    stopping = not tx.authorized and tx.state == events.CHARGING  # the EV was about to
     authorized = tx.authorized or stopping
-    held = _PARKING_BAY_OCCUPANCY | _AUTHORIZATION if authorized else _PARKING_BAY_OCCUPANCY
-    if tx.state != _IDLE:
-        held |= _EV_CONNECTION
-    if authorized and tx.state in (_EV_CONNECTED, _CHARGING, _SUSPENDED_EV):
-        held |= _POWER_PATH_CLOSED
-    if tx.state == _CHARGING:
-        held |= _ENERGY_TRANSFER
-    lost = held & ~(_points(st, e) & ~(_POWER_PATH_CLOSED | _ENERGY_TRANSFER))
-    end = lost & points_of(st, _TX_TX_STOP_POINT)
-    step(st, e, _ABNORMAL_CONDITION, tx.reason if stopping else _POWER_LOSS, end)
+    held = (
+        points.PARKING_BAY_OCCUPANCY | points.AUTHORIZED
+        if authorized
+        else points.PARKING_BAY_OCCUPANCY
+    )
+    if tx.state != events.IDLE:
+        held |= points.EV_CONNECTED
+    if authorized and tx.state in (events.EV_CONNECTED, events.CHARGING, events.SUSPENDED_EV):
+        held |= points.POWER_PATH_CLOSED
+    if tx.state == events.CHARGING:
+        held |= points.ENERGY_TRANSFER
+    lost = held & ~(_points(st, e) & ~(points.POWER_PATH_CLOSED | points.ENERGY_TRANSFER))
+    end = lost & points_of(st, ids.TX_TX_STOP_POINT)
+    step(st, e, events.ABNORMAL_CONDITION, tx.reason if stopping else events.POWER_LOSS, end)
 
 
 def points_of(st, variable: int) -> int:
@@ -171,7 +108,7 @@ def points_of(st, variable: int) -> int:
     listed = st.model.get(variable).split(",")
     mask = 0
     point = 1
-    for name in _TX_START_POINT.split(" "):
+    for name in words.TX_START_POINT.split(" "):
         if name in listed:
             mask |= point
         point <<= 1
@@ -180,32 +117,32 @@ def points_of(st, variable: int) -> int:
 
 def _hear(st, fact, index, arg):
     """What the EVSEs tell, and what each means."""
-    if fact == _WHO_IS_BUSY:
+    if fact == facts.WHO_IS_BUSY:
         for e in st.evses:
             if index in (0, e.index) and e.tx is not None:
                 return 1
         return 0
-    if fact == _CLOCK:
+    if fact == facts.CLOCK:
         for e in st.evses:
             if e.tx is not None and e.tx.guessed:  # as the journal rights its records
                 e.tx.started += arg
                 e.tx.guessed = False
         return 0
-    if fact & (_ACCEPTED | _VARIABLE):
+    if fact & (facts.ACCEPTED | facts.VARIABLE):
         for e in st.evses:
             e.look = e.look or 1
         return 0
     e = st.evses[index - 1]
-    if fact == _CABLE:
+    if fact == facts.CABLE:
         if arg:
-            step(st, e, _CABLE_PLUGGED_IN)
+            step(st, e, events.CABLE_PLUGGED_IN)
         else:
             _unplugged(st, e)
-    elif fact == _STOP_BUTTON:
+    elif fact == facts.STOP_BUTTON:
         if e.authorized:
-            deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL)
-    elif fact == _BAY:
-        step(st, e, _EV_DETECTED if arg else _EV_DEPARTED, _LOCAL)
+            deauthorize(st, e, events.STOP_AUTHORIZED, events.LOCAL)
+    elif fact == facts.BAY:
+        step(st, e, events.EV_DETECTED if arg else events.EV_DEPARTED, events.LOCAL)
     else:
         step(st, e)
     return 0
@@ -217,7 +154,7 @@ def settle(st) -> None:
     for e in st.evses:
         if e.look == 2 and e.authorized:
             e.look = 0
-            step(st, e, _AUTHORIZED)
+            step(st, e, events.AUTHORIZED)
 
 
 def _unplugged(st, e):
@@ -225,14 +162,14 @@ def _unplugged(st, e):
     a plug on the station's side, UnlockOnEVSideDisconnect says; if it stays, its driver's token releases it."""
     e.barred = False
     _lock_problem(st, e, 0)
-    unlocks = st.model.get(_OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT)
+    unlocks = st.model.get(ids.OCPP_COMM_UNLOCK_ON_EV_SIDE_DISCONNECT)
     if e.authorized and e.locked and not unlocks and not evse.is_attached(st, e, e.locked):
         e.holder = e.token_hash
-    if e.authorized and st.model.get(_TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
+    if e.authorized and st.model.get(ids.TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
         _forget(e)
     else:
         e.since = st.clock.ticks()  # the time to plug in again runs
-    step(st, e, _EV_COMMUNICATION_LOST, _EV_DISCONNECTED)
+    step(st, e, events.EV_COMMUNICATION_LOST, events.EV_DISCONNECTED)
     if e.authorized:
         e.holder = b""  # it goes on
     if not e.cable and not e.holder and (e.tx is None or unlocks):
@@ -247,7 +184,7 @@ def deauthorize(st, e, trigger: int, reason: int, token=None) -> None:
                 e.token = token  # the event names it
                 e.tx.token_sent = False
             e.tx.reason = reason  # holds although another point may end it later
-            e.points |= _AUTHORIZATION  # so that a transaction can be stopped that never had it
+            e.points |= points.AUTHORIZED  # so that a transaction can be stopped that never had it
         e.barred = True
         _forget(e)
         step(st, e, trigger, reason)
@@ -274,7 +211,7 @@ def usable(st, e) -> bool:
         return False
     if e.tx is not None and e.cause is not None and e.cause[2]:
         return False  # it is about to end, and would take a new authorization along
-    return bool(st.model.get(_TX_TX_BEFORE_ACCEPTED_ENABLED)) or st.accepted
+    return bool(st.model.get(ids.TX_TX_BEFORE_ACCEPTED_ENABLED)) or st.accepted
 
 
 # --- the state machine ------------------------------------------------------------------------------
@@ -282,18 +219,18 @@ def usable(st, e) -> bool:
 
 def _points(st, e):
     """Which start and stop points hold."""
-    points = _PARKING_BAY_OCCUPANCY if e.bay else 0
+    hold = points.PARKING_BAY_OCCUPANCY if e.bay else 0
     if e.cable:
-        points |= _EV_CONNECTION
+        hold |= points.EV_CONNECTED
     if e.authorized:
-        points |= _AUTHORIZATION
+        hold |= points.AUTHORIZED
         able = e.fault is None if e.tx is not None else usable(st, e)
         able = able and not e.barred and not _is_used_up(e)
         if e.cable and able and e.pilot < 69:
-            points |= _POWER_PATH_CLOSED
+            hold |= points.POWER_PATH_CLOSED
             if e.pilot > 66:
-                points |= _ENERGY_TRANSFER
-    return points
+                hold |= points.ENERGY_TRANSFER
+    return hold
 
 
 def _is_used_up(e):
@@ -305,35 +242,41 @@ def _is_used_up(e):
 def _state(st, e):
     """What the charging is doing, from the points that hold."""
     if not e.cable:
-        return _IDLE
-    if e.points & _ENERGY_TRANSFER:
-        return _CHARGING
-    if e.points & _POWER_PATH_CLOSED:
+        return events.IDLE
+    if e.points & points.ENERGY_TRANSFER:
+        return events.CHARGING
+    if e.points & points.POWER_PATH_CLOSED:
         was = e.state
         waited = st.clock.since(e.since) >= _EV_READY_MS
-        return _SUSPENDED_EV if was in (_CHARGING, _SUSPENDED_EV) or waited else _EV_CONNECTED
-    return _SUSPENDED_EVSE if e.authorized and e.tx is not None else _EV_CONNECTED
+        return (
+            events.SUSPENDED_EV
+            if was in (events.CHARGING, events.SUSPENDED_EV) or waited
+            else events.EV_CONNECTED
+        )
+    return events.SUSPENDED_EVSE if e.authorized and e.tx is not None else events.EV_CONNECTED
 
 
-def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, end=False) -> None:
+def step(
+    st, e, trigger: int = events.CHARGING_STATE_CHANGED, reason: int = events.OTHER, end=False
+) -> None:
     """Take one step after a change. `trigger` is its most specific cause; it makes an event even where the
     charging state stays the same, unless it is the default. `reason` counts if it ends the transaction,
     which `end` asks for whatever the stop points say."""
-    if e.cause is not None and (e.cause[2] or trigger == _CHARGING_STATE_CHANGED):
+    if e.cause is not None and (e.cause[2] or trigger == events.CHARGING_STATE_CHANGED):
         trigger, reason, end = e.cause
     before = e.points
-    points = _points(st, e)
+    hold = _points(st, e)
     if e.tx is not None:
-        if points & _POWER_PATH_CLOSED and reason == _OTHER:
-            reason = _STOPPED_BY_EV
-        if before & ~points & points_of(st, _TX_TX_STOP_POINT):
+        if hold & points.POWER_PATH_CLOSED and reason == events.OTHER:
+            reason = events.STOPPED_BY_EV
+        if before & ~hold & points_of(st, ids.TX_TX_STOP_POINT):
             end = True
         if end:  # and with it the authorization: a point that still holds starts nothing new
             _forget(e)
-            points = _points(st, e)
+            hold = _points(st, e)
     elif not usable(st, e):
-        points &= before  # what comes now may start something when it is usable again
-    if e.closed and not points & _ENERGY_TRANSFER:
+        hold &= before  # what comes now may start something when it is usable again
+    if e.closed and not hold & points.ENERGY_TRANSFER:
         fades = e.fault is None and e.failed is None and e.cable and 66 < e.pilot < 69
         if fades:
             if e.fading is None:
@@ -348,10 +291,10 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
             return
     if e.fading is not None:
         e.fading = e.cause = None
-    e.points = points
-    if not points & _POWER_PATH_CLOSED:
+    e.points = hold
+    if not hold & points.POWER_PATH_CLOSED:
         evse.drive(st, e, st.board.offer, 0)
-    elif not before & _POWER_PATH_CLOSED:
+    elif not before & points.POWER_PATH_CLOSED:
         e.since = st.clock.ticks()  # the EV has some time to get ready
     old, e.state = e.state, _state(st, e)
     unrecorded = False
@@ -359,28 +302,32 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
     try:
         if e.tx is None:
             # A new authorization may start what held before; energy always belongs to a transaction.
-            new = points if points & ~before & _AUTHORIZATION else points & ~before
-            start = new & (points_of(st, _TX_TX_START_POINT) | _ENERGY_TRANSFER)
+            new = hold if hold & ~before & points.AUTHORIZED else hold & ~before
+            start = new & (points_of(st, ids.TX_TX_START_POINT) | points.ENERGY_TRANSFER)
             if start and usable(st, e):
-                if trigger == _CHARGING_STATE_CHANGED:  # it came before, and could start nothing
-                    if start & _PARKING_BAY_OCCUPANCY:
-                        trigger = _EV_DETECTED
-                    elif new & _EV_CONNECTION:
-                        trigger = _CABLE_PLUGGED_IN
+                if (
+                    trigger == events.CHARGING_STATE_CHANGED
+                ):  # it came before, and could start nothing
+                    if start & points.PARKING_BAY_OCCUPANCY:
+                        trigger = events.EV_DETECTED
+                    elif new & points.EV_CONNECTED:
+                        trigger = events.CABLE_PLUGGED_IN
                 _start(st, e, trigger)
         elif end:
             _end(st, e, trigger, reason)
-        elif trigger != _CHARGING_STATE_CHANGED or e.state != old:
-            if trigger in (_STOP_AUTHORIZED, _REMOTE_STOP) and e.state != old:
+        elif trigger != events.CHARGING_STATE_CHANGED or e.state != old:
+            if trigger in (events.STOP_AUTHORIZED, events.REMOTE_STOP) and e.state != old:
                 # Two events: the stop, and then that the energy has stopped.
                 state, e.state = e.state, old
-                _write(st, e, _UPDATED, trigger)
-                e.state, trigger = state, _CHARGING_STATE_CHANGED
-            _write(st, e, _UPDATED, trigger)
+                _write(st, e, events.UPDATED, trigger)
+                e.state, trigger = state, events.CHARGING_STATE_CHANGED
+            _write(st, e, events.UPDATED, trigger)
     except OSError as error:
         # Nothing may happen that is not durable: no start, no energy, unless the profile wants energy
         # without a transaction. `tick` tries again.
-        if error.args[0] != _LEFT_OUT:  # a full journal takes the energy from nobody (E04.FR.07)
+        if (
+            error.args[0] != errors.LEFT_OUT
+        ):  # a full journal takes the energy from nobody (E04.FR.07)
             if e.cause is None:
                 st.log.error("the journal takes no event: " + str(error))
             e.points, e.state = before, old
@@ -388,15 +335,15 @@ def step(st, e, trigger: int = _CHARGING_STATE_CHANGED, reason: int = _OTHER, en
             unrecorded = e.tx is None and st.profile.CHARGE_UNRECORDED
             if not unrecorded:
                 evse.switch(st, e, False)
-                points = 0
+                hold = 0
     e.cause = cause
     if e.state != old:
-        st.bus.tell(_CHARGING_STATE, e.index, e.state)
-    if points & _POWER_PATH_CLOSED:
+        st.bus.tell(facts.CHARGING_STATE, e.index, e.state)
+    if hold & points.POWER_PATH_CLOSED:
         if e.locked != e.cable and not _lock(st, e):
             return
         evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
-        if points & _ENERGY_TRANSFER and (e.tx is not None or unrecorded) and e.failed is None:
+        if hold & points.ENERGY_TRANSFER and (e.tx is not None or unrecorded) and e.failed is None:
             evse.switch(st, e, True)
     elif not e.authorized and e.locked and not e.holder:
         release(st, e)
@@ -408,9 +355,9 @@ def _fade(st, e, trigger, reason, end):
     tx = e.tx
     if tx is not None:
         try:
-            if not end and trigger in (_STOP_AUTHORIZED, _REMOTE_STOP):
-                _write(st, e, _UPDATED, trigger)
-                trigger = _CHARGING_STATE_CHANGED
+            if not end and trigger in (events.STOP_AUTHORIZED, events.REMOTE_STOP):
+                _write(st, e, events.UPDATED, trigger)
+                trigger = events.CHARGING_STATE_CHANGED
             else:
                 tx.authorized = e.authorized and not e.barred
                 if end:
@@ -440,7 +387,7 @@ def _lock(st, e):
 def _lock_problem(st, e, connector):
     if connector != e.lock_failed:
         e.lock_failed = connector
-        st.bus.tell(_LOCK_PROBLEM, e.index, connector)
+        st.bus.tell(facts.LOCK_PROBLEM, e.index, connector)
 
 
 def unlock(st, e, connector: int):
@@ -473,9 +420,9 @@ def _start(st, e, trigger):
     tx.guessed = not st.clock.synced
     e.tx = tx
     if e.remote_id is not None and e.authorized:
-        trigger = _REMOTE_START
+        trigger = events.REMOTE_START
     try:
-        _write(st, e, _STARTED, trigger)
+        _write(st, e, events.STARTED, trigger)
     except Exception:  # whatever it is: what is not durable never was
         e.tx = None
         st.journal.give_back(tx.counter)
@@ -486,17 +433,17 @@ def _start(st, e, trigger):
 
 def _end(st, e, trigger, reason):
     tx = e.tx
-    mask = _mask(st, _SAMPLED_DATA_TX_ENDED_MEASURANDS)
+    mask = _mask(st, ids.SAMPLED_DATA_TX_ENDED_MEASURANDS)
     now = st.clock.now()
     age = now - tx.started
     samples = b""
     if mask & 1:
         begin = bytearray()
         transaction.put_number(begin, tx.start_register)
-        samples = transaction.group(_TRANSACTION_BEGIN, 1, begin, max(age, 0))
+        samples = transaction.group(contexts.TRANSACTION_BEGIN, 1, begin, max(age, 0))
     samples += transaction.aged(tx.samples, age)
-    samples += meter.sample(st, e, mask, _TRANSACTION_END)
-    _write(st, e, _ENDED, trigger, samples, tx.reason or reason, now)
+    samples += meter.sample(st, e, mask, contexts.TRANSACTION_END)
+    _write(st, e, events.ENDED, trigger, samples, tx.reason or reason, now)
     e.tx = None
     _forget(e)
     evse.refresh(st, e)
@@ -509,10 +456,12 @@ def _mask(st, variable):
 def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
     tx = e.tx
-    note = tx.group_hash != e.group_hash or kind == _STARTED  # no event tells it
-    if not tx.connector and e.cable and kind != _ENDED:  # now it is known where (J02.FR.10)
-        mask = _mask(st, _SAMPLED_DATA_TX_STARTED_MEASURANDS)
-        samples = meter.sample(st, e, mask, _TRANSACTION_BEGIN, tx.start_register) + samples
+    note = tx.group_hash != e.group_hash or kind == events.STARTED  # no event tells it
+    if not tx.connector and e.cable and kind != events.ENDED:  # now it is known where (J02.FR.10)
+        mask = _mask(st, ids.SAMPLED_DATA_TX_STARTED_MEASURANDS)
+        samples = (
+            meter.sample(st, e, mask, contexts.TRANSACTION_BEGIN, tx.start_register) + samples
+        )
         note = tx.group_hash != e.group_hash or not mask & 1
     transaction.append(
         st,
@@ -532,12 +481,12 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash
     if e.authorized:
         e.remote_id = None
-    if note and kind != _ENDED:
+    if note and kind != events.ENDED:
         try:
             st.journal.note(tx.checkpoint())
         except OSError:
             pass  # without it a power cut makes it forget the group
-    st.bus.tell(_TX, e.index, (kind, trigger))
+    st.bus.tell(facts.TX, e.index, (kind, trigger))
 
 
 def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
@@ -546,9 +495,17 @@ def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
     now = st.clock.now()
     try:
         for context, age, mask, values in transaction.packed(samples):
-            _write(st, e, _UPDATED, trigger, transaction.group(context, mask, values, age), 0, now)
+            _write(
+                st,
+                e,
+                events.UPDATED,
+                trigger,
+                transaction.group(context, mask, values, age),
+                0,
+                now,
+            )
         if not samples:
-            _write(st, e, _UPDATED, trigger)
+            _write(st, e, events.UPDATED, trigger)
     except OSError:
         return False
     return True
@@ -580,18 +537,18 @@ def tick(st, e) -> None:
         for connector in range(len(e.status)):
             if e.opening >> connector + 1 & 1:
                 unlock(st, e, connector + 1)
-    if e.cause is not None or e.look or e.closed and not e.points & _ENERGY_TRANSFER:
+    if e.cause is not None or e.look or e.closed and not e.points & points.ENERGY_TRANSFER:
         e.look = 0
         step(st, e)
     elif e.authorized and not e.cable:
-        timeout = st.model.get(_TX_EV_CONNECTION_TIME_OUT)
+        timeout = st.model.get(ids.TX_EV_CONNECTION_TIME_OUT)
         if timeout and st.clock.since(e.since) >= timeout * 1000:
             if e.tx is not None:
-                e.tx.reason = _TIMEOUT
+                e.tx.reason = events.TIMEOUT
             _forget(e)
-            step(st, e, _EV_CONNECT_TIMEOUT, _TIMEOUT)
-    elif e.points & _POWER_PATH_CLOSED and (
-        e.state == _EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
+            step(st, e, events.EV_CONNECT_TIMEOUT, events.TIMEOUT)
+    elif e.points & points.POWER_PATH_CLOSED and (
+        e.state == events.EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
     ):
         step(st, e)
 
@@ -601,15 +558,15 @@ def measure(st) -> None:
     for e in st.evses:
         if e.tx is None or e.cause is not None:
             continue
-        due = _is_due(st, e.kept, _SAMPLED_DATA_TX_ENDED_INTERVAL)
+        due = _is_due(st, e.kept, ids.SAMPLED_DATA_TX_ENDED_INTERVAL)
         if due is not None:
             e.kept = due
-            variable = _SAMPLED_DATA_TX_ENDED_MEASURANDS
-            keep(st, e, variable, _SAMPLE_PERIODIC, st.clock.now())
-        due = _is_due(st, e.sampled, _SAMPLED_DATA_TX_UPDATED_INTERVAL)
+            variable = ids.SAMPLED_DATA_TX_ENDED_MEASURANDS
+            keep(st, e, variable, contexts.SAMPLE_PERIODIC, st.clock.now())
+        due = _is_due(st, e.sampled, ids.SAMPLED_DATA_TX_UPDATED_INTERVAL)
         if due is not None:
             e.sampled = due
-            mask = _mask(st, _SAMPLED_DATA_TX_UPDATED_MEASURANDS)
-            values = meter.sample(st, e, mask, _SAMPLE_PERIODIC, most=st.profile.VALUES)
+            mask = _mask(st, ids.SAMPLED_DATA_TX_UPDATED_MEASURANDS)
+            values = meter.sample(st, e, mask, contexts.SAMPLE_PERIODIC, most=st.profile.VALUES)
             if values:
-                trigger_event(st, e, _METER_VALUE_PERIODIC, values)
+                trigger_event(st, e, events.METER_VALUE_PERIODIC, values)

@@ -2,23 +2,9 @@
 # domain.charging's, what is known of tokens domain.tokens'.
 from micropython import const
 
-from milliamp.base.facts import _CARD, _LINK
+from milliamp.base import facts
 from milliamp.domain import charging, tokens
-from tables.events import (
-    _AUTHORIZED,
-    _DE_AUTHORIZED,
-    _DEAUTHORIZED,
-    _LOCAL,
-    _MASTER_PASS,
-    _REMOTE_START,
-    _STOP_AUTHORIZED,
-)
-from tables.ids import (
-    _AUTH_AUTHORIZE_REMOTE_START,
-    _TX_MAX_ENERGY_ON_INVALID_ID,
-    _TX_STOP_TX_ON_INVALID_ID,
-)
-from tables.words import _ID_TOKEN
+from tables import events, ids, words
 
 _DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
 _LONGEST_TOKEN = const(36)  # characters of an idToken
@@ -26,7 +12,7 @@ _LONGEST_TOKEN = const(36)  # characters of an idToken
 
 def init(st) -> None:
     """Listen to the card readers."""
-    st.bus.subscribe(_CARD | _LINK, _hear)
+    st.bus.subscribe(facts.CARD | facts.LINK, _hear)
 
 
 def poll(st) -> bool:
@@ -38,7 +24,7 @@ def poll(st) -> bool:
             name, kind, index = card
             if (
                 len(name + "") > _LONGEST_TOKEN
-                or kind not in _ID_TOKEN.split(" ")
+                or kind not in words.ID_TOKEN.split(" ")
                 or not 0 <= index | 0 <= len(st.evses)
             ):
                 raise ValueError
@@ -50,14 +36,14 @@ def poll(st) -> bool:
     first.unread = False
     if card is None:
         return False
-    st.bus.tell(_CARD, index, (name, kind))
+    st.bus.tell(facts.CARD, index, (name, kind))
     return True
 
 
 def _hear(st, fact, index, token):
     """A card was read: at an EVSE, or (index 0) at a reader that all share. Or the link is gone, and perhaps an
     answer with it that would have started something."""
-    if fact == _LINK:
+    if fact == facts.LINK:
         for e in st.evses:
             if not token and e.asking is None and not e.authorized:
                 e.remote_id = None
@@ -99,7 +85,7 @@ def present(st, e, token) -> None:
     if again or e.asking is not None or e.remote_id is not None and not e.authorized:
         return
     if e.authorized and hashed == e.token_hash:
-        charging.deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+        charging.deauthorize(st, e, events.STOP_AUTHORIZED, events.LOCAL, token)
     elif hashed == e.holder and not e.cable:
         charging.release(st, e)  # E09: what it is presented for
     elif e.authorized:
@@ -114,7 +100,7 @@ def _first_token(st, e, token, verdict, group):
     if verdict == tokens.ACCEPTED and tokens.is_master(st, group):
         _stop_all(st, token)
     elif verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
-        _authorize(st, e, token, group, _AUTHORIZED)
+        _authorize(st, e, token, group, events.AUTHORIZED)
     elif verdict == tokens.UNKNOWN_OFFLINE:
         st.log.info("a token got no answer")
     else:
@@ -128,13 +114,13 @@ def _second_token(st, e, token, verdict, group):
     if tokens.is_master(st, group):
         _stop_all(st, token)
     elif group == e.group_hash and e.authorized:
-        charging.deauthorize(st, e, _STOP_AUTHORIZED, _LOCAL, token)
+        charging.deauthorize(st, e, events.STOP_AUTHORIZED, events.LOCAL, token)
 
 
 def _stop_all(st, token):
     """A master pass: it starts nothing and stops everything (C16.FR.02)."""
     for e in st.evses:
-        charging.deauthorize(st, e, _STOP_AUTHORIZED, _MASTER_PASS, token)
+        charging.deauthorize(st, e, events.STOP_AUTHORIZED, events.MASTER_PASS, token)
         charging.release(st, e)
 
 
@@ -142,7 +128,7 @@ def remote_start(st, e, token, remote_id: int, group) -> None:
     """RequestStartTransaction was accepted, and the EVSE kept for it by `reserve`: start with its token (F01, F02).
     A fault of this very moment shows in the status."""
     e.remote_id = remote_id
-    if st.model.get(_AUTH_AUTHORIZE_REMOTE_START):
+    if st.model.get(ids.AUTH_AUTHORIZE_REMOTE_START):
         tokens.check(st, e, token, _remote_token)
     else:
         _remote_token(st, e, token, tokens.ACCEPTED, tokens.group_hash(group))
@@ -151,7 +137,7 @@ def remote_start(st, e, token, remote_id: int, group) -> None:
 def _remote_token(st, e, token, verdict, group):
     verdict = tokens.REFUSED if tokens.is_master(st, group) else verdict
     if verdict == tokens.ACCEPTED and not e.authorized and charging.usable(st, e):
-        _authorize(st, e, token, group, _REMOTE_START)
+        _authorize(st, e, token, group, events.REMOTE_START)
     else:
         e.remote_id = None
 
@@ -168,7 +154,7 @@ def _authorize(st, e, token, group, trigger):
         if e.tx.token_hash != e.token_hash or e.tx.limit is not None:
             e.tx.token_sent = False
         e.tx.limit = None
-    if trigger == _AUTHORIZED:
+    if trigger == events.AUTHORIZED:
         e.look = 2  # to look the card up was a long step: `charging.settle` takes the other
     else:
         charging.step(st, e, trigger)
@@ -185,10 +171,10 @@ def token_answered(st, counter: int, token, info) -> None:
             continue
         if tokens.accepts(e, info):
             e.group_hash = tokens.group_hash(info[1]) or e.group_hash
-        elif st.model.get(_TX_STOP_TX_ON_INVALID_ID):
-            charging.deauthorize(st, e, _DEAUTHORIZED, _DE_AUTHORIZED)
+        elif st.model.get(ids.TX_STOP_TX_ON_INVALID_ID):
+            charging.deauthorize(st, e, events.DEAUTHORIZED, events.DE_AUTHORIZED)
         else:  # the transaction stays, the energy does not
-            tx.limit = tx.start_register + st.model.get(_TX_MAX_ENERGY_ON_INVALID_ID)
+            tx.limit = tx.start_register + st.model.get(ids.TX_MAX_ENERGY_ON_INVALID_ID)
             try:
                 st.journal.note(tx.checkpoint())
             except OSError:

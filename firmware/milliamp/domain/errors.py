@@ -3,4 +3,4 @@
 from micropython import const
 
 # Of an event that was left out: there is no room, and it is not needed.
-_LEFT_OUT = const(105)
+LEFT_OUT = const(105)

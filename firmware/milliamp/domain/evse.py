@@ -4,10 +4,9 @@
 # that EVSE, whose contactor opens at once.
 from micropython import const
 
-from milliamp.base.counts import _METERS_ANEW
-from milliamp.base.facts import _BAY, _CABLE, _FAULT, _PILOT, _STATUS, _STOP_BUTTON
-from milliamp.storage.keys import _OPERATIVE
-from tables.status import _AVAILABLE, _FAULTED, _OCCUPIED, _UNAVAILABLE
+from milliamp.base import counts, facts
+from milliamp.storage import keys
+from tables import statuses
 
 _ANEW_MS = const(
     60000
@@ -86,20 +85,20 @@ def scan(st, e: Evse) -> None:
             e.failed = None
     if fault != e.fault:
         e.fault = fault
-        tell(_FAULT, index, fault)
+        tell(facts.FAULT, index, fault)
     if bay != e.bay:
         e.bay = bay
-        tell(_BAY, index, bay)
+        tell(facts.BAY, index, bay)
     cable = e.plug if pilot != 65 else 0
     if cable != e.cable:
         e.cable = cable
         refresh(st, e)  # the status message comes before the transaction's
-        tell(_CABLE, index, cable)
+        tell(facts.CABLE, index, cable)
     if pilot != e.pilot:
         e.pilot = pilot
-        tell(_PILOT, index, pilot)
+        tell(facts.PILOT, index, pilot)
     if pressed:
-        tell(_STOP_BUTTON, index)
+        tell(facts.STOP_BUTTON, index)
     refresh(st, e)
 
 
@@ -149,7 +148,7 @@ def _follow(st, e, wh):
             e.low, e.low_at = wh, st.clock.ticks()
         if wh == e.low or st.clock.since(e.low_at) < _ANEW_MS:
             return e.wh
-        st.counters[_METERS_ANEW] += 1
+        st.counters[counts.METERS_ANEW] += 1
         e.ahead = e.wh - e.low
         told = wh + e.ahead
     e.low = None
@@ -160,13 +159,13 @@ def status(st, e: Evse, connector: int) -> int:
     """The effective status of a connector. What follows from a running transaction wins over an
     ordered unavailability, which waits for its end (G03.FR.05)."""
     if e.fault is not None or e.pilot == 70:
-        return _FAULTED
+        return statuses.FAULTED
     if not _busy(e, connector) and not operative(st, e, connector):
-        return _UNAVAILABLE
+        return statuses.UNAVAILABLE
     in_use = e.cable if is_attached(st, e, connector) else e.plug
     if in_use == connector:
-        return _OCCUPIED
-    return _UNAVAILABLE if st.resetting >> e.index & 1 else _AVAILABLE
+        return statuses.OCCUPIED
+    return statuses.UNAVAILABLE if st.resetting >> e.index & 1 else statuses.AVAILABLE
 
 
 def is_attached(st, e: Evse, connector: int) -> bool:
@@ -187,17 +186,17 @@ def refresh(st, e: Evse) -> None:
         new = status(st, e, connector)
         if new != old:
             e.status[connector - 1] = new
-            st.bus.tell(_STATUS, e.index, connector)
+            st.bus.tell(facts.STATUS, e.index, connector)
             drive(st, e, st.board.indicate, new)
 
 
 def operative(st, e: Evse, connector: int = 0) -> bool:
     """Are the station, the EVSE and the connector all operative? 0: any of its connectors."""
     get = st.settings.get
-    if not (get(_OPERATIVE, 1) and get(_OPERATIVE + e.index * 16, 1)):
+    if not (get(keys.OPERATIVE, 1) and get(keys.OPERATIVE + e.index * 16, 1)):
         return False
     connectors = (connector,) if connector else range(1, len(e.status) + 1)
-    return any(get(_OPERATIVE + e.index * 16 + n, 1) for n in connectors)
+    return any(get(keys.OPERATIVE + e.index * 16 + n, 1) for n in connectors)
 
 
 def set_operative(st, evse: int, connector: int, on: bool) -> bool:
@@ -205,7 +204,7 @@ def set_operative(st, evse: int, connector: int, on: bool) -> bool:
 
     Returns True when it holds at once, False when it waits for a transaction to end (G03.FR.05, G04.FR.06).
     """
-    st.settings.put((_OPERATIVE + evse * 16 + connector, None if on else 0))
+    st.settings.put((keys.OPERATIVE + evse * 16 + connector, None if on else 0))
     at_once = True
     for e in st.evses:
         if evse in (0, e.index):

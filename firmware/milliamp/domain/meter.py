@@ -2,7 +2,7 @@
 from milliamp.base.measurands import row
 from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
-from tables.measurands import _SLOTS
+from tables import measurands
 
 
 def read(st, e, measurand: str, phase: int):
@@ -29,7 +29,7 @@ def sample(st, e, mask: int, context: int, register=None, age: int = 0, most: in
     out = b""
     values = bytearray()
     measured = count = 0
-    for slot in range(_SLOTS):
+    for slot in range(measurands.SLOTS):
         if mask >> slot & 1:
             if slot:
                 measurand, phase, _, _ = row(slot)

@@ -1,22 +1,10 @@
 # Who may charge: what a token is, and what is known of it here or must be asked.
 import hashlib
 
-from milliamp.base.facts import _ASK_TOKEN
-from tables.ids import (
-    _AUTH_CACHE_DISABLE_POST_AUTHORIZE,
-    _AUTH_CACHE_ENABLED,
-    _AUTH_CACHE_LIFE_TIME,
-    _AUTH_DISABLE_REMOTE_AUTHORIZATION,
-    _AUTH_ENABLED,
-    _AUTH_LOCAL_AUTHORIZE_OFFLINE,
-    _AUTH_LOCAL_PRE_AUTHORIZE,
-    _AUTH_MASTER_PASS_GROUP_ID,
-    _AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED,
-)
-from tables.tokens import _CONCURRENT_TX, _NOT_AT_THIS_TIME
+from milliamp.base import facts
 
 # Flash holds of a status where in this text it stands.
-from tables.words import _AUTHORIZATION_STATUS
+from tables import ids, tokens, words
 
 _NO_GROUP = b"\0\0\0\0\0\0"  # in a row of the cache
 
@@ -46,23 +34,23 @@ def group_hash(group) -> bytes:
 
 def is_master(st, group: bytes) -> bool:
     """Is it the hash of the group that may stop everything and start nothing (C16)?"""
-    name = st.model.get(_AUTH_MASTER_PASS_GROUP_ID)
+    name = st.model.get(ids.AUTH_MASTER_PASS_GROUP_ID)
     return bool(name) and group == token_hash((name, ""))
 
 
 def check(st, e, token, then) -> None:
     """Find out whether a token may charge, then call `then(st, e, token, verdict, group_hash)`: at once
     where that is known here, else when the CSMS has answered or cannot be reached."""
-    if not _is_kept(token) or not st.model.get(_AUTH_ENABLED):
+    if not _is_kept(token) or not st.model.get(ids.AUTH_ENABLED):
         return then(st, e, token, ACCEPTED, b"")
-    if st.online and not st.model.get(_AUTH_DISABLE_REMOTE_AUTHORIZATION):
-        row = _known(st, token) if st.model.get(_AUTH_LOCAL_PRE_AUTHORIZE) else None
+    if st.online and not st.model.get(ids.AUTH_DISABLE_REMOTE_AUTHORIZATION):
+        row = _known(st, token) if st.model.get(ids.AUTH_LOCAL_PRE_AUTHORIZE) else None
         known = row is not None and (
-            st.model.get(_AUTH_CACHE_DISABLE_POST_AUTHORIZE) or not _is_refused(e, row)
+            st.model.get(ids.AUTH_CACHE_DISABLE_POST_AUTHORIZE) or not _is_refused(e, row)
         )
         if not known:
             e.asking = Question(token, then)
-            st.bus.tell(_ASK_TOKEN, e.index)
+            st.bus.tell(facts.ASK_TOKEN, e.index)
             return None
     return _locally(st, e, token, then, st.online)
 
@@ -74,10 +62,10 @@ def _locally(st, e, token, then, online):
     verdict = UNKNOWN_OFFLINE
     if row is not None and _is_refused(e, row):
         verdict = REFUSED
-    elif row is not None and (online or st.model.get(_AUTH_LOCAL_AUTHORIZE_OFFLINE)):
+    elif row is not None and (online or st.model.get(ids.AUTH_LOCAL_AUTHORIZE_OFFLINE)):
         verdict = ACCEPTED
         st.tokens.put(row[0], row[1], 0, row[4], row[5], st.clock.now())
-    elif not online and st.model.get(_AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED):
+    elif not online and st.model.get(ids.AUTH_OFFLINE_TX_FOR_UNKNOWN_ID_ENABLED):
         verdict = ACCEPTED
     then(st, e, token, verdict, group)
 
@@ -121,7 +109,7 @@ def _is_kept(token):
 def is_caching(st) -> bool:
     """Is there a cache, and is it enabled?"""
     has = st.profile.CACHE and st.tokens is not None
-    return bool(has and st.model.get(_AUTH_CACHE_ENABLED))
+    return bool(has and st.model.get(ids.AUTH_CACHE_ENABLED))
 
 
 def _known(st, token):
@@ -130,10 +118,10 @@ def _known(st, token):
     row = st.tokens.row(token_hash(token)) if is_caching(st) else None
     if row is not None:
         now = st.clock.now()
-        life = st.model.get(_AUTH_CACHE_LIFE_TIME)
+        life = st.model.get(ids.AUTH_CACHE_LIFE_TIME)
         if row[5] <= now if row[5] else 0 < life <= now - row[6]:
             return None
-        if row[2] in (_CONCURRENT_TX, _NOT_AT_THIS_TIME):
+        if row[2] in (tokens.CONCURRENT_TX, tokens.NOT_AT_THIS_TIME):
             return None
     return row
 
@@ -146,7 +134,7 @@ def learn(st, token, info) -> None:
         if 0 < expiry <= st.clock.now() and st.tokens.row(token_hash(token)) is None:
             return  # C10.FR.13: it would be gone at once
         group = group_hash(group) or _NO_GROUP
-        status = _AUTHORIZATION_STATUS.find(status)
+        status = words.AUTHORIZATION_STATUS.find(status)
         st.tokens.put(token_hash(token), group, status, evses, expiry, st.clock.now())
 
 
@@ -156,7 +144,7 @@ def describe(st, token) -> str:
     if row is None:
         return ""
     text = "authorization cache: %s, last used %s" % (
-        _AUTHORIZATION_STATUS[row[2] :].split(" ")[0],
+        words.AUTHORIZATION_STATUS[row[2] :].split(" ")[0],
         st.clock.text(row[6]),
     )
     return text if row[1] == _NO_GROUP else text + ", member of a group"

@@ -9,27 +9,10 @@
 from micropython import const
 
 from milliamp.base.packing import Bytes, put_number, word
-from milliamp.domain.errors import _LEFT_OUT
+from milliamp.domain import errors
 from milliamp.domain.tokens import token_hash
-from milliamp.storage.kinds import _OPEN_TX, _TX_EVENT, _TX_UPDATE
-from tables.contexts import _TRANSACTION_BEGIN
-from tables.events import (
-    _AUTHORIZED,
-    _DEAUTHORIZED,
-    _ENDED,
-    _EV_CONNECT_TIMEOUT,
-    _METER_VALUE_CLOCK,
-    _METER_VALUE_PERIODIC,
-    _REMOTE_START,
-    _REMOTE_STOP,
-    _RESET_COMMAND,
-    _STARTED,
-    _STOP_AUTHORIZED,
-    _TRIGGER,
-    _UPDATED,
-)
-from tables.measurands import _SLOTS
-from tables.words import _ID_TOKEN
+from milliamp.storage import kinds
+from tables import contexts, events, measurands, words
 
 _HAS_EVSE = const(4)
 _HAS_TOKEN = const(8)
@@ -40,13 +23,13 @@ _OLDER = const(8)
 _SAMPLES = const(16)  # that a transaction keeps for its end
 # Triggers (a bit for each) of what a driver or the CSMS did. All others may come again and again.
 _DECISIONS = const(
-    1 << _AUTHORIZED
-    | 1 << _DEAUTHORIZED
-    | 1 << _EV_CONNECT_TIMEOUT
-    | 1 << _STOP_AUTHORIZED
-    | 1 << _REMOTE_START
-    | 1 << _REMOTE_STOP
-    | 1 << _RESET_COMMAND
+    1 << events.AUTHORIZED
+    | 1 << events.DEAUTHORIZED
+    | 1 << events.EV_CONNECT_TIMEOUT
+    | 1 << events.STOP_AUTHORIZED
+    | 1 << events.REMOTE_START
+    | 1 << events.REMOTE_STOP
+    | 1 << events.RESET_COMMAND
 )
 _ENOSPC = const(28)
 _NONE = const(128)  # with the EVSE of a checkpoint: no transaction runs there
@@ -149,7 +132,7 @@ def append(
     time=None,
 ) -> None:
     """Make an event durable; only then does its seqNo count. Raises OSError, whatever the reason that it is not, with
-    _LEFT_OUT when the log is full and the event is one that may be dropped when memory is short (E04.FR.07): an
+    errors.LEFT_OUT when the log is full and the event is one that may be dropped when memory is short (E04.FR.07): an
     update that says nothing which no other event says.
 
     `samples`: packed groups of domain.meter. `token`: (idToken, type). `time`: now, by which the ages of
@@ -158,13 +141,13 @@ def append(
     thin = False
     try:
         connector = tx.connector or st.evses[tx.evse - 1].cable
-        if tx.connector and trigger != _TRIGGER and not st.profile.EVSE_IN_EACH:
+        if tx.connector and trigger != events.TRIGGER and not st.profile.EVSE_IN_EACH:
             # It was told; who asks for all events wants to know whose they are (F06).
             connector = 0
         out = bytearray(2)
         out[0] = (
             kind
-            | (_HAS_EVSE if connector or kind == _STARTED else 0)
+            | (_HAS_EVSE if connector or kind == events.STARTED else 0)
             | (_HAS_TOKEN if token else 0)
             | (_HAS_REMOTE_ID if remote_id is not None else 0)
             | (_HAS_REASON if reason else 0)
@@ -178,7 +161,7 @@ def append(
             out.append(connector)
         if token:
             text, name = token
-            types = _ID_TOKEN.split(" ")
+            types = words.ID_TOKEN.split(" ")
             place = _AS_TEXT
             if name in types:
                 place = types.index(name)
@@ -194,10 +177,10 @@ def append(
             out.append(reason)
         out.extend(samples)
         told_first = token or remote_id is not None or connector and not tx.connector
-        thin = kind == _UPDATED and not told_first and not _DECISIONS >> trigger & 1
-        st.journal.append(_TX_UPDATE if thin else _TX_EVENT, out, time)
+        thin = kind == events.UPDATED and not told_first and not _DECISIONS >> trigger & 1
+        st.journal.append(kinds.TX_UPDATE if thin else kinds.TX_EVENT, out, time)
     except OSError as error:
-        raise OSError(_LEFT_OUT) if thin and error.args[0] == _ENOSPC else error
+        raise OSError(errors.LEFT_OUT) if thin and error.args[0] == _ENOSPC else error
     except Exception as error:  # no memory, say: it is no less missing
         raise OSError(type(error).__name__)
     tx.seq += 1
@@ -231,7 +214,7 @@ class Event(Bytes):
             if place == _AS_TEXT:
                 kind, text = text.split("\0", 1)
             else:
-                kind = word(_ID_TOKEN, place)
+                kind = word(words.ID_TOKEN, place)
             self.token = (text, kind)
         self.remote_id = None
         if flags & _HAS_REMOTE_ID:  # 32 bits with a sign
@@ -250,7 +233,7 @@ def counter_of(payload) -> int:
 def stream(payload) -> int:
     """What is thinned by itself: the events that one transaction has for one reason in one state. With bit 8 set
     where it is more than values, and the transaction above."""
-    values = payload[1] & 31 in (_METER_VALUE_PERIODIC, _METER_VALUE_CLOCK)
+    values = payload[1] & 31 in (events.METER_VALUE_PERIODIC, events.METER_VALUE_CLOCK)
     return counter_of(payload) << 9 | (0 if values else 256) | payload[1]
 
 
@@ -261,18 +244,18 @@ def replay(st):
     registers = {}
     for kind, time, payload in st.journal.replay():
         tx = None
-        if kind == _OPEN_TX:
+        if kind == kinds.OPEN_TX:
             tx = restore(payload)
             open_txs[tx.counter] = tx
-        elif kind in (_TX_EVENT, _TX_UPDATE):
+        elif kind in (kinds.TX_EVENT, kinds.TX_UPDATE):
             event = Event(payload)
             tx = open_txs.get(event.counter)
-            if event.kind == _STARTED:
+            if event.kind == events.STARTED:
                 open_txs[event.counter] = tx = Transaction(event.counter, event.evse)
                 tx.started = time
             if tx is not None:
                 _follow(tx, event)
-            if event.kind == _ENDED:
+            if event.kind == events.ENDED:
                 open_txs.pop(event.counter, None)
         if tx is not None:
             evse = tx.evse & ~_NONE
@@ -289,15 +272,15 @@ def _follow(tx, event):
     tx.reason = event.reason
     if event.token is not None:
         tx.token_sent = True
-        if event.trigger != _STOP_AUTHORIZED:  # that may be another one of the group
+        if event.trigger != events.STOP_AUTHORIZED:  # that may be another one of the group
             tx.token_hash = token_hash(event.token)
             tx.limit = None
     for context, _, mask in groups(event):
         if mask & 1:  # the energy register comes first
             tx.register = max(tx.register, event.number())
-            if context == _TRANSACTION_BEGIN:
+            if context == contexts.TRANSACTION_BEGIN:
                 tx.start_register = tx.register
-        for _ in range(_SLOTS):
+        for _ in range(measurands.SLOTS):
             mask >>= 1
             if mask & 1:
                 event.number()

@@ -14,22 +14,9 @@ from binascii import crc32
 
 from micropython import const
 
-from milliamp.base.facts import _VARIABLE
+from milliamp.base import facts
 from milliamp.base.packing import word
-from tables.ids import _WRITTEN_TYPES  # a bit each: there is no code for what nobody writes
-from tables.variables import (
-    _ACCEPTED,
-    _BOOLEAN,
-    _DECIMAL,
-    _OPTION_LIST,
-    _READ_ONLY,
-    _REBOOT_REQUIRED,
-    _REJECTED,
-    _SEQUENCE_LIST,
-    _STRING,
-    _WRITE_ONLY,
-)
-from tables.words import _DATA, _MUTABILITY
+from tables import ids, variables, words
 
 # What find() answers when there is no such entry.
 _UNKNOWN_COMPONENT = const(-1)
@@ -66,8 +53,8 @@ _MAX = const(14)  # number, u8
 _VALUE = const(15)  # number or text, u16
 
 # Types are in this order: numbers, texts, lists.
-_FIRST_TEXT = const(_STRING)
-_FIRST_LIST = const(_SEQUENCE_LIST)
+_FIRST_TEXT = const(variables.STRING)
+_FIRST_LIST = const(variables.SEQUENCE_LIST)
 _NUMBERS = const((1 << _FIRST_TEXT) - 1)  # a bit for each type
 _LISTS = const(0xFF & -1 << _FIRST_LIST)
 
@@ -221,16 +208,16 @@ class Model:
         """The Actual value as OCPP writes it, "" when it is not known; None for a WriteOnly variable."""
         at = self._entries + _ENTRY * entry
         kind = self._table[at + _KIND]
-        if kind >> 3 & 3 == _WRITE_ONLY:
+        if kind >> 3 & 3 == variables.WRITE_ONLY:
             return None
         value = self._get(entry)
         kind &= 7
         if value is None:
             return ""
-        if kind == _BOOLEAN:
+        if kind == variables.BOOLEAN:
             return "true" if value else "false"
         digits = self._table[at + _FLAGS] & 3
-        if kind != _DECIMAL or not digits:
+        if kind != variables.DECIMAL or not digits:
             return str(value)
         scale = 10**digits
         text = str(abs(value) % scale + scale)[1:]
@@ -238,32 +225,36 @@ class Model:
 
     def writable(self, entry: int) -> bool:
         """May the CSMS write it?"""
-        return self._table[self._entries + _ENTRY * entry + _KIND] >> 3 & 3 != _READ_ONLY
+        return self._table[self._entries + _ENTRY * entry + _KIND] >> 3 & 3 != variables.READ_ONLY
 
     def set(self, entry: int, text: str) -> int:
         """Write the Actual value: 0 Accepted, 1 Rejected (`reason` says why), 2 RebootRequired. What was
         accepted is in flash when this returns (B05)."""
         if not self.writable(entry):
             self.reason = "ReadOnly"
-            return _REJECTED
+            return variables.REJECTED
         at = self._entries + _ENTRY * entry
         value = self._checked(at, text)
         if value is None:
-            return _REJECTED
+            return variables.REJECTED
         self.reason = ""
         try:
             self.put(entry, value)
         except OSError:
             self.reason = "OutOfStorage"
-            return _REJECTED
-        return _REBOOT_REQUIRED if self._table[at + _FLAGS] & _REBOOT else _ACCEPTED
+            return variables.REJECTED
+        return (
+            variables.REBOOT_REQUIRED if self._table[at + _FLAGS] & _REBOOT else variables.ACCEPTED
+        )
 
     def put(self, entry: int, value) -> None:
         """Store a value as get() gives it, unchecked and whatever the mutability, and tell it."""
         at = self._entries + _ENTRY * entry
         self._settings.put((self._key(at), value))
         if self._bus is not None:
-            self._bus.tell(_VARIABLE, self._table[self._owner(at) + _EVSE], self._u16(at + _ID))
+            self._bus.tell(
+                facts.VARIABLE, self._table[self._owner(at) + _EVSE], self._u16(at + _ID)
+            )
 
     def _checked(self, at, text):
         # The value that `text` means for the entry at `at`; None with a reason when it may not be set.
@@ -273,10 +264,11 @@ class Model:
         most = self._value(self._table[at + _MAX]) if kind & _HAS_MAX else None
         kind &= 7
         self.reason = "InvalidValue"
-        if _WRITTEN_TYPES >> _BOOLEAN & 1 and kind == _BOOLEAN:
+        # WRITTEN_TYPES has a bit for each type that the CSMS may write: there is no code for what nobody writes.
+        if ids.WRITTEN_TYPES >> variables.BOOLEAN & 1 and kind == variables.BOOLEAN:
             text = text.lower()
             return 1 if text == "true" else 0 if text == "false" else None
-        if _WRITTEN_TYPES & _NUMBERS and kind < _FIRST_TEXT:
+        if ids.WRITTEN_TYPES & _NUMBERS and kind < _FIRST_TEXT:
             scale = 10 ** (flags & 3)
             value = _number(text, flags & 3)
             if value is not None:
@@ -287,9 +279,9 @@ class Model:
                     self.reason = "ValueTooHigh"
                     return None
             return value
-        if _WRITTEN_TYPES >> _OPTION_LIST & 1 and kind == _OPTION_LIST:
+        if ids.WRITTEN_TYPES >> variables.OPTION_LIST & 1 and kind == variables.OPTION_LIST:
             return text if text in self._text(self._u16(at + _VALUES)).split(",") else None
-        if _WRITTEN_TYPES & _LISTS and kind >= _FIRST_LIST:
+        if ids.WRITTEN_TYPES & _LISTS and kind >= _FIRST_LIST:
             return self._members(at, text, least or 0)
         if flags & _ASCII:
             for c in text.encode():
@@ -319,7 +311,7 @@ class Model:
         table = self._table
         owner = self._owner(at)
         kind = table[at + _KIND]
-        is_list = kind & 7 >= _OPTION_LIST
+        is_list = kind & 7 >= variables.OPTION_LIST
         return (
             self._text(self._u16(owner + _NAME)),
             self._text(table[owner + _INSTANCE]),
@@ -327,8 +319,8 @@ class Model:
             table[owner + _CONNECTOR],
             self._text(self._u16(at + _NAME)),
             self._text(table[at + _INSTANCE]),
-            word(_MUTABILITY, kind >> 3 & 3),
-            word(_DATA, kind & 7),
+            word(words.MUTABILITY, kind >> 3 & 3),
+            word(words.DATA, kind & 7),
             self._text(table[at + _UNIT]),
             self._value(table[at + _MIN]) if kind & _HAS_MIN and not is_list else None,
             self._value(table[at + _MAX]) if kind & _HAS_MAX and not is_list else None,

@@ -5,16 +5,7 @@ import struct
 from micropython import const
 
 from milliamp.base import rare
-from milliamp.storage.kinds import (
-    _ACK,
-    _BASE,
-    _CLOCK_SET,
-    _DISCARDED,
-    _FIRST_DELIVERED,
-    _LONG,
-    _NAMED,
-    _OPEN_TX,
-)
+from milliamp.storage import kinds
 from milliamp.storage.records import Records
 
 # Boot, salt, transactions, discarded, damaged, time; behind it come the corrections, then the names.
@@ -123,7 +114,7 @@ class Journal:
     def discard(self) -> None:
         """The head is given up. Counted."""
         if self.head():
-            self._done(_DISCARDED)
+            self._done(kinds.DISCARDED)
             self.discarded += 1
 
     def name_transaction(self, evse: int, number: int = 0, name: bytes = b"") -> None:
@@ -163,9 +154,9 @@ class Journal:
     def replay(self):
         """Yield (kind, time, payload) of the checkpoint and of the events and notes after it."""
         for _, kind, payload in self._records.newest():
-            if kind == _OPEN_TX:
+            if kind == kinds.OPEN_TX:
                 yield kind, 0, bytes(payload)
-            elif kind >= _FIRST_DELIVERED:
+            elif kind >= kinds.FIRST_DELIVERED:
                 _, time, payload = self._split(payload)
                 yield kind, time, payload
 
@@ -173,7 +164,7 @@ class Journal:
         """Keep a new checkpoint of an open transaction: it changed in a way that no event tells."""
         if self._transactions == self._reserved:
             self._write_base()
-        self._records.append(_OPEN_TX, payload)
+        self._records.append(kinds.OPEN_TX, payload)
 
     def connected(self, up: bool) -> None:
         """The connection to the CSMS is open (a new one each time), or it is gone."""
@@ -193,7 +184,7 @@ class Journal:
             boot = self.boot & 0x7F
             offset &= 0xFFFFFFFF
             try:
-                self._records.append(_CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
+                self._records.append(kinds.CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
             except OSError:
                 pass  # full: the next base says it
             self._correct(boot, offset)  # not before: a sector that this opens would say it twice
@@ -254,7 +245,7 @@ class Journal:
             if self._coming and self._coming[0] == head[0]:
                 # A sector that this opens begins with the names, and its header is the acknowledgement.
                 note = self._names = self._coming[1]
-                flags |= _NAMED
+                flags |= kinds.NAMED
             self._records.ack(head[0] + 1, flags, note)
             if not self.pending:
                 self.short = False
@@ -275,11 +266,11 @@ class Journal:
             self._corrections.append((boot, offset))
 
     def _write_base(self):
-        self._records.append(_BASE, self._base())
+        self._records.append(kinds.BASE, self._base())
         self._reserved = self._transactions + _RESERVE
 
     def _on_mount(self, kind, payload):
-        if kind == _BASE:
+        if kind == kinds.BASE:
             base = struct.unpack_from(_BASE_FORMAT, payload)
             self.boot, self._salt, self._reserved, self.discarded, self._damaged, time = base
             self.last = max(self.last, time)
@@ -289,25 +280,25 @@ class Journal:
                 self._corrections.append(struct.unpack_from(_CORRECTION, payload, at))
                 at += 5
             self._names = bytes(payload[at:]) or b""
-        elif kind == _CLOCK_SET:
+        elif kind == kinds.CLOCK_SET:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
             self.last = max(
                 self.last, (self.last + offset) & 0xFFFFFFFF
             )  # guesses so far, which ran on from the times before
-        elif kind == _ACK:
-            self.discarded += payload[0] & _DISCARDED
-            more = payload[0] & _LONG and 8
+        elif kind == kinds.ACK:
+            self.discarded += payload[0] & kinds.DISCARDED
+            more = payload[0] & kinds.LONG and 8
             if more:
                 self._damaged = struct.unpack_from("<I", payload, 6)[0]
-            if payload[0] & _NAMED:
+            if payload[0] & kinds.NAMED:
                 self._names = bytes(payload[2 + more :])
-        elif kind >= _FIRST_DELIVERED:
+        elif kind >= kinds.FIRST_DELIVERED:
             self.last = max(self.last, self._split(payload)[1])
 
     def _on_open(self, write):
-        write(_BASE, self._base())
-        self.checkpoint(lambda payload: write(_OPEN_TX, payload))
+        write(kinds.BASE, self._base())
+        self.checkpoint(lambda payload: write(kinds.OPEN_TX, payload))
 
     def _base(self):
         if self.checkpoint is None:

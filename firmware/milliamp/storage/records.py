@@ -10,7 +10,7 @@ from binascii import crc32
 
 from micropython import const
 
-from milliamp.storage.kinds import _ACK, _FIRST_DELIVERED, _LONG
+from milliamp.storage import kinds
 
 # Magic, version, unit, generation, first number, acked, erase count, span, count, thinned, CRC-32.
 _HEADER = "<2sBBIIIIHHII"
@@ -88,11 +88,11 @@ class Records:
         size = self.size(len(prefix) + len(payload))
         if size > self.room - self.opening:
             raise OSError(_EFBIG)
-        numbered = kind >= _FIRST_DELIVERED
+        numbered = kind >= kinds.FIRST_DELIVERED
         for _ in range(2):
             # The last free sector is kept for acknowledgements: without them nothing gets free.
             if self._at + size > self._sector:
-                if self.free() <= (numbered or self.reserved and kind != _ACK):
+                if self.free() <= (numbered or self.reserved and kind != kinds.ACK):
                     raise OSError(_ENOSPC)
                 self._open()
             elif numbered and not self._free and not self.free():
@@ -111,10 +111,10 @@ class Records:
         said = struct.pack("<H", flags & 0xFFFF)
         # Maybe further than 13 bits tell.
         if self._leapt:
-            said = struct.pack("<HII", (flags | _LONG) & 0xFFFF, number, self.damaged)
+            said = struct.pack("<HII", (flags | kinds.LONG) & 0xFFFF, number, self.damaged)
         self._leapt = True
         try:
-            self.append(_ACK, note, said)
+            self.append(kinds.ACK, note, said)
             self._leapt = False
         except OSError:
             pass
@@ -139,7 +139,7 @@ class Records:
             self.mark = oldest, _HEADER_SIZE, self.firsts[oldest]
         for self.mark, kind, payload in self.walk(*self.mark):
             number = self.mark[2]
-            if kind >= _FIRST_DELIVERED and number >= self.acked:
+            if kind >= kinds.FIRST_DELIVERED and number >= self.acked:
                 self._pass_over(number)
                 return number, kind, payload
             most -= 1
@@ -153,7 +153,7 @@ class Records:
         time is told, some of it maybe twice."""
         if self.head():
             for mark, kind, payload in self.walk(*self.mark):
-                if kind >= _FIRST_DELIVERED and mark[2] >= self.acked:
+                if kind >= kinds.FIRST_DELIVERED and mark[2] >= self.acked:
                     yield mark[2], kind, payload
 
     def newest(self):
@@ -200,7 +200,7 @@ class Records:
                     newest = place == self._place
                     limit = self.next if newest else self.end(place, self.after(generation))
                 size, kind, payload = self.read(place, at, generation)
-                numbered = kind >= _FIRST_DELIVERED
+                numbered = kind >= kinds.FIRST_DELIVERED
                 if not size or (numbered and number >= limit):
                     break
                 if payload is not None:
@@ -295,7 +295,7 @@ class Records:
         while size:
             size, kind, _ = self.read(place, at, self.generations[place])
             at += size
-            count += size and kind >= _FIRST_DELIVERED
+            count += size and kind >= kinds.FIRST_DELIVERED
         return count
 
     def mount(self, on_mount):
@@ -342,15 +342,15 @@ class Records:
             if not size:
                 break
             at += size
-            number += kind >= _FIRST_DELIVERED
+            number += kind >= kinds.FIRST_DELIVERED
             if not number % _STEP:
                 yield
             if payload is None:
                 self.damaged += size
             else:
-                if kind == _ACK:
+                if kind == kinds.ACK:
                     # Those that a merged sector keeps are older than its header.
-                    if payload[0] & _LONG:
+                    if payload[0] & kinds.LONG:
                         acked = struct.unpack_from("<I", payload, 2)[0]
                     else:
                         acked = (struct.unpack_from("<H", payload)[0] >> 3) - self.acked
@@ -435,7 +435,7 @@ class Records:
 
     def _add(self, kind, payload, prefix=b""):
         self._at += self.write(self._place, self._at, self.generation, kind, payload, prefix)
-        if kind >= _FIRST_DELIVERED:
+        if kind >= kinds.FIRST_DELIVERED:
             self.next += 1
 
     def write(self, place, at, generation, kind, payload, prefix=b"") -> int:

@@ -14,7 +14,7 @@ import struct
 
 from micropython import const
 
-from milliamp.storage.kinds import _FIRST_DELIVERED, _SECURITY, _TX_EVENT, _TX_UPDATE
+from milliamp.storage import kinds
 
 _HEADER_SIZE = const(32)
 _STEPS = b"\x01\x02\x04\x08\x10\x20\x40\x00"  # of so many one stays; 0: none
@@ -73,12 +73,12 @@ def _merge(records, older, younger, stream):
                 continue
             number, kind, payload = record
             size = records.size(len(payload))
-            if kind == _SECURITY:
+            if kind == kinds.SECURITY:
                 notices += 1
                 if notices > _NOTICES:
                     continue  # in place of an older one
-            name = stream(payload[6:]) if kind in (_TX_EVENT, _TX_UPDATE) else 0
-            if kind != _TX_UPDATE:
+            name = stream(payload[6:]) if kind in (kinds.TX_EVENT, kinds.TX_UPDATE) else 0
+            if kind != kinds.TX_UPDATE:
                 kept += size
                 last.pop(name >> 9, None)
             elif name & _STATE:
@@ -128,11 +128,11 @@ def _write(pair, steps, stream, last, surplus):
             yield
             continue
         was, kind, payload = record
-        if kind == _SECURITY:
+        if kind == kinds.SECURITY:
             surplus -= 1
             if surplus >= 0 and was != acked:
                 continue
-        elif kind == _TX_UPDATE:
+        elif kind == kinds.TX_UPDATE:
             name = stream(payload[6:])
             # What is acknowledged next may be on its way just now.
             stays = last.get(name >> 9) == was or was == acked
@@ -150,7 +150,7 @@ def _write(pair, steps, stream, last, surplus):
         if at + records.size(len(payload)) > _HEADER_SIZE + records.room:
             return False
         at += records.write(place, at, generation, kind, payload)
-        number += kind >= _FIRST_DELIVERED
+        number += kind >= kinds.FIRST_DELIVERED
     end = records.firsts[records.after(generation)]
     dropped = end - number - records.dropped(first, end, older)
     records.thinned += dropped
@@ -188,7 +188,7 @@ def _pair(records, older, younger, keeps_state, acked):
             place = younger
             expected = max(records.firsts[younger], acked)
             end = records.end(younger, records.after(records.generations[younger]))
-        if kind < _FIRST_DELIVERED:
+        if kind < kinds.FIRST_DELIVERED:
             if keeps_state and place == younger:
                 yield 0, kind, payload
         elif mark[2] > expected:

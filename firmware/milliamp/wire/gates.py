@@ -2,9 +2,9 @@
 # A file of nothing but constants: the build folds them into whoever imports them.
 from micropython import const
 
-_BEFORE_BOOT = const(0)  # as soon as the link is up
-_WHEN_PENDING = const(1)  # Pending is enough: the CSMS asked for it (B02)
-_WHEN_ACCEPTED = const(2)
-_FROM_JOURNAL = const(
+BEFORE_BOOT = const(0)  # as soon as the link is up
+WHEN_PENDING = const(1)  # Pending is enough: the CSMS asked for it (B02)
+WHEN_ACCEPTED = const(2)
+FROM_JOURNAL = const(
     3
 )  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says

@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from micropython import const
 
 from milliamp.base import rare
-from milliamp.storage.keys import _SLOT_ADDRESS
+from milliamp.storage import keys
 from milliamp.wire.websocket import HandshakeError, WebSocket, is_utf8
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -38,7 +38,7 @@ async def connect(
 
 async def _connect(st, uri, subprotocols, authorization, tls):
     host, port, path, secure = split(uri)
-    slot = _SLOT_ADDRESS + 16 * st.link.slot
+    slot = keys.SLOT_ADDRESS + 16 * st.link.slot
     if not secure:
         stream, note = await dial(st, host, port, slot)
     elif not tls:

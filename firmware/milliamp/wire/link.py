@@ -3,29 +3,11 @@ import asyncio
 
 from micropython import const
 
-from milliamp.base import rare
-from milliamp.base.facts import _LINK, _VARIABLE
-from milliamp.storage.keys import (
-    _CSMS_URL,
-    _GOOD_SLOT,
-    _IDENTITY,
-    _OLD_PASSWORD,
-    _PASSWORD,
-    _SLOT_SECURITY,
-    _SLOT_URL,
-)
+from milliamp.base import facts, rare
+from milliamp.storage import keys
 from milliamp.wire.handshake import connect
 from milliamp.wire.websocket import ConnectionClosed, HandshakeError
-from tables.ids import (
-    _OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT,
-    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
-    _OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS,
-    _OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE,
-    _OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES,
-    _OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM,
-    _OCPP_COMM_WEB_SOCKET_PING_INTERVAL,
-)
-from tables.words import _SUBPROTOCOL
+from tables import ids, words
 
 _GOING_AWAY = const(1001)
 _LEAST_WAIT = const(1000)  # ms
@@ -50,7 +32,7 @@ class Link:
         self._failures = 0  # at this place
         self._password = None  # the one that was set when the last attempt was made
         self._old = False  # the CSMS refused it: it is the old one's turn
-        st.bus.subscribe(_VARIABLE, _variable)
+        st.bus.subscribe(facts.VARIABLE, _variable)
 
     async def run(self) -> None:
         """The link task: connect, serve until the connection ends, wait, again."""
@@ -63,7 +45,7 @@ class Link:
             try:
                 self._socket = await self._connect()
                 await self._serve()
-                if st.settings.get(_PASSWORD) != self._password:
+                if st.settings.get(keys.PASSWORD) != self._password:
                     continue  # that is why it was closed
             except HandshakeError as error:
                 self._failed(str(error), error.status in (401, 403))
@@ -74,7 +56,7 @@ class Link:
 
     def ping_again(self) -> None:
         """Take over WebSocketPingInterval."""
-        self._socket.ping_s = self._st.model.get(_OCPP_COMM_WEB_SOCKET_PING_INTERVAL)
+        self._socket.ping_s = self._st.model.get(ids.OCPP_COMM_WEB_SOCKET_PING_INTERVAL)
 
     async def close(self) -> None:
         """Close the connection in order, before a reboot or to connect anew."""
@@ -84,7 +66,7 @@ class Link:
     def security(self, slot: int) -> int:
         """The security profile of a network profile."""
         get = self._st.settings.get
-        return get(_SLOT_SECURITY + 16 * slot, 1 if get(_PASSWORD) else 0)
+        return get(keys.SLOT_SECURITY + 16 * slot, 1 if get(keys.PASSWORD) else 0)
 
     async def _serve(self):
         st = self._st
@@ -93,8 +75,8 @@ class Link:
         self.up = True
         self._good = False
         told, self._told = self._told, self.slot
-        st.bus.tell(_LINK, 0, 1 if told == self.slot else 2)
-        self.timeout = st.model.get(_OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
+        st.bus.tell(facts.LINK, 0, 1 if told == self.slot else 2)
+        self.timeout = st.model.get(ids.OCPP_COMM_MESSAGE_TIMEOUT_DEFAULT)
         self.ping_again()
         try:
             await st.rpc.run(self._socket, self._alive)
@@ -111,26 +93,28 @@ class Link:
             self._old = False
             if self._place:  # the list again, with one attempt at what it begins with
                 self._place = 0
-                self._failures = st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS) - 1
+                self._failures = (
+                    st.model.get(ids.OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS) - 1
+                )
         finally:
             self.up = False
             self._socket = None
-            st.bus.tell(_LINK, 0, 0)
+            st.bus.tell(facts.LINK, 0, 0)
 
     def _alive(self):
         # About once a second of a connection.
         st = self._st
         st.progress(2)
         messages = st.rpc.messages
-        if st.settings.get(_PASSWORD) != self._password:
+        if st.settings.get(keys.PASSWORD) != self._password:
             if not messages & 1:  # what set the new one has its answer
                 asyncio.create_task(self.close())
         elif messages and not self._good:
             self._good = True
             try:
                 if not self._old:
-                    st.settings.put((_OLD_PASSWORD, None))
-                if st.profile.NETWORKS and st.settings.get(_GOOD_SLOT, 1) != self.slot:
+                    st.settings.put((keys.OLD_PASSWORD, None))
+                if st.profile.NETWORKS and st.settings.get(keys.GOOD_SLOT, 1) != self.slot:
                     from milliamp.wire import networks
 
                     networks.settle(st)
@@ -142,29 +126,29 @@ class Link:
         st = self._st
         get = st.settings.get
         if st.profile.NETWORKS:  # else there is but the first
-            order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+            order = st.model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
             if order != self._order:
                 self._order = order
                 self._place = self._failures = 0
-            elif self._failures >= st.model.get(_OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS):
+            elif self._failures >= st.model.get(ids.OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS):
                 self._place += 1
                 self._failures = 0
             slots = order.split(",")
             if self._place > len(slots):
                 self._place = 0
-            self.slot = int((slots + [get(_GOOD_SLOT, 1)])[self._place])
+            self.slot = int((slots + [get(keys.GOOD_SLOT, 1)])[self._place])
         slot = self.slot
-        base = get(_SLOT_URL + 16 * slot)
+        base = get(keys.SLOT_URL + 16 * slot)
         if slot == 1:
-            base = base or get(_CSMS_URL) or st.profile.URL
-        self._password = password = get(_PASSWORD)
+            base = base or get(keys.CSMS_URL) or st.profile.URL
+        self._password = password = get(keys.PASSWORD)
         if self._old:
-            password = get(_OLD_PASSWORD) or password
-        identity = get(_IDENTITY) or st.profile.IDENTITY
+            password = get(keys.OLD_PASSWORD) or password
+        identity = get(keys.IDENTITY) or st.profile.IDENTITY
         return await connect(
             st,
             url(base or "", identity),
-            _SUBPROTOCOL,
+            words.SUBPROTOCOL,
             (identity, password) if password and self.security(slot) else None,
         )
 
@@ -179,11 +163,11 @@ class Link:
         """Wait for the minimum, doubled with each further wait, and a random part (Part 4, 5.3); a second
         at least, whatever the variables say."""
         st = self._st
-        doublings = min(self._waits, st.model.get(_OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES))
+        doublings = min(self._waits, st.model.get(ids.OCPP_COMM_RETRY_BACK_OFF_REPEAT_TIMES))
         self._waits += 1
-        seconds = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM) << doublings
+        seconds = st.model.get(ids.OCPP_COMM_RETRY_BACK_OFF_WAIT_MINIMUM) << doublings
         share = st.board.random(2)
-        random = st.model.get(_OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
+        random = st.model.get(ids.OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
         left = max(seconds * 1000 + random * (share[0] << 8 | share[1]) // 65535, _LEAST_WAIT)
         while left > 0:  # in short sleeps: the supervisor wants to see progress
             await asyncio.sleep_ms(min(left, 5000))
@@ -206,5 +190,5 @@ def url(base: str, identity: str) -> str:
 
 def _variable(st, fact, evse, variable):
     # A new ping interval holds from now on.
-    if variable == _OCPP_COMM_WEB_SOCKET_PING_INTERVAL and st.link.up:
+    if variable == ids.OCPP_COMM_WEB_SOCKET_PING_INTERVAL and st.link.up:
         st.link.ping_again()

@@ -2,21 +2,11 @@
 # needed, so it is imported on use.
 from micropython import const
 
-from milliamp.base.facts import _VARIABLE
-from milliamp.storage.keys import (
-    _GOOD_SLOT,
-    _PASSWORD,
-    _SLOT_SECURITY,
-    _SLOT_TIMEOUT,
-    _SLOT_URL,
-)
+from milliamp.base import facts
+from milliamp.storage import keys
 from milliamp.wire.handshake import split
 from milliamp.wire.websocket import HandshakeError
-from tables.ids import (
-    _OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY,
-    _SECURITY_SECURITY_PROFILE,
-)
-from tables.words import _NETWORK
+from tables import ids, words
 
 _LONGEST = const(3600)  # seconds: a message timeout
 
@@ -34,15 +24,15 @@ def store(st, r, at: int):
         return "Rejected", "NoSecurityDowngrade"
     if slot == st.link.slot:  # without it there would be no way back
         return "Rejected", "PriorityNetworkConf"
-    order = st.model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    order = st.model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
     reason = str(slot) in order.split(",") and _lacks(st, security)
     if reason:
         return "Rejected", reason
     try:
         st.settings.put(
-            (_SLOT_URL + 16 * slot, r.text(r.get(data, "ocppCsmsUrl"))),
-            (_SLOT_TIMEOUT + 16 * slot, r.number(r.get(data, "messageTimeout"))),
-            (_SLOT_SECURITY + 16 * slot, security),
+            (keys.SLOT_URL + 16 * slot, r.text(r.get(data, "ocppCsmsUrl"))),
+            (keys.SLOT_TIMEOUT + 16 * slot, r.number(r.get(data, "messageTimeout"))),
+            (keys.SLOT_SECURITY + 16 * slot, security),
         )
     except OSError:
         return "Failed", "OutOfStorage"
@@ -51,7 +41,7 @@ def store(st, r, at: int):
 
 def _slots(st):
     # The numbers of the slots there are, as texts.
-    entry = st.model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    entry = st.model.entry(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
     return st.model.fields(entry)[-1].split(",")
 
 
@@ -60,7 +50,7 @@ def _fits(r, data, security):
     if r.get(data, "apn") or r.get(data, "vpn"):
         return False
     if not (
-        r.same(r.get(data, "ocppVersion"), _NETWORK)
+        r.same(r.get(data, "ocppVersion"), words.NETWORK)
         and r.same(r.get(data, "ocppTransport"), "JSON")
     ):
         return False
@@ -82,7 +72,7 @@ def _lacks(st, security):
     # Why no connection can be made with a security profile, "" when it can. A05: the certificates.
     if security > 1:
         return "InvalidCertificate"
-    return "InvalidNetworkConf" if security and not st.settings.get(_PASSWORD) else ""
+    return "InvalidNetworkConf" if security and not st.settings.get(keys.PASSWORD) else ""
 
 
 def refuses(st, text: str) -> str:
@@ -94,7 +84,7 @@ def refuses(st, text: str) -> str:
             continue  # the device model refuses it
         slot = int(slot)
         security = st.link.security(slot)
-        if slot != 1 and not settings.get(_SLOT_URL + 16 * slot):
+        if slot != 1 and not settings.get(keys.SLOT_URL + 16 * slot):
             return "InvalidNetworkConf"
         if security < st.link.security(st.link.slot):
             return "NoSecurityDowngrade"
@@ -107,13 +97,13 @@ def settle(st) -> None:
     """The profile in use is good: from now on it is the one to fall back to, and those of a lower security
     profile are not used any more (A05). OSError: there is no room for that."""
     link, model, settings = st.link, st.model, st.settings
-    before = settings.get(_GOOD_SLOT, 1)
+    before = settings.get(keys.GOOD_SLOT, 1)
     security = link.security(link.slot)
-    order = model.get(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+    order = model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
     kept = [slot for slot in order.split(",") if link.security(int(slot)) >= security]
     kept = ",".join(kept) or str(link.slot)
     if kept != order:
-        model.put(model.entry(_OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY), kept)
-    settings.put((_GOOD_SLOT, link.slot if link.slot != 1 else None))
+        model.put(model.entry(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY), kept)
+    settings.put((keys.GOOD_SLOT, link.slot if link.slot != 1 else None))
     if link.security(before) != security:
-        st.bus.tell(_VARIABLE, 0, _SECURITY_SECURITY_PROFILE)
+        st.bus.tell(facts.VARIABLE, 0, ids.SECURITY_SECURITY_PROFILE)

@@ -8,16 +8,10 @@ import asyncio
 
 from micropython import const
 
-from milliamp.base.facts import _ACCEPTED, _LINK, _QUEUE_EMPTY
-from milliamp.storage.kinds import _AGAIN, _TX_EVENT, _TX_UPDATE
-from milliamp.wire import rpc
-from milliamp.wire.gates import _FROM_JOURNAL
-from tables.ids import (
-    _OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT,
-    _OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT,
-)
-from tables.registration import _ACCEPTED as _ACCEPTED_BY_CSMS
-from tables.registration import _PENDING, _REJECTED
+from milliamp.base import facts
+from milliamp.storage import kinds
+from milliamp.wire import gates, rpc
+from tables import ids, registrations
 
 _PIECE = const(6)  # records of the journal that are looked at between two yields
 _LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
@@ -27,7 +21,7 @@ class Outbox:
     """What may be sent, and whose turn it is. 40 bytes a row."""
 
     def __init__(self, st):
-        self.registration = _REJECTED
+        self.registration = registrations.REJECTED
         self.refused = False  # the CSMS said so, not only nothing yet
         self._st = st
         self._rows = []
@@ -40,7 +34,7 @@ class Outbox:
         self._attempt_at = 0  # ticks of the last one
         self._gap = 0  # ms until the next one
         self.unwanted: tuple = ()  # actions of the journal's that this connection's CSMS never takes
-        st.bus.subscribe(_LINK, _link)
+        st.bus.subscribe(facts.LINK, _link)
 
     def add(self, rows) -> None:
         """Take in the SENDS of a block that was just imported."""
@@ -64,7 +58,7 @@ class Outbox:
     def register(self, registration: int) -> None:
         """The CSMS answered the BootNotification."""
         self.registration = registration
-        self.refused = registration == _REJECTED
+        self.refused = registration == registrations.REJECTED
         self._overtaken = 0
         self.live()
         self.wake()
@@ -72,7 +66,7 @@ class Outbox:
     def live(self) -> None:
         """The link or the registration changed: tell whether the station is online now."""
         st = self._st
-        accepted = self.registration == _ACCEPTED_BY_CSMS
+        accepted = self.registration == registrations.ACCEPTED
         online = accepted and st.link.up
         changed = accepted != st.accepted
         st.accepted = accepted
@@ -80,14 +74,18 @@ class Outbox:
             st.online = online
             st.journal.connected(online)
         if changed:
-            st.bus.tell(_ACCEPTED, 0, accepted)
+            st.bus.tell(facts.ACCEPTED, 0, accepted)
 
     def _may(self, row):
         gate = row[1]
         registration = self.registration
-        if registration == _PENDING and row[2] in self._asked:
+        if registration == registrations.PENDING and row[2] in self._asked:
             return True
-        return gate <= registration or gate == _FROM_JOURNAL and registration == _ACCEPTED_BY_CSMS
+        return (
+            gate <= registration
+            or gate == gates.FROM_JOURNAL
+            and registration == registrations.ACCEPTED
+        )
 
     def _next(self):
         """The row whose turn it is, and its cursor."""
@@ -96,7 +94,7 @@ class Outbox:
         for row in self._rows:
             if not self._may(row):
                 continue
-            journal = row[1] == _FROM_JOURNAL
+            journal = row[1] == gates.FROM_JOURNAL
             if journal:
                 if self._gap and st.clock.since(self._attempt_at) < self._gap:
                     continue
@@ -130,7 +128,7 @@ class Outbox:
             row, cursor = first
             self._asked.discard(row[2])
             await asyncio.sleep_ms(0)
-            journal = row[1] == _FROM_JOURNAL
+            journal = row[1] == gates.FROM_JOURNAL
             if journal and row[2] in self.unwanted:
                 self._journal(rpc.NEVER, row[2], cursor)
                 continue
@@ -160,14 +158,14 @@ class Outbox:
             st.journal.ack()
         elif outcome == rpc.DOWN:
             return
-        elif head[1] not in (_TX_EVENT, _TX_UPDATE):
+        elif head[1] not in (kinds.TX_EVENT, kinds.TX_UPDATE):
             if outcome == rpc.NEVER:
                 if action not in self.unwanted:
                     self.unwanted += (action,)
                     st.log.warn("the CSMS takes no " + action)
-            elif outcome == rpc.TIMEOUT and not head[4][0] & _AGAIN:
+            elif outcome == rpc.TIMEOUT and not head[4][0] & kinds.AGAIN:
                 again = bytearray(head[4])
-                again[0] |= _AGAIN
+                again[0] |= kinds.AGAIN
                 try:
                     st.journal.append(head[1], again, head[3])
                 except OSError:
@@ -175,21 +173,21 @@ class Outbox:
             st.journal.discard()
         else:
             self._attempts += 1
-            if self._attempts < st.model.get(_OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
+            if self._attempts < st.model.get(ids.OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
                 self._attempt_at = st.clock.ticks()
-                interval = st.model.get(_OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT)
+                interval = st.model.get(ids.OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT)
                 self._gap = min(interval * 1000 * self._attempts, _LONGEST_GAP)
                 return
             st.log.error("given up after %d attempts" % self._attempts)
             st.journal.discard()
         self._attempts = self._gap = 0
         if not st.journal.pending:
-            st.bus.tell(_QUEUE_EMPTY)
+            st.bus.tell(facts.QUEUE_EMPTY)
 
 
 def _link(st, fact, evse, up):
     if up == 2:  # it knows nothing of us yet
-        st.outbox.registration = _REJECTED
+        st.outbox.registration = registrations.REJECTED
         st.outbox.refused = False
     st.outbox.unwanted = ()
     st.outbox.live()

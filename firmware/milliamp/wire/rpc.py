@@ -7,18 +7,7 @@ from time import ticks_diff
 
 from micropython import const
 
-from milliamp.base.counts import (
-    _BAD_FRAMES,
-    _CALLS,
-    _DIVERTED,
-    _ERROR_ANSWERS,
-    _LATE_ANSWERS,
-    _LINK_LOSSES,
-    _MALFORMED_ANSWERS,
-    _OVERSIZE,
-    _REFUSED_CALLS,
-    _TIMEOUTS,
-)
+from milliamp.base import counts
 from milliamp.wire import schema
 from milliamp.wire.jsonreader import Reader
 from milliamp.wire.jsonwriter import Writer
@@ -179,12 +168,12 @@ class Rpc:
                 self.messages += 1
         except ConnectionClosed as e:
             if e.code == 1006:
-                st.counters[_LINK_LOSSES] += 1
+                st.counters[counts.LINK_LOSSES] += 1
             raise
         except asyncio.CancelledError:
             if not ws.dead:  # not by `_watch`, then
                 raise
-            st.counters[_LINK_LOSSES] += 1
+            st.counters[counts.LINK_LOSSES] += 1
             raise ConnectionClosed(1006, ws.dead)
         finally:
             watch.cancel()
@@ -212,7 +201,7 @@ class Rpc:
                 # WebSocketPingInterval says. Without one the call ends as DOWN.
                 doubt = not ws.heard and self._left_ms < ws.patience_ms // 2
                 if self._left_ms <= 0 and ws.heard:
-                    self._st.counters[_TIMEOUTS] += 1
+                    self._st.counters[counts.TIMEOUTS] += 1
                     self._finish(TIMEOUT)
             try:
                 if not await ws.keep(passed, doubt):
@@ -233,7 +222,7 @@ class Rpc:
         r.load(size)
         r.diverted = ws.diverted
         if ws.diverted:
-            st.counters[_DIVERTED] += len(ws.diverted)
+            st.counters[counts.DIVERTED] += len(ws.diverted)
         good = None
         while good is None:
             await asyncio.sleep_ms(0)
@@ -254,14 +243,14 @@ class Rpc:
                 if ident and (r.buf[ident] != 34 or r.skip(ident) - ident > _MAX_ID):
                     ident = 0
         if ws.oversize:
-            st.counters[_OVERSIZE] += 1
+            st.counters[counts.OVERSIZE] += 1
         if kind == _RESULT or kind == _ERROR:
             await self._on_answer(good, kind, ident, third)
             return
         try:
             is_call = kind == _CALL and ident and (good or third)
             if not is_call:
-                st.counters[_BAD_FRAMES] += 1
+                st.counters[counts.BAD_FRAMES] += 1
             if ws.oversize:
                 raise CallError(schema.UNKNOWN, "longer than %d bytes" % len(self.receive))
             if is_call:
@@ -288,11 +277,11 @@ class Rpc:
         r = self.reader
         counters = self._st.counters
         if not self._id or not r.same(ident, self._id):
-            counters[_LATE_ANSWERS] += 1
+            counters[counts.LATE_ANSWERS] += 1
             return
         self._id = ""  # it is answered: it cannot time out any more, nor be answered twice
         if kind == _ERROR:
-            counters[_ERROR_ANSWERS] += 1
+            counters[counts.ERROR_ANSWERS] += 1
             code = r.text(at) if at and r.skip(at) - at < _MAX_ACTION else None
             self._st.log.warn("%s: answered with %s" % (self._action, code or "an error"))
             # These two are spelled alike in every version.
@@ -309,7 +298,7 @@ class Rpc:
             r = None
             at = 0
         if wrong:
-            counters[_MALFORMED_ANSWERS] += 1
+            counters[counts.MALFORMED_ANSWERS] += 1
             self._st.log.warn("%s: %s: answered all the same" % (action, wrong[1]))
         await asyncio.sleep_ms(0)
         if count == self._count and self._answered:  # nothing has happened meanwhile
@@ -358,7 +347,7 @@ class Rpc:
             w.finish()
             ws.send(w.at, True)
             await ws.drain()
-        st.counters[_CALLS] += 1
+        st.counters[counts.CALLS] += 1
         if then:
             try:
                 more = then[0](st, then[1])
@@ -374,7 +363,7 @@ class Rpc:
         await self._ws.drain()
 
     async def _refuse(self, ws, ident, code, text):
-        self._st.counters[_REFUSED_CALLS] += 1
+        self._st.counters[counts.REFUSED_CALLS] += 1
         async with ws.lock:
             self._begin(_ERROR, ident)
             w = self.writer

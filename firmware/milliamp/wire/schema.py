@@ -17,7 +17,7 @@ import asyncio
 
 from micropython import const
 
-from tables.forms import _LIMITS  # a bit for each limit in the table: there is no code for none
+from tables import forms
 
 _YIELD_EVERY = const(12)  # fields and elements
 _COMMON = const(12)  # bytes of "customData" with its quotes
@@ -173,7 +173,8 @@ def _scalar(r, at, behind, table, kind):
         return TYPE
     if t == _NUMBER:
         return None
-    if _LIMITS and t == _LIMITED:
+    # LIMITS has a bit for each limit in the table: there is no code for none.
+    if forms.LIMITS and t == _LIMITED:
         return VALUE if _beyond(r, at, table[kind + 1]) else None
     n = r.number(at)
     if n is None:  # a fraction, or far too large

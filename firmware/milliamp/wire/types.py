@@ -1,9 +1,7 @@
 # OCPP data types that several blocks write.
 from milliamp.base.measurands import row
 from milliamp.base.packing import word
-from tables.contexts import _SAMPLE_PERIODIC
-from tables.measurands import _NAMED, _SLOTS
-from tables.words import _READING_CONTEXT
+from tables import contexts, measurands, words
 
 
 def evse(w, index: int, connector: int = 0) -> None:
@@ -69,12 +67,12 @@ def meter_value(st, w, time: int, context: int, mask: int, numbers) -> None:
     w.object()
     w.key("timestamp").time(time)
     w.array("sampledValue")
-    for slot in range(_SLOTS):
+    for slot in range(measurands.SLOTS):
         if mask >> slot & 1:
             value = numbers.number()
             if slot:  # 32 bits with a sign
                 value -= value >> 31 << 32
-            if slot < _NAMED:
+            if slot < measurands.NAMED:
                 _sampled_value(st, w, slot, context, value)
     w.end()
     w.end()
@@ -84,8 +82,8 @@ def _sampled_value(st, w, slot, context, value):
     measurand, phase, unit, digits = row(slot)
     w.object()
     w.key("value").fixed(value, digits)
-    if context != _SAMPLE_PERIODIC or st.profile.PERIODIC_CONTEXT:  # it is the default
-        w.field("context", word(_READING_CONTEXT, context))
+    if context != contexts.SAMPLE_PERIODIC or st.profile.PERIODIC_CONTEXT:  # it is the default
+        w.field("context", word(words.READING_CONTEXT, context))
     if slot:  # 0 is the default
         w.field("measurand", measurand)
     if phase:

@@ -2,7 +2,7 @@
 
 A variable that is read-only in this profile, neither measured nor kept by the station itself, has one value: `st.model.get(..)`
 becomes that value; so does what the profile says (`st.profile.CACHE`). A function that gives the same whatever the rest of
-the station is like (`points_of(st, _TX_TX_STOP_POINT)`) is run here, and its result stands where it was called. An attribute
+the station is like (`points_of(st, ids.TX_TX_STOP_POINT)`) is run here, and its result stands where it was called. An attribute
 that nothing in the image gives another value than one is that value, and one that nothing reads is not kept. Conditions on
 all that are decided, what can never run goes, and `strip` drops what it needed.
 

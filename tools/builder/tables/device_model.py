@@ -50,9 +50,7 @@ class Variable:
     def const(self) -> str:
         """Its constant in `tables.ids`."""
         component = self.component.removesuffix("Ctrlr")
-        return "_" + "_".join(
-            upper(part) for part in (component, self.name, self.instance) if part
-        )
+        return "_".join(upper(part) for part in (component, self.name, self.instance) if part)
 
 
 @dataclass
@@ -430,7 +428,7 @@ def pack(entries: list) -> bytes:
 
 
 def ids_source(variables: list, entries: list) -> str:
-    """The source of `tables/ids.py`: a constants module, folded into whoever imports it. Besides the ids it has which types
+    """The source of `tables/ids.py`: a constants module, folded into whoever names them. Besides the ids it has which types
     of variables the CSMS may write."""
     kinds = {entry.kind for entry in entries if entry.mutability != "ReadOnly"}
     written = sum(1 << TYPES.index(kind) for kind in kinds)
@@ -441,7 +439,7 @@ def ids_source(variables: list, entries: list) -> str:
     ]
     for variable in sorted(variables, key=lambda variable: variable.data["id"]):
         lines.append(f"{variable.const} = const({variable.data['id']})  # {variable.path}")
-    lines.append(f"_WRITTEN_TYPES = const({written})")
+    lines.append(f"WRITTEN_TYPES = const({written})")
     return "\n".join(lines) + "\n"
 
 

@@ -38,7 +38,7 @@ def _schemas_sources(blocks: list) -> dict:
     responses = sorted({action for block in blocks for action in block.sends})
     unread = tuple(path for block in blocks for path in block.unread)
     table, limits = schemas.pack({versions.CORE: (requests, responses)}, unread)
-    forms = f"from micropython import const\n\n_LIMITS = const({limits})\n"
+    forms = f"from micropython import const\n\nLIMITS = const({limits})\n"
     return {"schemas": f"SCHEMAS = {table!r}\n", "forms": forms}
 
 

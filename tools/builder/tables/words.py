@@ -1,5 +1,5 @@
 """The words of OCPP and the numbers that the station has for them, as constants modules that are folded into whoever
-imports them: `tables.words` has the texts, the others are named as `device_model/versions/*.toml` says."""
+names them: `tables.words` has the texts, the others are named as `device_model/versions/*.toml` says."""
 
 from tools.builder import versions
 from tools.builder.versions import Version
@@ -12,14 +12,14 @@ def sources(version: "Version | None" = None) -> dict:
     version = version or versions.load()
     found = versions.constants()
     for item in versions.load().enumerations.values():
-        found[item.module][item.label[1:] + "_COUNT"] = len(item.row())
+        found[item.module][item.label + "_COUNT"] = len(item.row())
     found = {name: _constants(numbers) for name, numbers in found.items()}
     slots, gone = slots_of(version), version.gone
     found["measurands"] = _constants({"NAMED": len(slots), "SLOTS": len(slots) + len(gone)})
-    texts = {"_SUBPROTOCOL": version.subprotocol, "_NETWORK": version.network}
+    texts = {"SUBPROTOCOL": version.subprotocol, "NETWORK": version.network}
     texts |= {item.label: item.text() for item in version.enumerations.values()}
     texts |= measurands(version)
-    found["words"] = _HEAD + "".join(f"{name} = {text!r}\n" for name, text in texts.items())
+    found["words"] = _constants(texts)
     return found
 
 
@@ -38,15 +38,13 @@ def measurands(version: Version) -> dict:
     slots = slots_of(version)
     rows = version.measurands.values()
     return {
-        "_MEASURAND": " ".join(version.measurands),
-        "_MEASURAND_UNIT": " ".join(unit for _, unit, _ in rows),
-        "_MEASURAND_DIGITS": bytes(digits for *_, digits in rows),
-        "_MEASURAND_SLOT": bytes(
-            place | phase << 4 for _, (place, phase) in sorted(slots.items())
-        ),
+        "MEASURAND": " ".join(version.measurands),
+        "MEASURAND_UNIT": " ".join(unit for _, unit, _ in rows),
+        "MEASURAND_DIGITS": bytes(digits for *_, digits in rows),
+        "MEASURAND_SLOT": bytes(place | phase << 4 for _, (place, phase) in sorted(slots.items())),
     }
 
 
-def _constants(numbers: dict) -> str:
-    lines = (f"_{name} = const({number})\n" for name, number in numbers.items())
+def _constants(values: dict) -> str:
+    lines = (f"{name} = const({value!r})\n" for name, value in values.items())
     return f"{_HEAD}from micropython import const\n\n{''.join(lines)}"

@@ -160,14 +160,14 @@ def fill_journal(this: Rig, profile) -> None:
     full = journal.Journal(place, clock, lambda n: SALT[:n])
     full.checkpoint = lambda write: None
     number = full.next_transaction()
-    kind, seq = kinds._TX_EVENT, 0
+    kind, seq = kinds.TX_EVENT, 0
     while not full.crowded() or seq % 200:
         # docs/storage-format.md: Started of connector 1 of EVSE 1, then states of Updated, Charging and SuspendedEV
         event = bytearray((1, 2 | (2 + seq % 2) << 5) if seq else (4, 1 | 1 << 5))
         put_number(event, number)
         put_number(event, seq)
         full.append(kind, bytes(event) if seq else bytes(event) + b"\1\1")
-        kind, seq, clock.time = kinds._TX_UPDATE, seq + 1, clock.time + 15
+        kind, seq, clock.time = kinds.TX_UPDATE, seq + 1, clock.time + 15
 
 
 def fill_log(this: Rig, profile) -> None:
