@@ -323,6 +323,18 @@ def test_what_is_live_is_not_unlocked(locked):
     assert locked.live and not locked.opening
 
 
+def test_what_is_closed_is_live_whether_a_sense_tells_or_not(locked):
+    locked.profile.PINS = {**locked.profile.PINS, "contactor_sense": -1}
+    locked.start()
+    locked.run(1000)
+    locked.opening.clear()
+    locked.charge()
+    locked.run(2000)
+    assert locked.board.lock(1, 1, False) is None
+    locked.run(2000)
+    assert locked.live and not locked.opening
+
+
 def test_the_lock_opens_once_the_contact_is_open(locked):
     chip, pins = locked.chip, locked.profile.PINS
     sense = pins["contactor_sense"]
@@ -365,10 +377,27 @@ def test_a_welded_contact_stays_locked(locked):
     assert not locked.opening
 
 
-def test_after_a_restart_nothing_is_unlocked_before_the_contact_was_looked_at(locked):
+def test_a_weld_that_lets_go_is_no_contactor_to_trust(locked):
+    """Until a restart, as the fault says: what welded once may do so again at the next touch."""
     chip, pins = locked.chip, locked.profile.PINS
     chip.on_output[pins["contactor"]] = lambda on: None
-    chip.levels[pins["contactor_sense"]] = 1
+    locked.board.contactor(1, False)
+    locked.run(1000)
+    assert locked.board.fault(1) == "ContactorWelded"
+    chip.levels[pins["contactor_sense"]] = 0
+    locked.run(1000)
+    assert locked.board.lock(1, 1, False) is False
+    locked.run(1000)
+    assert locked.board.fault(1) == "ContactorWelded" and not locked.opening
+
+
+@pytest.mark.parametrize("slow", [0, 200], ids=["told at once", "told late"])
+def test_after_a_restart_nothing_is_unlocked_before_the_contact_was_looked_at(locked, slow):
+    """Its sense may need a moment: what is off so early says nothing."""
+    chip, pins = locked.chip, locked.profile.PINS
+    chip.on_output[pins["contactor"]] = lambda on: None
+    chip.levels[pins["contactor_sense"]] = int(not slow)
+    chip.after(slow, lambda: chip.levels.update({pins["contactor_sense"]: 1}))
     chip.power_cut()
     locked.opening.clear()
     locked.start()
