@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hostsim.lives.bench import CARD, OTHER, Bench
-from tests.domain.test_charging import START, STOP, charge, two
+from tests.domain.test_charging import START, STOP, charge, slow, two
 from tests.domain.test_full_journal import fill, offline
 
 from milliamp.blocks import provisioning, remote_control  # isort: skip
@@ -202,6 +202,22 @@ def test_never_unlocked_while_it_is_live(monkeypatch, authorized):
         b.stop_button()
     b.poll(500)
     assert not b.outlet.locked and not b.outlet.closed
+
+
+@pytest.mark.parametrize("polls", [0, 8, 10_000], ids=["at once", "late", "never"])
+def test_unlock_waits_for_the_plug_and_tells_what_came_of_it(monkeypatch, polls):
+    """A contact needs its time to open, and a lock; one that does not come is UnlockFailed, and is still tried."""
+    b = slow(Bench(), polls)
+
+    async def sleep_ms(ms):
+        b.poll(ms)
+
+    monkeypatch.setattr(asyncio, "sleep_ms", sleep_ms)
+    answer, _ = call(b, remote_control.unlock_connector, {"evseId": 1, "connectorId": 1})
+    assert answer["status"] == ("UnlockFailed" if polls > 100 else "Unlocked")
+    asked = b.asked
+    b.poll(1000)
+    assert (b.asked > asked) == (polls > 100)
 
 
 # --- what may start ---------------------------------------------------------------------------------------
