@@ -44,7 +44,7 @@ class Station:
         self.schemas = tables.schemas
         self._routes = tables.routes
         self._know_names()
-        self.log = Log(board)
+        self.log = Log(board, profile.LOG_BUFFER)
         self.bus = Bus(self)
         self.settings = Settings(board.flash("settings"))
         if self.settings.empty:

@@ -110,6 +110,49 @@ def faults(tmp_path, board, *changes, file="profile.toml", evses=None):
             "modbus_rx = 18\nmeter = 41\n",
             "there is a [modbus] meter already",
         ),
+        (
+            S3,
+            "modbus_rx = 18\n",
+            "modbus_rx = 18\nmeter_pulses = 500\n",
+            "[pins] meter_pulses: there is",
+        ),
+        (
+            ESP32,
+            "meter = 27",
+            "modbus_de = 14\nmeter = 27",
+            "[pins] modbus_de: there is no [modbus]",
+        ),
+        (
+            ESP32,
+            "reader_cs = 5",
+            "reader_cs = -1",
+            "[pins] reader_sck: there is no reader_cs: take",
+        ),
+        (
+            ESP32,
+            "proximity_adc = 35",
+            "# none",
+            "[pins] proximity_pull_ohm: there is no proximity_adc",
+        ),
+        (
+            "esp32_c3",
+            "contactor = 3",
+            "lock_ms = 400\ncontactor = 3",
+            "[pins] lock_ms: there is no lock_close: take this out, or add that",
+        ),
+        (
+            STM32,
+            "[pins]",
+            '[network]\nssid = "yard"\n[pins]',
+            "no file of this board reads [network]",
+        ),
+        (ESP32, 'ssid = ""', 'sssid = ""', "no file of this board reads 'sssid': take it out"),
+        (
+            ESP32,
+            "unit = 16",
+            "unit = 16\nsize = 0x80000",
+            "'size' is that of the partition, which",
+        ),
         (STM32, '"PE11"', '"PC14"', "[pins] contactor: PC14 belongs to the 32 kHz crystal"),
         (STM32, 'contactor = "PE11"', 'contactor = "PA1"', "PA1 belongs to the board itself"),
         (STM32, '"PE11"', "12", "the chip has no GPIO 12: pins are names such as"),
@@ -211,6 +254,7 @@ def of_two_evses(tmp_path, text):
     rows = {line.split(" = ")[0] for line in text.splitlines() if " = " in line}
     away = {"proximity_adc", "contactor_sense", "residual_current", "lock_close", "lock_open"}
     away |= {"lock_sense", "stop_button", "lamp_red", "lamp_green", "lamp_blue", "active_low"}
+    away |= {"lock_ms", "proximity_pull_ohm"}
     kept = [line for line in lines if line.split(" = ")[0] not in rows | away]
     file.write_text("\n".join(kept) + text)
     return profile.load(str(folder), evses=2)
@@ -279,6 +323,9 @@ def test_another_chip_needs_nothing_of_this(tmp_path):
     folder.mkdir()
     text = (BOARDS / "sim" / "profile.toml").read_text()
     (folder / "profile.toml").write_text(text + '\n[pins]\nrelay = "X7"\n')
+    with pytest.raises(BuildError, match=r"no file of this board reads \[pins\]: take it out"):
+        profile.load(str(folder))
+    (folder / "board.py").write_text("def make(profile):\n    return Charger(profile.PINS)\n")
     assert profile.load(str(folder)).pins == {"relay": "X7"}
 
 

@@ -119,6 +119,13 @@ DRIVEN = ("reader_sck", "reader_mosi", "modbus_tx")  # the lines of a bus that a
 # Rows that only make sense together; the second kind is of the chips whose buses have no pins of their own.
 TOGETHER = (("lock_close", "lock_open"),)
 BUSES = (("reader_cs", ("reader_sck", "reader_mosi", "reader_miso")),)
+# And those that nobody reads without another.
+WITH = {
+    "proximity_pull_ohm": "proximity_adc",
+    "lock_sense": "lock_close",
+    "lock_ms": "lock_close",
+    **{"reader_" + line: "reader_cs" for line in ("spi", "sck", "mosi", "miso", "rst")},
+}
 PINS = ("output", "pwm", "adc", "input", "interrupt", "bus")
 # Of these each EVSE has a pin of its own; but one residual current detector may stand before all, and there may be one button.
 EACH = {row for row, kind in (ROWS["outlet"] | ROWS["pulse_meter"]).items() if kind in PINS}
@@ -272,6 +279,7 @@ class Pins:
             for evse in range(1, self._evses + 1):
                 if any(self.fitted(row, evse) is not None for row in rows):
                     self._need(*rows, evses=[evse])
+        self._idle()
         for row, lines in BUSES:
             if not self._chip.fixed_buses and self.fitted(row) is not None:
                 self._need(*lines, evses=[1])
@@ -286,13 +294,23 @@ class Pins:
                 )
             if not self._chip.fixed_buses:
                 self._need("modbus_tx", "modbus_rx", evses=[1])
-            if self.fitted("meter") is not None:
-                self._fault("meter", "there is a [modbus] meter already: take one of them out")
         elif "pulse_meter" in self._shipped:
             self._need("meter")
             self._pace()
         else:
             self._error(("pins",), "there is no meter: add [modbus]")
+
+    def _idle(self):
+        """Rows of what is not there: nobody would read them."""
+        for row in self._table:
+            if row not in self.rows or self.rows[row] in PINS and not _fitted(self._table, row):
+                continue
+            if row in WITH and not _fitted(self._table, WITH[row]):
+                self._fault(row, f"there is no {WITH[row]}: take this out, or add that")
+            elif row in ROWS["modbus"] and not self._modbus:
+                self._fault(row, "there is no [modbus]: take this out, or add that")
+            elif row in ROWS["pulse_meter"] and self._modbus:
+                self._fault(row, "there is a [modbus] meter already: take one of them out")
 
     def _pace(self):
         # An S0 pulse is 30 ms long, and so is the pause at least (IEC 62053-31); the driver takes what is nearer than
@@ -401,6 +419,8 @@ def check_regions(profile, error) -> None:
     size, holder = profile.flash_bytes, "the flash"
     file = profile.file.parent / "partitions.csv"
     if file.is_file():
+        if size:
+            error(("flash", "size"), "'size' is that of the partition, which says it: take it out")
         try:
             faults, row = check_partitions(file, profile.flash_chip)
         except BuildError as fault:

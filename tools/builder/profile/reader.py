@@ -336,9 +336,24 @@ class _Check:
         self._modbus(profile)
         if profile.modbus and "modbus" not in shipped:
             self.error(("modbus",), "no driver of this board reads [modbus]: take it out")
+        self._are_read(profile, shipped)
         if profile.chip and profile.evses:
             hardware.Pins(profile, self.error, profile.taken).check()
         hardware.check_regions(profile, self.error)
+
+    def _are_read(self, profile: Profile, shipped: dict) -> None:
+        """Whether somebody reads what is handed to the board as it is."""
+        files = [*profile.file.parent.glob("*.py"), *shipped.values()]
+        text = "".join([file.read_text(encoding="utf-8") for file in files])
+        for name in self._FREE:
+            if self.raw.get(name) and f".{name.upper()}" not in text:
+                self.error((name,), f"no file of this board reads [{name}]: take it out")
+            elif name == "network":
+                for key in profile.network:
+                    if f'"{key}"' not in text:
+                        self.error(
+                            (name, key), f"no file of this board reads {key!r}: take it out"
+                        )
 
     def _modbus(self, profile: Profile) -> None:
         at, table = (
