@@ -153,13 +153,14 @@ def test_two_closings_are_five_seconds_apart_whatever_the_ev_does(charger):
     assert all(b - a >= 5000 for a, b in zip(charger.closings, charger.closings[1:]))
 
 
-def test_an_adc_that_fails_at_the_start_stops_no_board(charger):
+@pytest.mark.parametrize("error", [OSError(-258), MemoryError()])
+def test_an_adc_that_fails_at_the_start_stops_no_board(charger, error):
     chip = charger.chip
     row = charger.profile.PINS["pilot_adc"]
     sample = chip.adc[row]
 
     def broken():
-        raise OSError(-258)
+        raise error
 
     chip.adc[row] = broken
     board = charger.start()
@@ -433,6 +434,24 @@ def test_a_meters_line_that_raises_keeps_no_outlet_from_being_looked_at(error):
         charger.board._line._ask = ask
         chip.line.ev = "A"
         charger.run(75)
+        assert not charger.live
+
+
+def test_outlets_are_looked_at_before_the_meters_line():
+    """Whatever that takes, and even if it fails as nobody foresaw."""
+    made, chip = charger_of("esp32_s3")
+    with made as modules:
+        charger = watched(Charger(chip, modules, tables("esp32_s3")))
+        charger.charge()
+        assert charger.live
+
+        def scan(now):
+            raise ValueError
+
+        charger.board._line.scan = scan
+        chip.line.ev = "A"
+        with pytest.raises(ValueError):
+            charger.run(25)
         assert not charger.live
 
 

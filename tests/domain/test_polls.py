@@ -79,6 +79,29 @@ def test_a_fault_opens_in_its_own_poll_whatever_else_there_is_to_do():
     assert not b.outlet.closed
 
 
+@pytest.mark.parametrize("work", [0, 12, 30, 200])
+def test_polls_are_as_far_apart_as_the_board_says_whatever_a_round_takes(monkeypatch, work):
+    """An EV that stops waits for the next one; what takes longer than that leaves the others a moment all the same."""
+    b = Bench()
+    b.board.scan_ms, b.board.trace = 25, lambda error: None
+    begun = []
+
+    def scan():
+        begun.append(b.board.now)
+        if len(begun) > 50:
+            raise KeyboardInterrupt
+        b.board.now += work
+
+    async def nap(ms):
+        b.board.now += ms
+
+    b.board.scan = scan
+    monkeypatch.setattr(asyncio, "sleep_ms", nap)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(b.st._control())
+    assert {later - at for at, later in zip(begun, begun[1:])} == {max(25, work + 1)}
+
+
 def test_behind_an_event_the_others_have_their_turn():
     """The control task itself: what it writes is followed by a turn of whoever waits, before it goes on."""
     b = charging(

@@ -208,6 +208,27 @@ def test_a_fault_of_the_profile(tmp_path, board, old, new, message):
         assert text.splitlines()[where - 1].startswith(word)
 
 
+@pytest.mark.parametrize("row", ["contactor", "lock_close", "lock_open"])
+@pytest.mark.parametrize(
+    ("board", "pin"),
+    [(ESP32, pin) for pin in (0, 5, 14, 15)]
+    + [("esp32_c3", pin) for pin in (9, 20, 21)]
+    + [(S3, 0)]
+    + [(STM32, pin) for pin in ("PA15", "PB3", "PB4")],
+)
+def test_what_moves_is_on_no_pin_that_is_not_off_at_a_reset(board, pin, row):
+    """By the data sheets: pulled up as a strapping pin or for JTAG, or written on by the boot loader."""
+    chosen = profile.load(board)
+    chosen.rows[row] = "output"  # an ESP32-C3 has no pins left for a lock
+    chosen.pins[row] = pin
+    found = []
+    hardware.Pins(chosen, lambda path, text: found.append(text)).check()
+    call = hardware.CHIPS[chosen.chip].call(pin)
+    assert (
+        f"[pins] {row}: {call} is pulled up or driven at a reset: take one that stays off" in found
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
