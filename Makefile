@@ -3,6 +3,8 @@
 .PHONY: help setup run sim test torture soak conformance image measure-frames measure-flash footprint trim lint clean
 .PHONY: baremetal firmware package flash provision console selftest
 
+# Dozens of processes start in a run: each would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 BOARD ?=
 LANE ?= 64
