@@ -185,7 +185,8 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
     nodes = [node]
     tree = ast.AST
     for node in nodes:
-        for field in _PARTS.get(node.__class__) or _parts(node.__class__):
+        parts = _PARTS.get(node.__class__)
+        for field in _parts(node.__class__) if parts is None else parts:
             value = getattr(node, field, None)
             if value.__class__ is list:
                 for item in value:
@@ -194,6 +195,36 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
             elif isinstance(value, tree):
                 nodes.append(value)
         yield node
+
+
+class Transformer(ast.NodeTransformer):
+    """An `ast.NodeTransformer` that looks only where nodes may be. `visit_Load` and its like are never called."""
+
+    def generic_visit(self, node):
+        for field in _parts(node.__class__):
+            old = getattr(node, field, None)
+            if old.__class__ is list:
+                new: list = []
+                for item in old:
+                    if isinstance(item, ast.AST):
+                        item = self.visit(item)
+                        if item is None:
+                            continue
+                        if not isinstance(item, ast.AST):
+                            new.extend(item)
+                            continue
+                    new.append(item)
+                old[:] = new
+            elif isinstance(old, ast.AST):
+                new_node = self.visit(old)
+                if new_node is None:
+                    delattr(node, field)
+                else:
+                    setattr(node, field, new_node)
+        return node
+
+    def visit_Constant(self, node):
+        return node
 
 
 # Fields of a node that never hold another one, but for `ctx`.

@@ -11,7 +11,7 @@ Works on the joined modules, before `mangle`.
 import ast
 from collections import Counter
 
-from tools.builder.toolkit import walk
+from tools.builder.toolkit import Transformer, walk
 
 _TURNED = {ast.IsNot: ast.Is, ast.NotIn: ast.In}
 
@@ -79,7 +79,7 @@ def _is_lock(node) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node) == "asyncio.Lock()"
 
 
-class _Compact(ast.NodeTransformer):
+class _Compact(Transformer):
     """Rewrites one module. `locks`: attributes that are locks."""
 
     def __init__(self, locks: set):

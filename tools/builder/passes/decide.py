@@ -16,7 +16,17 @@ import contextlib
 import operator
 from collections import Counter
 
-from tools.builder.toolkit import CORE, copied, foreign, last, literal, private, tidy, walk
+from tools.builder.toolkit import (
+    CORE,
+    Transformer,
+    copied,
+    foreign,
+    last,
+    literal,
+    private,
+    tidy,
+    walk,
+)
 
 _PLAIN = (int, bool, str, bytes, type(None))
 _PURE = (
@@ -196,7 +206,7 @@ class _Functions:
             self._known.add(name)
 
 
-class _Identity(ast.NodeTransformer):
+class _Identity(Transformer):
     """`a is b` through a function that knows what is not known."""
 
     def visit_Compare(self, node):
@@ -207,7 +217,7 @@ class _Identity(ast.NodeTransformer):
         return ast.UnaryOp(ast.Not(), call) if isinstance(node.ops[0], ast.IsNot) else call
 
 
-class _Decider(ast.NodeTransformer):
+class _Decider(Transformer):
     """Works on one module."""
 
     def __init__(self, numbers: dict, facts: Facts, station, functions: dict):
@@ -400,7 +410,7 @@ class _Decider(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_FunctionDef
 
 
-class _Attributes(ast.NodeTransformer):
+class _Attributes(Transformer):
     """Puts attributes in place that have one value wherever they are assigned, and assigns none that nothing reads. Not
     those whose name something else may have: a table, MicroPython, a function, a class or a module, or a text."""
 
@@ -465,7 +475,7 @@ def _simple(node):
 def _put(function, values: dict) -> None:
     """Put constants in the place of locals, in the body of a function."""
 
-    class Put(ast.NodeTransformer):
+    class Put(Transformer):
         def visit_Name(self, node):
             return ast.Constant(values[node.id].value) if node.id in values else node
 
@@ -478,7 +488,7 @@ def _put(function, values: dict) -> None:
         function.body = [Put().visit(node) for node in function.body]
 
 
-class _Mover(ast.NodeTransformer):
+class _Mover(Transformer):
     """Moves what is left of a table's values, and stands in one place only, to that place: a board's pins are on the heap
     only while it looks at them."""
 

@@ -7,7 +7,7 @@ another has its name.
 import ast
 from collections import Counter
 
-from tools.builder.toolkit import CORE, PACKAGE
+from tools.builder.toolkit import CORE, PACKAGE, Transformer
 
 
 def flatten(trees: dict) -> dict:
@@ -25,7 +25,7 @@ def flatten(trees: dict) -> dict:
     return out
 
 
-class _Imports(ast.NodeTransformer):
+class _Imports(Transformer):
     """Imports modules from where they are now. `moved`: {dotted name: new name}."""
 
     def __init__(self, moved: dict):

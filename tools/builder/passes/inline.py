@@ -15,6 +15,7 @@ from collections import Counter
 from tools.builder.toolkit import (
     FUNCTIONS,
     SCOPES,
+    Transformer,
     bound,
     copied,
     foreign,
@@ -422,7 +423,7 @@ def _renamed(body, own: set, given: dict, used: set):
     stand = dict(given)
     given.clear()
 
-    class Rename(ast.NodeTransformer):
+    class Rename(Transformer):
         def visit_Name(self, node):
             if node.id in stand:
                 if not isinstance(node.ctx, ast.Load):
@@ -518,7 +519,7 @@ def _first(node):
     return None
 
 
-class _Swap(ast.NodeTransformer):
+class _Swap(Transformer):
     """One expression instead of another."""
 
     def __init__(self, old, new):

@@ -23,6 +23,7 @@ from tools.builder.toolkit import (
     FUNCTIONS,
     PACKAGE,
     TABLES,
+    Transformer,
     bound,
     dotted,
     is_error,
@@ -253,7 +254,7 @@ class _Image:
         return path, name
 
 
-class _Rewriter(ast.NodeTransformer):
+class _Rewriter(Transformer):
     """Gives globals of what is joined their new names, in one module. `used`: other joined modules that it names."""
 
     def __init__(self, image: _Image, path: str):

@@ -34,6 +34,7 @@ from tools.builder.toolkit import (
     FUNCTIONS,
     ROUTES,
     TABLES,
+    Transformer,
     bound,
     children,
     foreign,
@@ -604,7 +605,7 @@ def _loaded(node) -> set:
     return found
 
 
-class _Names(ast.NodeTransformer):
+class _Names(Transformer):
     """Puts the short names into a module's tree; annotations go, which MicroPython drops anyway."""
 
     def __init__(self, short: Mangler, path: str, needed: set):

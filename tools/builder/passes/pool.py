@@ -10,7 +10,7 @@ joined modules, before `mangle`.
 import ast
 from collections import Counter
 
-from tools.builder.toolkit import CORE, foreign, last, walk
+from tools.builder.toolkit import CORE, Transformer, foreign, last, walk
 
 _SHORTEST = 4  # characters
 _NAME_LENGTH = 10  # up to which MicroPython keeps a text as a name
@@ -63,7 +63,7 @@ def _names(trees: dict) -> set:
     return found | {text for text, count in said.items() if count >= _OFTEN}
 
 
-class _Pool(ast.NodeTransformer):
+class _Pool(Transformer):
     """Moves texts. `inside`: in the core itself; `rare`: in a module that is loaded for a call; `moved`: it did."""
 
     def __init__(self, names: set):

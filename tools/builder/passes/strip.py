@@ -17,6 +17,7 @@ from tools.builder.toolkit import (
     FUNCTIONS,
     PACKAGE,
     TABLES,
+    Transformer,
     dotted,
     foreign,
     is_special,
@@ -53,7 +54,7 @@ def _drop_values(trees: dict, path: str) -> None:
         ] or [ast.Pass()]
 
 
-class _Bare(ast.NodeTransformer):
+class _Bare(Transformer):
     """Without docstrings, which name much."""
 
     def visit_Expr(self, node):
