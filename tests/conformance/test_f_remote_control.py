@@ -1,8 +1,8 @@
 """F: remote start and stop, unlocking from afar, triggered messages; K_38: a remote start with a profile."""
 
+from hostsim.net.uploads import store
 from tests.conformance import states
 from tests.conformance.octt import LATE, Octt, check
-from tests.conformance.uploads import store
 
 REMOTE = {"AuthCtrlr.Enabled": True, "AuthCtrlr.DisableRemoteAuthorization": False}
 

@@ -2,9 +2,9 @@
 
 from urllib.parse import unquote, urlsplit
 
+from hostsim.net.uploads import Store, store
 from tests.conformance import states
 from tests.conformance.octt import EARLY, LATE, Octt, Token, check
-from tests.conformance.uploads import Store, store
 
 FAILURES = ("UploadFailure", "BadMessage", "PermissionDenied", "NotSupportedOperation")
 RETRY_INTERVAL = 20  # simulated seconds: longer than an attempt takes
