@@ -177,7 +177,9 @@ def peaks(board: str) -> dict:
             largest[0] = max(largest[0], int(match[1]) * _BLOCK)
 
     async def look():
-        async with scenarios.station(board, heap=_ROOMY, by=_spied("heap")) as this:
+        async with scenarios.station(
+            board, heap=_ROOMY, by=_spied("heap"), password=scenarios.PASSWORD
+        ) as this:
             this.device.on_log.append(heard)
 
             def reached(name: str) -> None:
@@ -200,8 +202,8 @@ def passes(board: str, size: int, seed: int, by=None) -> "list[str]":
     """What goes wrong with a heap of so many bytes: in the tour (seed 0), or in the bundled scenario."""
 
     async def live():
-        settings = scenario.SETTINGS if seed else scenarios.SETTINGS
-        async with scenarios.station(board, heap=str(size), by=by, settings=settings) as this:
+        more = {"settings": scenario.SETTINGS} if seed else {"password": scenarios.PASSWORD}
+        async with scenarios.station(board, heap=str(size), by=by, **more) as this:
             script = scenarios.bundled(this, seed) if seed else scenarios.tour(this)
             return await scenarios.survives(this, script)
 

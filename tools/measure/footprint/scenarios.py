@@ -12,7 +12,9 @@ from pathlib import Path
 from hostsim.charger import cpython, lane32
 from hostsim.clock.virtual import VirtualClock
 from hostsim.csms.server import CallError
-from hostsim.lives.harness import Rig, rig
+from hostsim.lives.harness import CARD, Rig, rig
+from hostsim.net.uploads import store
+from tools.builder import profile
 
 SETTINGS = {
     "SampledDataCtrlr.TxUpdatedInterval": "10",
@@ -21,12 +23,14 @@ SETTINGS = {
 }
 TROUBLES = (OSError, TimeoutError, ValueError, LookupError, RuntimeError, CallError)
 OFFLINE = 100  # events
+PASSWORD = "0123456789-milliamp"  # of who makes the tour
 SALT = b"abc"  # of the transactionIds in a journal that was filled
 _HEARTBEAT = 86_400  # s: far away
 _COUNTED = (
     18_200  # the port while instructions are counted: its digits are in what the station stores
 )
 _PORTS = range(18_201, 18_300)  # of all others
+_FULL_LOG = 4000  # bytes at least of one that is told
 _BUSY = 600  # real seconds to wait for a port
 _WANTED = (
     ("OCPPCommCtrlr", "HeartbeatInterval"),
@@ -140,7 +144,7 @@ def same_ids(this: Rig) -> None:
     this.csms.peer._unique_id_generator = lambda: f"{next(numbers):036d}"
 
 
-def fill_journal(this: Rig, profile) -> None:
+def fill_journal(this: Rig, made) -> None:
     """Fill the journal of a station that has no power with what an EV makes that toggles every 15 s, until there is room
     for hardly more."""
     cpython.install()
@@ -156,7 +160,7 @@ def fill_journal(this: Rig, profile) -> None:
             return self.time
 
     clock = Clock()
-    place = Slice(this.device.flash, *profile.flash["journal"])
+    place = Slice(this.device.flash, *made.flash["journal"])
     full = journal.Journal(place, clock, lambda n: SALT[:n])
     full.checkpoint = lambda write: None
     number = full.next_transaction()
@@ -170,7 +174,7 @@ def fill_journal(this: Rig, profile) -> None:
         kind, seq, clock.time = kinds.TX_UPDATE, seq + 1, clock.time + 15
 
 
-def fill_log(this: Rig, profile) -> None:
+def fill_log(this: Rig, made) -> None:
     """Fill the security log of a station that has no power, until its newest sector has hardly any room."""
     cpython.install()
     from milliamp.base.flash import Slice
@@ -184,8 +188,8 @@ def fill_log(this: Rig, profile) -> None:
             self.time += 1
             return self.time
 
-    clock, sector = Clock(), profile.sector
-    place = Slice(this.device.flash, *profile.flash["logs"])
+    clock, sector = Clock(), made.sector
+    place = Slice(this.device.flash, *made.flash["logs"])
     newest = bytearray(b"\xff" * sector)
     while newest[sector - 512] == 0xFF:
         for _ in security_log.append(place, clock, "SettingSystemTime"):
@@ -248,13 +252,13 @@ def _log(kind: str, number: int) -> dict:
     return {"logType": kind, "requestId": number, "retries": 3, "retryInterval": 5, "log": log}
 
 
-def _network(slot: int) -> dict:
+def _network(slot: int, url: str = "ws://127.0.0.1:9/" + "x" * 100) -> dict:
     return {
         "configurationSlot": slot,
         "connectionData": {
             "ocppVersion": "OCPP20",
             "ocppTransport": "JSON",
-            "ocppCsmsUrl": "ws://127.0.0.1:9/" + "x" * 100,
+            "ocppCsmsUrl": url,
             "messageTimeout": 30,
             "securityProfile": 1,
             "ocppInterface": "Wired0",
@@ -262,11 +266,11 @@ def _network(slot: int) -> dict:
     }
 
 
-def _settings(items: int) -> dict:
+def _settings(items: int, variable: str = "OfflineThreshold", value: str = "60") -> dict:
     item = {
         "component": {"name": "OCPPCommCtrlr"},
-        "variable": {"name": "OfflineThreshold"},
-        "attributeValue": "60",
+        "variable": {"name": variable},
+        "attributeValue": value,
     }
     return {"setVariableData": [item] * items}
 
@@ -289,6 +293,75 @@ async def oversize(this: Rig, size: int = 65_536) -> None:
     refused = [m for m in this.traffic.messages if m.id == "too-long" and m.kind == 4]
     if not refused or this.csms.connections != connections:
         raise ValueError("a message that is too long was not refused, or ended the connection")
+
+
+async def get_log(this: Rig) -> None:
+    """Both logs, put on a server while a car charges."""
+    await this.charging()
+    async with store() as server:
+        for number, kind in enumerate(("DiagnosticsLog", "SecurityLog"), 100):
+            mark = this.csms.mark()
+            wanted = {
+                "logType": kind,
+                "requestId": number,
+                "log": {"remoteLocation": server.location},
+            }
+            answer = await this.call("GetLog", wanted)
+            told = await this.csms.seen("LogStatusNotification", _is_over, since=mark)
+            if told["status"] != "Uploaded" or not server.uploads[-1].path.endswith(
+                answer["filename"]
+            ):
+                raise ValueError(f"{kind}: {told}")
+        sizes = [len(upload.body) for upload in server.uploads]
+    if len(sizes) != 2 or sizes[1] < _FULL_LOG:
+        raise ValueError(f"logs of {sizes} bytes")
+    await this.stopped()
+
+
+def _is_over(payload: dict) -> bool:
+    return payload["status"] != "Uploading"
+
+
+async def customer_information(this: Rig) -> None:
+    """What is known of the driver who charges, then once more and forgotten."""
+    await this.charging()
+    for number, clear in enumerate((False, True), 200):
+        mark = this.csms.mark()
+        who = {"idToken": {"idToken": CARD, "type": "ISO14443"}}
+        await this.call(
+            "CustomerInformation", {"requestId": number, "report": True, "clear": clear} | who
+        )
+        await this.csms.seen("NotifyCustomerInformation", lambda p: not p.get("tbc"), since=mark)
+        told = [
+            r.payload["data"]
+            for r in this.csms.received[mark:]
+            if r.action == "NotifyCustomerInformation"
+        ]
+        if not any("transaction" in text for text in told):
+            raise ValueError(f"of who charges is known: {told}")
+    await this.stopped()
+
+
+async def migrate(this: Rig) -> None:
+    """To another network profile, the same CSMS by another URL, and back: each time by SetNetworkProfile, a new priority
+    and Reset."""
+    for slot, other in ((2, 1), (1, 2)):
+        url = f"{this.network.url()}?to={'x' * 100}"
+        answers = [
+            await this.call("SetNetworkProfile", _network(slot, url)),
+            *(
+                await this.call(
+                    "SetVariables", _settings(1, "NetworkConfigurationPriority", f"{slot},{other}")
+                )
+            )["setVariableResult"],
+            await this.call("Reset", {"type": "OnIdle"}),
+        ]
+        await this.station.wait("rebooted", 600)
+        await this.booted()
+        await this.drained()
+        used = await this.station.get("OCPPCommCtrlr", "ActiveNetworkProfile")
+        if used != str(slot):
+            raise ValueError(f"it uses profile {used}: {answers}")
 
 
 # What a CSMS may ask in a row, each of it valid, while a car charges and a file server takes what comes and says nothing:
@@ -343,12 +416,16 @@ TOUR = {
     "get_variables": get_variables,
     "full_inventory": full_inventory,
     "oversize": oversize,
+    "get_log": get_log,
+    "customer_information": customer_information,
+    "migrate": migrate,
     "requests": requests,
 }
 
 
 async def tour(this: Rig, reached: Callable = lambda name: None) -> None:
-    """All of TOUR, one after the other; `reached(name)` when one is over and the firmware waits."""
+    """All of TOUR, one after the other, with a full security log; `reached(name)` when one is over and the firmware waits."""
+    fill_log(this, profile.load(this.station.options.board))
     for name, step in TOUR.items():
         await step(this)
         await this.clock.sleep(5)
