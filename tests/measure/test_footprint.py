@@ -206,6 +206,17 @@ def test_the_most_is_looked_for_at_every_step_without_holding_time():
     assert found["largest_allocation_bytes"] >= 2560  # the receive buffer
 
 
+@needs_lane
+def test_the_census_gives_each_byte_of_the_idle_heap_to_a_step():
+    idle = memory.idle("sim")
+    found = memory.census("sim", idle)
+    assert sum(found.values()) == idle
+    assert set(found) == set(report.CENSUS), "what is told apart has words"
+    assert all(size >= 0 for size in found.values())
+    assert max(found, key=found.get) == "core"
+    assert found["buffers"] >= 2560 + 1024
+
+
 def test_dumps_belong_to_what_was_reached(tmp_path):
     file = tmp_path / "callgrind"
     file.write_text("part: 1\ntotals: 5\nfn=(1) x\n1 5\npart: 2\ntotals: 7\n")

@@ -73,6 +73,7 @@ def _alive(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> d
         counted = pool.submit(instructions.measure, board)
     peaks = pool.submit(memory.peaks, board)
     figures["idle_heap_bytes"], virtual = memory.at_rest(board)
+    figures["census"] = memory.census(board, figures["idle_heap_bytes"])
     figures["idle_heap_mpy_bytes"] = memory.idle_from_files(board)
     figures["simulator_heap_bytes"] = memory.simulator(board)
     figures |= peaks.result()

@@ -4,10 +4,12 @@ mapped as ROMFS. The simulator's own (its link and service commands, and what vi
 
 import asyncio
 import functools
+import json
 import re
 import signal
 import subprocess
 from concurrent.futures import Executor
+from itertools import pairwise
 from pathlib import Path
 
 from hostsim.charger.lane32 import BOOT, command, lane32
@@ -15,7 +17,7 @@ from hostsim.clock import SimClock
 from hostsim.clock.virtual import run
 from hostsim.lives import scenario
 from hostsim.lives.harness import rig
-from tools import BOARDS, BUILD, BuildError
+from tools import BOARDS, BUILD, BuildError, builder
 from tools.measure.footprint import gates, scenarios
 from tools.measure.footprint.image import DRIVERS, modules
 
@@ -26,6 +28,19 @@ _PATIENCE = 300  # real seconds for what takes 5: a firmware that has no memory 
 _HELD = 52 * 1024  # with less, requests in a row or mutated ones find no memory
 _ROOMY = "512k"  # nothing is collected there unasked
 _BLOCK = 16  # bytes of the garbage collector's
+_APART = {  # class -> what the census calls its object
+    "station.Station": "names",  # what it does first
+    "log.Log": "log",
+    "settings.Settings": "settings",
+    "clock.Clock": "clock",
+    "journal.Journal": "journal",
+    "device_model.Model": "device model",
+    "evse.Evse": "EVSE",
+    "link.Link": "link",
+    "outbox.Outbox": "outbox",
+    "rpc.Rpc": "RPC",
+    "websocket.WebSocket": "WebSocket",
+}
 
 # Runs on the lane: argv is the build folder, then the modules.
 _PROBE = """
@@ -108,13 +123,14 @@ def started(folder, heap: "str | None" = None) -> list:
     return command(32, folder, heap)
 
 
-def _spied(mode: str):
+def _spied(mode: str, *more: str):
     return lambda folder, heap: [
         *lane32(),
         *(["-X", f"heapsize={heap}"] if heap else []),
         str(SPY),
         mode,
         str(BOOT),
+        *more,
         str(folder),
     ]
 
@@ -145,6 +161,41 @@ def idle(board: str) -> int:
 def idle_from_files(board: str) -> int:
     """The same, the modules not in a mapped image but in files, as on a LittleFS."""
     return at_rest(board, _spied("files"))[0]
+
+
+def census(board: str, idle: int) -> dict:
+    """Where the heap of the idle station went, `idle` bytes, the simulator's own left out: {step of the start: bytes}. What
+    came after the last step is the connection's."""
+    laps: list[tuple[int, str]] = []
+
+    def heard(line: str) -> None:
+        if line.startswith("lap "):
+            _, size, what = line.split(" ", 2)
+            laps.append((int(size), what))
+
+    async def look():
+        by = _spied("census", _classes(board))
+        async with scenarios.station(board, by=by, settings={}) as this:
+            this.device.on_log.append(heard)
+            await scenarios.boot(this)
+
+    run(look())
+    found = {"interpreter": laps[0][0]}
+    for (before, _), (after, what) in pairwise(laps):
+        found[what] = found.get(what, 0) + after - before
+    del found["board"]  # the simulator's
+    found["connection"] += idle - sum(found.values())
+    return found
+
+
+def _classes(board: str) -> str:
+    """The classes whose objects the census tells apart, "short=what,...", by the names that they have in the core."""
+    legend = json.loads((builder.build(board) / "names.json").read_text())
+    core = legend["milliamp/__init__.py"]
+    shorts = {name: short for short, names in core.items() for name in names.split(", ")}
+    return ",".join(
+        f"{shorts.get(name, name.rpartition('.')[2])}={what}" for name, what in _APART.items()
+    )
 
 
 def simulator(board: str) -> int:

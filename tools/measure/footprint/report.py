@@ -31,6 +31,29 @@ _HEAP = {
     "min_heap_frozen_bytes": "the same with the station frozen into MicroPython",
 }
 
+CENSUS = {
+    "core": "code: classes and functions of what is there from the start; bytecode and texts are in ROM",
+    "interpreter": "the interpreter and `asyncio`",
+    "boot program": "what mounts the image, and `main`",
+    "tables": "tables: modules of constants, which are in ROM",
+    "buffers": "the two buffers",
+    "names": "names of what is loaded on demand: each is loaded once and let go",
+    "token cache": "authorization cache: its code, 16 rows, where it lies in flash",
+    "log": "log",
+    "settings": "settings",
+    "clock": "clock",
+    "journal": "journal",
+    "device model": "device model",
+    "EVSE": "EVSE",
+    "link": "link",
+    "outbox": "outbox",
+    "RPC": "RPC: reader, writer",
+    "station": "the station object, counters, blocks that are there from the start",
+    "tasks": "tasks",
+    "connection": "the connection: stream, socket, what registering left",
+    "WebSocket": "WebSocket",
+}
+
 
 def budget(found: dict, profiles: dict) -> "list[str]":
     """The table of must and aim. `profiles`: {board: "core" or "lite"}."""
@@ -102,6 +125,14 @@ def tables(found: dict, profiles: dict) -> str:
                 figures["peaks"],
             )
         )
+        if "census" in figures:
+            parts.append(
+                _rows(
+                    "registered and idle: where each byte went, by step of the start",
+                    CENSUS,
+                    figures["census"],
+                )
+            )
         if "instructions" in figures:
             parts.append(_rows("instructions", _INSTRUCTIONS, figures["instructions"]))
             parts.append(

@@ -4,134 +4,30 @@
 # steps: under callgrind, a dump of what each step of a task has executed. Waiting is not counted, nor what is
 #   done for virtual time, nor the answers to the host's service commands; garbage is collected while all wait, and nothing comes from a socket before all do: so
 #   steps repeat.
+# census: what the heap is after each step of the start, up to the first wait. The third argument says what to call the classes
+#   whose objects are told apart: "short=what,..." for globals of the core.
 # files: nothing, but modules come from files and not from a mapped image.
+import gc
 import sys
 
 mode, boot = sys.argv[1:3]
+watched = sys.argv.pop(3) if mode == "census" else ""
 sys.argv[:] = [sys.argv[0]] + sys.argv[3:]
 
 if mode == "files":
     sys.path[:] = [sys.argv[1] + "/image", ".frozen"]
     sys.argv[:] = sys.argv[1:]
-    del mode, boot
+    del mode, boot, watched, gc
     import main  # noqa: F401
 else:
-    import asyncio
-    import gc
-    from asyncio import core
+    import asyncio  # noqa: F401
+    from asyncio import core  # noqa: F401
 
-    import micropython
+    import micropython  # noqa: F401
 
     gc.collect()
     before = gc.mem_alloc()
+    import spies
 
-
-def watch_heap():
-    queue = core.IOQueue
-    wait = queue.wait_io_event
-    gc.threshold(-1)  # what a step has allocated is seen at its end
-
-    def wait_io_event(self, ms):
-        micropython.mem_info()
-        gc.collect()
-        print("live", gc.mem_alloc() - own)
-        wait(self, ms)
-
-    queue.wait_io_event = wait_io_event
-
-
-class Poller:
-    # Finds nothing the first time after `early` was set: what comes while tasks are busy comes at any time.
-    def __init__(self, poller):
-        self.register = poller.register
-        self.unregister = poller.unregister
-        self.modify = poller.modify
-        self.look = poller.ipoll
-        self.early = False
-
-    def ipoll(self, ms):
-        if self.early:
-            self.early = False
-            return ()
-        return self.look(ms)
-
-
-def watch_steps():
-    import array
-    import builtins
-
-    import ffi
-    import uctypes
-
-    page = ffi.open(None).func("p", "mmap", "piiiii")(0, 4096, 7, 0x22, -1, 0)
-    # A client request of Valgrind's: mov eax, [esp+4]; xor edx, edx; rol edi, 3, 13, 29, 19; xchg ebx, ebx; ret
-    code = b"\x8b\x44\x24\x04\x31\xd2\xc1\xc7\x03\xc1\xc7\x0d\xc1\xc7\x1d\xc1\xc7\x13\x87\xdb\xc3"
-    uctypes.bytearray_at(page, len(code))[:] = code
-    request = ffi.func("v", page, "p")
-    dump = array.array("I", (0x43540000, 0, 0, 0, 0, 0))
-    toggle = array.array("I", (0x43540002, 0, 0, 0, 0, 0))  # counting on and off
-
-    queue = core.IOQueue
-    wait = queue.wait_io_event
-    core._io_queue.poller = poller = Poller(core._io_queue.poller)
-    tasks = core._task_queue
-
-    def wait_io_event(self, ms):
-        request(toggle)
-        request(dump)
-        while ms > 0:
-            poller.early = True
-            wait(self, ms)
-            ms = core.ticks_diff(tasks.peek().ph_key, core.ticks())
-            gc.collect()
-        request(toggle)
-
-    # What the host asks the simulator's service module is none of the station's work, nor is loading it.
-    def load(name, *args):
-        if len(args) > 3 and args[3]:  # from within a package: asyncio is the only one
-            name = "asyncio." + name if name else "asyncio"
-            args = None, None, args[2], 0
-        if name != "probe":
-            return load_module(name, *args)
-        return uncounted(load_probe)(name)
-
-    def load_probe(name):
-        module = load_module(name)
-        for name in dir(module):
-            if isinstance(getattr(module, name), type(watch_heap)):
-                setattr(module, name, uncounted(getattr(module, name)))
-        return module
-
-    def uncounted(function):
-        def call(*args):
-            if not counting[0]:
-                return function(*args)
-            counting[0] = False
-            request(toggle)
-            result = function(*args)
-            gc.collect()
-            request(toggle)
-            counting[0] = True
-            return result
-
-        return call
-
-    counting = [True]
-    load_module = __import__
-    builtins.__import__ = load
-    queue.wait_io_event = wait_io_event
-    request(dump)
-    gc.collect()  # the second dump says what that takes
-
-
-def spied(task):
-    (watch_heap if mode == "heap" else watch_steps)()
-    run(task)
-
-
-if mode != "files":
-    run = asyncio.run
-    asyncio.run = spied
-    gc.collect()
-    own = gc.mem_alloc() - before
-    exec(open(boot).read())
+    spies.begin(mode, before, watched)
+    execfile(boot)  # noqa: F821
