@@ -202,7 +202,7 @@ class Work:
         trees = passes.finish(trees, station, self._without)
         _write(self._out / "names.json", json.dumps(station.legend, indent=1))
         ready = {path: toolkit.write(tree) for path, tree in trees.items()}
-        compile_all(ready, self._out / "image", station.files)
+        compile_all(ready, self._out / "image", station.files, self._without)
         _write(self._out / "romfs.img", romfs(self._out / "image"))
 
     def frozen(self) -> None:
@@ -232,8 +232,9 @@ def facts(entries: list, out: Path) -> Facts:
     return Facts(fixed, known)
 
 
-def compile_all(ready: dict, image: Path, files: dict) -> None:
-    """Compile {path in the image: source} with mpy-cross -O3; what was compiled before is taken over.
+def compile_all(ready: dict, image: Path, files: dict, without=()) -> None:
+    """Compile {path in the image: source} with mpy-cross -O3, and take the last passes over it; what was compiled before is
+    taken over.
 
     A fault is reported as mpy-cross sees it in the files of the sources, {path: file}, where lines are those of the file.
     """
@@ -246,7 +247,8 @@ def compile_all(ready: dict, image: Path, files: dict) -> None:
     for path, text in ready.items():
         # The name that tracebacks show; the module's own name costs no further interned string.
         name = Path(path.removesuffix("/__init__.py")).stem
-        key = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()[:24]
+        marks = (name, text, *passes.marks(without))
+        key = hashlib.sha256("\0".join(marks).encode()).hexdigest()[:24]
         stored = cache / f"{key}.mpy"
         if stored.is_file():
             os.utime(stored)  # it was used
@@ -262,6 +264,7 @@ def compile_all(ready: dict, image: Path, files: dict) -> None:
                 if run.returncode:
                     errors.append(f"{path}: {_fault(files) or run.stderr.strip()}")
                     continue
+                made.write_bytes(passes.compiled(made.read_bytes(), without))
                 made.replace(stored)
         target = (image / path).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)

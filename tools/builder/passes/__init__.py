@@ -1,10 +1,11 @@
 """The compiler: what becomes of the station's modules on their way to mpy-cross, pass by pass.
 
-A pass takes the trees of an image, {path: tree}, and gives those of the next: they are parsed once and written once. What
-each does, and why it is sound, is in its own head; what it buys, `make footprint ARGS=--passes` measures
-(`docs/footprint.md`).
+A pass takes the trees of an image, {path: tree}, and gives those of the next: they are parsed once and written once; the
+last one takes what mpy-cross made of a tree. What each does, and why it is sound, is in its own head; what it buys, `make
+footprint ARGS=--passes` measures (`docs/footprint.md`).
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from tools.builder.passes import (
     order,
     pool,
     split,
+    squeeze,
     strip,
 )
 
@@ -63,6 +65,10 @@ ORDER = {
     "order": ("the most frequent names come first", _plain(order.order)),
     "flatten": ("modules leave their packages", _plain(flatten.flatten)),
 }  # fmt: skip
+# And of what mpy-cross makes of each tree: frozen sources are compiled elsewhere.
+COMPILED = {
+    "squeeze": ("jumps, handlers and locals in less bytecode", squeeze.squeeze),
+}
 # Until here image and frozen sources are one; frozen code keeps its names and texts in ROM.
 _LAST_COMMON = "inline"
 FOR_ROM = ("pool", "mangle", "order")
@@ -77,6 +83,19 @@ def begin(trees: dict, station: Station, without=()) -> dict:
 def finish(trees: dict, station: Station, without=()) -> dict:
     """{path in the image: tree} of what is compiled, or with `FOR_ROM` frozen, for what was begun."""
     return _run(_names()[1], trees, station, without)
+
+
+def compiled(data: bytes, without=()) -> bytes:
+    """What is shipped of a compiled module."""
+    for name, (_, run) in COMPILED.items():
+        data = data if name in without else run(data)
+    return data
+
+
+def marks(without=()) -> list:
+    """Of what `compiled` does: the sources of its passes."""
+    runs = [run for name, (_, run) in COMPILED.items() if name not in without]
+    return [inspect.getsource(inspect.getmodule(run)) for run in runs]
 
 
 def _names() -> tuple:

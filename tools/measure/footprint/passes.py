@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from tools import builder
-from tools.builder.passes import ORDER
+from tools.builder.passes import COMPILED, ORDER
 from tools.measure import page
 from tools.measure.footprint import image, memory, report
 
 BEGIN, END = "<!-- measured: make footprint ARGS=--passes -->", "<!-- end of passes -->"
+PASSES = ORDER | COMPILED
 ALWAYS = ("fold",)  # without it no module would find its numbers
 TOGETHER = {"join": ("split", "join")}  # what stays of a block stays in the joined module
 
@@ -16,7 +17,7 @@ def measure(boards: dict) -> dict:
     """{pass, "" for none left out: {board: {"image": bytes without drivers, "heap": of the idle station}}} for {board:
     folder}."""
     found = {}
-    for name in ("", *(name for name in ORDER if name not in ALWAYS)):
+    for name in ("", *(name for name in PASSES if name not in ALWAYS)):
         without = TOGETHER.get(name, (name,) if name else ())
         found[name] = {board: _figures(folder, without) for board, folder in boards.items()}
         report.say(f"without {name or 'nothing'}: {found[name]}")
@@ -48,7 +49,7 @@ def table(found: dict) -> str:
             for what in ("image", "heap")
         ]
         title = f"`{name}`" if name else "with all of them"
-        what = ORDER[name][0] if name else ""
+        what = PASSES[name][0] if name else ""
         lines.append(f"| {title} | {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
