@@ -140,6 +140,22 @@ def test_functions_of_all_kinds_do_the_same(seed, tmp_path):
     assert shortened(source, tmp_path) > 200
 
 
+# The jump out of a handler passes over one `finally` less, and the outer handler is still there.
+CONTINUES = """
+try:
+    for i in range(n + 1):
+        try:
+            say(1 // (i & 1))
+        except ZeroDivisionError as e:
+            say(e)
+            continue
+        say(i)
+    raise ValueError(n)
+except ValueError:
+    say("caught")
+"""
+
+
 @pytest.mark.parametrize(
     ("body", "least"),
     [
@@ -151,6 +167,7 @@ def test_functions_of_all_kinds_do_the_same(seed, tmp_path):
         ("if n:\n    say(1)\nelse:\n    say(2)\nsay(n)\n", 3),  # the call, what it gives
         ("if n:\n    return say(n, 1)\nsay(3)\nreturn say(n, 1)\n", 6),
         ("try:\n    1 // n\nexcept Exception as e:\n    say(e)\nsay(n)\n", 8),
+        (CONTINUES, 8),
     ],
 )
 def test_what_is_shorter(body, least, tmp_path):
