@@ -11,7 +11,7 @@ from milliamp import resident
 from milliamp.base import counts, facts, rare
 from milliamp.base.bus import Bus
 from milliamp.base.log import Log
-from milliamp.domain import charging, drivers, evse
+from milliamp.domain import charging, evse, sessions
 from milliamp.storage import keys
 from milliamp.storage.clock import Clock
 from milliamp.storage.device_model import Model
@@ -94,7 +94,7 @@ class Station:
         self._ticking = []
         self.jobs = []  # generators: what a task goes on with step by step, one after the other
         charging.init(self)
-        drivers.init(self)
+        sessions.init(self)
         for init, tick, sends in resident.parts(self._routes.RESIDENT):
             if tick:
                 self._ticking.append(tick)
@@ -253,7 +253,7 @@ class Station:
                 if news.is_set():
                     await asyncio.sleep_ms(0)
                 charging.measure(self)
-                if drivers.poll(self):
+                if sessions.poll(self):
                     await asyncio.sleep_ms(0)
                     charging.settle(self)
                 if news.is_set():

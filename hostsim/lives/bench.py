@@ -21,7 +21,7 @@ cpython.install(builder.build_tables("sim"))  # for tables.ids, which is the sam
 
 from milliamp.base import hal  # noqa: E402
 from milliamp.base.facts import LINK  # noqa: E402
-from milliamp.domain import charging, drivers  # noqa: E402
+from milliamp.domain import charging, sessions  # noqa: E402
 from milliamp.station import Station  # noqa: E402
 from milliamp.wire import rpc  # noqa: E402
 from milliamp.wire.gates import FROM_JOURNAL  # noqa: E402
@@ -259,7 +259,7 @@ class Bench:
                     outlet.ms += 50
             charging.poll(st)
             charging.measure(st)
-            drivers.poll(st)
+            sessions.poll(st)
             charging.settle(st)
             self.thin()
 

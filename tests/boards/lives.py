@@ -7,7 +7,7 @@ import types
 from random import Random
 
 from hostsim.charger.flash import Nor
-from milliamp.domain import charging, drivers
+from milliamp.domain import charging, sessions
 from milliamp.station import Station
 from tables.registrations import ACCEPTED as ACCEPTED_BY_CSMS
 from tools import BOARDS, builder
@@ -296,7 +296,7 @@ class Life:
             begun = chip.us
             charging.poll(st)
             charging.measure(st)
-            drivers.poll(st)
+            sessions.poll(st)
             charging.settle(st)
             if chip.ms - self.second >= 1000:
                 self.second = chip.ms

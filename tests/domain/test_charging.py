@@ -125,14 +125,14 @@ def test_status_comes_before_the_transaction_however_long_nothing_was_due():
 @pytest.mark.parametrize("asks", [True, False])
 @pytest.mark.parametrize("plugged", [True, False])
 def test_remote_start(asks, plugged):
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = Bench({"AuthCtrlr.AuthorizeRemoteStart": str(asks).lower()})
     if plugged:
         b.plug()
     b.deliver()
     b.sent.clear()
-    drivers.remote_start(b.st, b.e, CARD, 4711, None)
+    sessions.remote_start(b.st, b.e, CARD, 4711, None)
     b.deliver()
     if not plugged:
         b.plug()
@@ -148,11 +148,11 @@ def test_remote_start(asks, plugged):
 
 
 def test_remote_start_with_a_token_that_is_refused_leaves_nothing_behind():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = Bench({START: "EVConnected"})
     b.plug()
-    drivers.remote_start(b.st, b.e, ("stranger", "ISO14443"), 7, None)
+    sessions.remote_start(b.st, b.e, ("stranger", "ISO14443"), 7, None)
     b.deliver()
     assert not b.e.authorized
     b.card()
@@ -162,20 +162,20 @@ def test_remote_start_with_a_token_that_is_refused_leaves_nothing_behind():
 
 
 def test_remote_start_that_a_card_was_faster_than():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = charge(Bench({"AuthCtrlr.AuthorizeRemoteStart": "false"}))
-    drivers.remote_start(b.st, b.e, OTHER, 7, None)
+    sessions.remote_start(b.st, b.e, OTHER, 7, None)
     assert b.e.token == CARD
     assert b.events()[-1] == ("Updated", "ChargingStateChanged", "Charging")
 
 
 def test_a_central_token_is_not_asked_for():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = Bench(csms={"ABC": ("Accepted", None, None)})
     b.plug()
-    drivers.remote_start(b.st, b.e, ("ABC", "Central"), 7, None)
+    sessions.remote_start(b.st, b.e, ("ABC", "Central"), 7, None)
     b.deliver()
     assert b.e.authorized
     assert "Authorize" not in [action for action, _ in b.sent]
@@ -960,14 +960,14 @@ def test_to_stop_comes_before_some_energy():
 
 
 def test_an_answer_about_a_token_that_is_gone_stops_nobody():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = charge(Bench())
     counter = b.e.tx.counter
-    drivers.token_answered(b.st, counter, OTHER, ("Blocked", None, 0, 0))
-    drivers.token_answered(b.st, counter + 1, CARD, ("Blocked", None, 0, 0))
+    sessions.token_answered(b.st, counter, OTHER, ("Blocked", None, 0, 0))
+    sessions.token_answered(b.st, counter + 1, CARD, ("Blocked", None, 0, 0))
     assert b.outlet.closed
-    drivers.token_answered(b.st, counter, CARD, ("Accepted", None, 4, 0))  # at EVSE 2
+    sessions.token_answered(b.st, counter, CARD, ("Accepted", None, 4, 0))  # at EVSE 2
     b.poll()
     assert not b.outlet.closed
 

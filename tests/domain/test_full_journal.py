@@ -9,7 +9,7 @@ from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip
-from milliamp.domain import charging, drivers, tokens, transaction  # isort: skip
+from milliamp.domain import charging, sessions, tokens, transaction  # isort: skip
 from tables.events import (  # isort: skip
     AUTHORIZED,
     CHARGING_STATE_CHANGED,
@@ -363,7 +363,7 @@ def test_a_transaction_that_never_was_durable_is_none_whatever_failed(error):
 def test_a_type_of_token_that_is_in_no_row_is_charged_and_kept_as_text():
     b = Bench({"AuthCtrlr.AuthorizeRemoteStart": "false"})
     b.plug()
-    drivers.remote_start(b.st, b.e, ("04AABBCC", "Autocharge"), 7, None)
+    sessions.remote_start(b.st, b.e, ("04AABBCC", "Autocharge"), 7, None)
     b.poll(1000)
     assert b.outlet.closed
     b.power_cycle()

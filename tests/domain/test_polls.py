@@ -6,7 +6,7 @@ import pytest
 
 from hostsim.lives.bench import CARD, OTHER, Bench
 
-from milliamp.domain import drivers  # isort: skip
+from milliamp.domain import sessions  # isort: skip
 from milliamp.domain.charging import deauthorize, settle  # isort: skip
 from tables.events import REMOTE, REMOTE_STOP  # isort: skip
 
@@ -37,7 +37,7 @@ def test_a_known_card_offline_is_looked_up_in_one_step_and_starts_in_the_next(po
     cache, journal = b.flashes["tokens"], b.flashes["journal"]
     b.board.cards.append((*CARD, 1))
     before = cache.operations, journal.operations
-    assert drivers.poll(b.st)
+    assert sessions.poll(b.st)
     looked_up = cache.operations, journal.operations
     assert looked_up[0] > before[0] and looked_up[1] == before[1]
     settle(b.st)
@@ -58,7 +58,7 @@ def test_who_is_stopped_between_look_up_and_start_starts_nothing():
     b.plug()
     b.poll(3000)
     b.board.cards.append((*CARD, 1))
-    assert drivers.poll(b.st) and b.e.authorized and b.e.tx is not None
+    assert sessions.poll(b.st) and b.e.authorized and b.e.tx is not None
     deauthorize(b.st, b.e, REMOTE_STOP, REMOTE)
     settle(b.st)
     b.poll(4000)

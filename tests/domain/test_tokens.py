@@ -130,14 +130,14 @@ def test_the_answer_to_an_event_is_kept_too():
 
 
 def test_a_remote_start_without_a_question_is_learned_from():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = Bench(
         {PRE: "true", "AuthCtrlr.AuthorizeRemoteStart": "false"},
         csms={CARD[0]: GROUP, FRIEND[0]: GROUP},
     )
     b.plug()
-    drivers.remote_start(b.st, b.e, CARD, 1, None)
+    sessions.remote_start(b.st, b.e, CARD, 1, None)
     b.deliver()
     b.card(FRIEND)
     assert b.events()[-1] == ("Ended", "StopAuthorized", "EVConnected")
@@ -309,12 +309,12 @@ def test_a_master_pass_starts_nothing(kept):
 
 
 def test_nor_from_afar():
-    from milliamp.domain import drivers
+    from milliamp.domain import sessions
 
     b = masters()
     b.set("AuthCtrlr.AuthorizeRemoteStart", "false")
     b.plug()
-    drivers.remote_start(b.st, b.e, CARD, 1, ("police", "Local"))
+    sessions.remote_start(b.st, b.e, CARD, 1, ("police", "Local"))
     b.poll(500)
     assert not b.e.authorized and b.e.remote_id is None
 

@@ -3,7 +3,7 @@ import asyncio
 
 from micropython import const
 
-from milliamp.domain import charging, drivers
+from milliamp.domain import charging, sessions
 from milliamp.wire import types
 from tables import events
 
@@ -29,14 +29,14 @@ def request_start(st, r, at, w):
 
 
 def _start(st, arg):
-    drivers.remote_start(st, *arg)
+    sessions.remote_start(st, *arg)
 
 
 def _start_on(st, index):
     # The EVSE to start on: the one that is named, else one with an EV, else any that is free.
     free = None
     for e in st.evses:
-        if index in (0, e.index) and drivers.startable(st, e):
+        if index in (0, e.index) and sessions.startable(st, e):
             if e.cable:
                 return e
             free = free or e

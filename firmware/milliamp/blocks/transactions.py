@@ -4,7 +4,7 @@ from micropython import const
 from milliamp.base import facts
 from milliamp.base.measurands import slots
 from milliamp.base.packing import word
-from milliamp.domain import charging, drivers, meter, transaction
+from milliamp.domain import charging, meter, sessions, transaction
 from milliamp.storage import kinds
 from milliamp.wire import gates, types
 from tables import contexts, events, ids, words
@@ -62,7 +62,7 @@ def _answered(st, head, r, at):
     if info:
         event = transaction.Event(head[4])
         if event.token is not None:
-            drivers.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
+            sessions.token_answered(st, event.counter, event.token, types.read_info(st, r, info))
 
 
 async def get_transaction_status(st, r, at, w):
