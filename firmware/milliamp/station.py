@@ -122,9 +122,9 @@ class Station:
             __import__(path)
             rare.drop(path)
         if self.profile.NETWORKS:
-            from milliamp.wire import networks  # noqa: F401
+            from milliamp.wire import network_profiles  # noqa: F401
 
-            rare.drop("milliamp.wire.networks")
+            rare.drop("milliamp.wire.network_profiles")
 
     # --- blocks: what the build found in their tables -------------------------------------------------
 

@@ -45,7 +45,9 @@ _TOOLS = hashlib.sha256(
 _NOT_SHIPPED = ("manifest.py",)  # of a board's folder
 _COMPILED = 1000  # modules that are kept for the next build
 _CACHE = "milliamp/domain/token_cache.py"  # only with a [cache] in the profile
-_NETWORKS = "milliamp/wire/networks.py"  # only where NetworkConfigurationPriority can be another
+_NETWORKS = (
+    "milliamp/wire/network_profiles.py"  # only where NetworkConfigurationPriority can be another
+)
 
 
 def build(

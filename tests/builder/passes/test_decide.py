@@ -238,7 +238,7 @@ def test_network_profiles_are_there_where_another_than_the_first_may_be_used(fli
     out = build.build_tables(board)
     assert build.facts(entries, out).tables["profile"]["NETWORKS"] != one
     shipped = {path for path, _ in build.sources(chosen, out)}
-    assert ("milliamp/wire/networks.py" in shipped) != one
+    assert ("milliamp/wire/network_profiles.py" in shipped) != one
 
 
 def test_a_network_profile_that_nobody_can_choose_is_refused():
