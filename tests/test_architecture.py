@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 # Inside storage a module imports only what stands before it.
 STORAGE_ORDER = (
-    {"clock", "records"},
+    {"records"},
     {"thinning"},
     {"journal", "settings", "blobs", "security_log"},
     {"rows"},
@@ -63,7 +63,7 @@ CONTEXT = {
 }
 STATION_NAMES = {"st", "_st", "station", "_station"}
 
-MAY_IMPORT_TIME = {"base/hal.py", "storage/clock.py"}
+MAY_IMPORT_TIME = {"base/hal.py", "base/clock.py"}
 TICKS_ARITHMETIC = {"ticks_diff", "ticks_add"}  # read no clock
 FORBIDDEN_MODULES = {
     "json",

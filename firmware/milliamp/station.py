@@ -10,10 +10,10 @@ from micropython import const
 from milliamp import resident
 from milliamp.base import counts, facts, rare
 from milliamp.base.bus import Bus
+from milliamp.base.clock import Clock
 from milliamp.base.log import Log
 from milliamp.domain import charging, evse, sessions
 from milliamp.storage import keys
-from milliamp.storage.clock import Clock
 from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
 from milliamp.storage.settings import Settings

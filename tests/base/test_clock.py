@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milliamp.storage.clock import Clock
+from milliamp.base.clock import Clock
 
 UTC = timezone.utc
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
