@@ -103,6 +103,9 @@ def imports(file: Path):
                 inner = f"{node.module}.{alias.name}"
                 is_module = node.module == "tables" or toolkit.module_file(inner, [FIRMWARE])
                 yield node.lineno, inner if is_module else node.module
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "rare.load":
+            if isinstance(node.args[0], ast.Constant):
+                yield node.lineno, node.args[0].value
 
 
 def reads_time(file: Path):

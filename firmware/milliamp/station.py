@@ -118,13 +118,9 @@ class Station:
         for name in routes.MODULES:
             if name in routes.RESIDENT:
                 continue
-            path = "milliamp.blocks." + name
-            __import__(path)
-            rare.drop(path)
+            rare.load("milliamp.blocks." + name)
         if self.profile.NETWORKS:
-            from milliamp.wire import network_profiles  # noqa: F401
-
-            rare.drop("milliamp.wire.network_profiles")
+            rare.load("milliamp.wire.network_profiles")
 
     # --- blocks: what the build found in their tables -------------------------------------------------
 
@@ -133,13 +129,12 @@ class Station:
         module = self._blocks.get(name)
         if module is None:
             path = "milliamp.blocks." + name
-            __import__(path)
-            module = sys.modules[path]
-            if name not in self._routes.RESIDENT:
-                rare.drop(path)
-                if hasattr(module, "SENDS"):
-                    self.outbox.add(module.SENDS)
-                    self._blocks[name] = module
+            if name in self._routes.RESIDENT:
+                return sys.modules[path]
+            module = rare.load(path)
+            if hasattr(module, "SENDS"):
+                self.outbox.add(module.SENDS)
+                self._blocks[name] = module
         return module
 
     def _drop_idle_blocks(self):

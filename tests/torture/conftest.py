@@ -1,5 +1,7 @@
 """`--torture` (make torture) runs all of the campaign; otherwise a short one. What was done is told in figures."""
 
+import importlib
+
 import pytest
 
 from milliamp.base import rare
@@ -34,7 +36,7 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def modules_stay(monkeypatch):
     """What is rare on a station is used all the time here."""
-    monkeypatch.setattr(rare, "drop", lambda path: None)
+    monkeypatch.setattr(rare, "load", importlib.import_module)
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
-# Modules that are rarely needed: imported where they are used, and let go again.
+# Modules that are rarely needed: loaded where they are used, and let go with their last user.
 import sys
 
 
-def drop(path: str) -> None:
-    """Forget a module. Whoever still runs one of its functions holds all that it needs; the rest is free."""
+def load(path: str):
+    """Import a module and forget it again. Whoever still runs one of its functions holds all that it needs; the rest is
+    free. ImportError, MemoryError: it cannot be loaded."""
+    __import__(path)
+    module = sys.modules.pop(path)
     package, _, name = path.rpartition(".")
-    try:
-        del sys.modules[path]
+    # In an image it is in no package, see tools/builder/passes/flatten.py.
+    if package in sys.modules:
         delattr(sys.modules[package], name)
-    except (KeyError, AttributeError):
-        pass  # it is not there
+    return module

@@ -193,10 +193,7 @@ def _set(st, r, entry, value):
     if st.profile.NETWORKS and entry == st.model.entry(
         ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY
     ):
-        from milliamp.wire import network_profiles
-
-        reason = network_profiles.refuses(st, text)
-        rare.drop("milliamp.wire.network_profiles")
+        reason = rare.load("milliamp.wire.network_profiles").refuses(st, text)
     elif entry == st.model.entry(ids.SECURITY_BASIC_AUTH_PASSWORD):
         # The last that the CSMS took is kept until it has taken the new one (A01).
         get = st.settings.get
@@ -254,10 +251,7 @@ def set_network_profile(st, r, at, w):
     """B09: stored or not; it is used once NetworkConfigurationPriority names it, so not where that cannot be."""
     if not st.profile.NETWORKS:
         return w.status("Rejected", "InvalidConfSlot")
-    from milliamp.wire import network_profiles
-
-    w.status(*network_profiles.store(st, r, at))
-    rare.drop("milliamp.wire.network_profiles")
+    w.status(*rare.load("milliamp.wire.network_profiles").store(st, r, at))
     return None
 
 

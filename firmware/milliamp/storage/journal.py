@@ -224,9 +224,7 @@ class Journal:
     def thin(self):
         """Drop what is least needed, until there is room again: a generator that does a little at each step. What
         is appended, delivered and read between its steps is safe; another thinning begins when this one is over."""
-        from milliamp.storage import thinning
-
-        rare.drop("milliamp.storage.thinning")
+        thinning = rare.load("milliamp.storage.thinning")
         records = self._records
         done = True
         while done and self.crowded():

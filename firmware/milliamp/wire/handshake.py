@@ -86,12 +86,7 @@ async def dial(st, host: str, port: int, key=None, **tls):
         if not part.isdigit() or str(int(part) & 255) != part:
             parts = ""
     if len(parts) != 4:
-        from milliamp.wire import resolver
-
-        try:
-            host, note = await resolver.find(st, host, key)
-        finally:
-            rare.drop("milliamp.wire.resolver")
+        host, note = await rare.load("milliamp.wire.resolver").find(st, host, key)
     stream, _ = await asyncio.open_connection(host, port, **tls)
     return stream, note
 

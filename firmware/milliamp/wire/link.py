@@ -115,10 +115,7 @@ class Link:
                 if not self._old:
                     st.settings.put((keys.OLD_PASSWORD, None))
                 if st.profile.NETWORKS and st.settings.get(keys.GOOD_SLOT, 1) != self.slot:
-                    from milliamp.wire import network_profiles
-
-                    network_profiles.settle(st)
-                    rare.drop("milliamp.wire.network_profiles")
+                    rare.load("milliamp.wire.network_profiles").settle(st)
             except OSError:
                 st.log.error("no room for what the CSMS has taken")
 
