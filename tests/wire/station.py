@@ -5,7 +5,7 @@ import os
 import time
 from array import array
 
-from milliamp.base.counts import COUNTS, HANDLER_FAULTS
+from milliamp.base import counts
 from milliamp.wire import handshake, rpc
 
 
@@ -58,7 +58,7 @@ class Station:
         self.board = Board()
         self.log = Log()
         self.clock = Clock()
-        self.counters = array("L", [0] * COUNTS)
+        self.counters = array("L", [0] * counts.COUNTS)
         self.schemas = Tables(schemas)
         self.refused = None
         self.calls = []
@@ -77,7 +77,7 @@ class Station:
         return self.refused
 
     def fault(self, error, where):
-        self.counters[HANDLER_FAULTS] += 1
+        self.counters[counts.HANDLER_FAULTS] += 1
         self.log.error(f"{type(error).__name__} in {where}")
 
     async def connect(self, port, **options):

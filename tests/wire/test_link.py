@@ -68,7 +68,7 @@ class Station:
         self.board = self.log = self.bus = self.model = self.rpc = self
         self.settings = Settings(
             {CSMS_URL: "ws://csms:9/a/", IDENTITY: "CS 1/é", PASSWORD: "pass" * 4}
-            | {getattr(keys, "_" + name): value for name, value in settings.items()}
+            | {getattr(keys, name): value for name, value in settings.items()}
         )
         self.profile = types.SimpleNamespace(IDENTITY="X", URL="ws://nowhere/", NETWORKS=True)
         self.script = list(script)

@@ -5,7 +5,7 @@ import sys
 import machine
 
 from milliamp.base import hal
-from milliamp.storage.keys import CSMS_URL, IDENTITY, PASSWORD
+from milliamp.storage import keys
 
 
 class File:
@@ -74,13 +74,13 @@ class Bench(hal.Board):
                     values[name] = text
         except OSError:
             pass
-        pairs = ((CSMS_URL, "url"), (IDENTITY, "identity"), (PASSWORD, "password"))
+        pairs = ((keys.CSMS_URL, "url"), (keys.IDENTITY, "identity"), (keys.PASSWORD, "password"))
         return [(key, values[name]) for key, name in pairs if name in values]
 
     def started(self, station):
         settings = station.settings
         station.log.info("started from " + sys.path[0])
-        values = [settings.get(key, "") for key in (IDENTITY, CSMS_URL, PASSWORD)]
+        values = [settings.get(key, "") for key in (keys.IDENTITY, keys.CSMS_URL, keys.PASSWORD)]
         values[2] = str(len(values[2]))
         station.log.info(
             "identity " + values[0] + ", csms " + values[1] + ", password of " + values[2]
