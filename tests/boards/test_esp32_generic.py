@@ -886,4 +886,12 @@ def test_the_page_for_integrators_shows_a_board_that_works(chip, modules, profil
     assert chip.driven[CONTACTOR] == 0
     assert board.flash("journal").size == 0x40000
     board.watchdog()
+    board.watchdog()
+    assert (chip.watchdog, chip.fed) == (30000, 2)
     assert not board.network()
+    chip.dns = "192.168.4.1"
+    assert board.dns() == ("192.168.4.1", 53)
+    board.energy_told(1, 4711)
+    assert board.energy(1) == 4711
+    with pytest.raises(Reset):
+        board.reboot()
