@@ -62,6 +62,9 @@ class Slave:
         return got[:count] or None
 
     def write(self, frame):
+        # ports/stm32/machine_uart.c waits here, ports/esp32/machine_uart.c in `flush`.
+        if self.chip.kind.writes_wait:
+            self.wait()
         frame = bytes(frame)
         assert crc16(frame[:-2]) == frame[-2:]
         self.asked.append((self.chip.ms, frame))
@@ -76,7 +79,11 @@ class Slave:
             self.arriving.append((self.chip.ms + self.latency + late, answer))
 
     def flush(self):
-        # Until the last byte has left: at 9,600 baud.
+        if not self.chip.kind.writes_wait:
+            self.wait()
+
+    def wait(self):
+        """Until the last byte has left: at 9,600 baud."""
         self.chip.wait(9000, "C")
 
     def answer(self, register, count):

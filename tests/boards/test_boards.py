@@ -143,6 +143,18 @@ def test_every_board_has_what_micropython_builds(board):
         assert "partitions.csv" in files
 
 
+def test_the_nucleos_button_is_the_chargers_alone():
+    """Else, held at power-up, it makes the file system anew, and what the factory wrote is gone."""
+    board = "stm32_nucleo_h743"
+    assert profiles.load(board).pins["stop_button"] == "PC13"
+    lines = (BOARDS / board / "mpconfigboard.h").read_text().splitlines()
+    told = [line.split() for line in lines if "MICROPY_HW_HAS_SWITCH" in line]
+    assert told == [
+        ["#undef", "MICROPY_HW_HAS_SWITCH"],
+        ["#define", "MICROPY_HW_HAS_SWITCH", "(0)"],
+    ]
+
+
 @pytest.mark.parametrize("board", REAL)
 def test_the_guide_shows_the_pins_that_the_profile_has(board):
     assert pinout.pin_table(board) in GUIDE

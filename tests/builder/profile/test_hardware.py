@@ -78,6 +78,7 @@ def faults(tmp_path, board, *changes, file="profile.toml", evses=None):
         (STM32, "reader_spi = 4", "reader_spi = 3", "the flash is on this bus, and faster than"),
         (STM32, "flash_spi = 3", "flash_spi = 6", "there is no SPI 6: there are 3 to 4"),
         (S3, "baud = 9600", "baud = 1200", "'baud' is 1200: with modbus_de each question is"),
+        (STM32, "baud = 9600", "baud = 2400", "'baud' is 2400: with modbus_de each question is"),
         (S3, "timeout_ms = 300", "timeout_ms = 50", "at 9600 baud the longest answer takes 58"),
         (ESP32, "contactor = 26", "contacter = 26", "did you mean 'contactor'?"),
         (ESP32, "pilot_adc = 34", "pilot_adc = 4", "GPIO 4 is no analog input that works beside"),
@@ -206,6 +207,12 @@ def test_a_fault_of_the_profile(tmp_path, board, old, new, message):
     word = message.split("] ")[1].split(":")[0] if message.startswith("[pins]") else None
     if word and f"\n{word} =" in text:
         assert text.splitlines()[where - 1].startswith(word)
+
+
+def test_an_stm32_waits_for_each_question_whether_it_drives_the_transceiver_or_not(tmp_path):
+    away = ('modbus_de = "PD4"', 'modbus_de = ""')
+    found, _, _ = faults(tmp_path, STM32, away, ("baud = 9600", "baud = 2400"))
+    assert found == ["'baud' is 2400: by an STM32H743 each question is waited for, 4800 at least"]
 
 
 @pytest.mark.parametrize("row", ["contactor", "lock_close", "lock_open"])

@@ -22,6 +22,7 @@ class Chip:
     uarts: set = field(default_factory=set)  # but the console's
     millivolts: tuple = (0, 3300)  # that the ADC tells apart
     fixed_buses: bool = False  # UART and SPI have the pins that the MicroPython board gives them
+    writes_wait: bool = False  # UART.write returns when the last byte has left
     counters: bool = False  # pulses are counted in hardware
     sector: int = 0  # of the flash that holds [flash]; 0: a chip of its own
 
@@ -157,5 +158,6 @@ CHIPS = {
         uarts={1, 2, 6, 7, 8},
         millivolts=(50, 3250),
         fixed_buses=True,
+        writes_wait=True,
     ),
 }

@@ -403,10 +403,13 @@ class _Check:
 
     def _pace(self, profile, at, table, baud, timeout, rows) -> None:
         """Whether questions and answers have the time that the line takes for them."""
-        if baud < 4800 and profile.pins.get("modbus_de", -1) not in (-1, ""):
+        driven = profile.pins.get("modbus_de", -1) not in (-1, "")
+        waits = profile.chip in hardware.CHIPS and hardware.CHIPS[profile.chip].writes_wait
+        if baud < 4800 and (driven or waits):
+            whose = "with modbus_de" if driven else f"by an {profile.chip}"
             self.error(
                 (*at, "baud") if "baud" in table else at,
-                f"'baud' is {baud}: with modbus_de each question is waited for, 4800 at least",
+                f"'baud' is {baud}: {whose} each question is waited for, 4800 at least",
             )
         phases = max([evse.phases or 1 for evse in profile.evses], default=1)
         words = [(row[1] & 7) * (phases if n > 1 else 1) for n, row in enumerate(rows) if row]
