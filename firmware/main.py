@@ -7,7 +7,8 @@ import tables.profile
 import tables.routes
 import tables.schemas
 
-gc.threshold(4096)  # garbage that is left for long leaves holes that nothing fits
+# Garbage that is left for long leaves holes that nothing fits.
+gc.threshold(4096)
 buffers = bytearray(tables.profile.RECEIVE_BUFFER), bytearray(tables.profile.TRANSMIT_BUFFER)
 
 import board

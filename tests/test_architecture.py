@@ -1,7 +1,9 @@
 """The import table and the house rules of the firmware, read from its sources."""
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -298,3 +300,21 @@ def test_every_board_has_its_files():
         if not (folder / needed).is_file()
     ]
     assert not missing
+
+
+# What stays behind code is not for people.
+PRAGMA = re.compile(r"#\s*(noqa|type:|fmt:)")
+
+
+@pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
+def test_comments_stand_above_what_they_are_about(file):
+    source = file.read_text()
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    faults = [
+        f"{name(file)}:{token.start[0]}: {token.string}"
+        for token in tokens
+        if token.type == tokenize.COMMENT
+        and token.line[: token.start[1]].strip()
+        and not PRAGMA.match(token.string)
+    ]
+    assert not faults, "\n".join(faults)

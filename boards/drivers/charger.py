@@ -11,15 +11,18 @@ from pins import Pins
 from milliamp.base import hal
 from milliamp.storage import keys
 
-_CLOCK_SET = const(757382400)  # 2024-01-01 in seconds since 2000: before that it was never set
-_SETTLE_MS = const(2000)  # for the meters' first answers
+# 2024-01-01 in seconds since 2000: before that it was never set.
+_CLOCK_SET = const(757382400)
+# For the meters' first answers.
+_SETTLE_MS = const(2000)
 
 
 class Charger(hal.Board):
     """The HAL on real pins; all hardware is named in the profile. A chip's own class adds `text`, `flash`,
     `meter` (only for pulse meters) and `link`, the network's driver."""
 
-    scan_ms = 25  # an EV that stops expects the contactor open within 100 ms
+    # An EV that stops expects the contactor open within 100 ms.
+    scan_ms = 25
     link = None
 
     def __init__(self, profile):
@@ -84,7 +87,8 @@ class Charger(hal.Board):
             try:
                 self._line.scan(now)
             except (OSError, MemoryError):
-                pass  # a meter that stays away for long is a fault by itself
+                # A meter that stays away for long is a fault by itself.
+                pass
 
     def watch(self) -> None:
         """For drivers that wait for long: look after the contactors meanwhile."""
@@ -104,7 +108,8 @@ class Charger(hal.Board):
         outlet = self.outlets[evse - 1]
         if measurand == "Current.Offered":
             return None if phase else outlet.offered
-        if measurand == "Power.Offered":  # at the nominal voltage
+        # At the nominal voltage.
+        if measurand == "Power.Offered":
             volts = self.pins.get("meter_volts", 230)
             return (
                 None if phase else outlet.offered * volts * self.profile.PHASES[evse - 1] // 1000
@@ -140,7 +145,8 @@ class Charger(hal.Board):
 
     # --- the controller ---------------------------------------------------------------------------
     def rtc(self):
-        seconds = time.time()  # since 2000 on these ports
+        # Since 2000 on these ports.
+        seconds = time.time()
         return seconds if seconds >= _CLOCK_SET else None
 
     def set_rtc(self, seconds: int) -> None:
@@ -149,13 +155,16 @@ class Charger(hal.Board):
 
     def reset_cause(self) -> str:
         cause = machine.reset_cause()
-        if cause in (machine.PWRON_RESET, machine.DEEPSLEEP_RESET):  # a brown-out too
+        # A brown-out too.
+        if cause in (machine.PWRON_RESET, machine.DEEPSLEEP_RESET):
             return "PowerUp"
         if cause == machine.WDT_RESET:
             return "Watchdog"
-        if cause == machine.SOFT_RESET:  # from a console
+        # From a console.
+        if cause == machine.SOFT_RESET:
             return "LocalReset"
-        return "Unknown"  # the reset pin, a panic, or a restart whose reason the settings know
+        # The reset pin, a panic, or a restart whose reason the settings know.
+        return "Unknown"
 
     def reboot(self) -> None:
         for outlet in self.outlets:
@@ -163,7 +172,8 @@ class Charger(hal.Board):
         machine.reset()
 
     def watchdog(self) -> None:
-        if self._watchdog is None:  # cannot be stopped: not before everything runs
+        # Cannot be stopped: not before everything runs.
+        if self._watchdog is None:
             self._watchdog = machine.WDT(timeout=self.pins.get("watchdog_ms", 30000))
         self._watchdog.feed()
 

@@ -3,12 +3,14 @@ from micropython import const
 from settled import Settled
 
 _RING = const(0x3FFFFFFF)
-_TRAVEL_MS = const(500)  # what a contactor and its feedback may take
-_RELEASE_MS = const(60)  # and until it is open where nobody can see it: 20 to 30 as a rule
-_REST_MS = const(
-    5050
-)  # 5 s between two closings, whatever the cause: contacts weld by chattering; a scan takes its time
-_SURE = const(3)  # scans of wrong feedback
+# What a contactor and its feedback may take.
+_TRAVEL_MS = const(500)
+# And until it is open where nobody can see it: 20 to 30 as a rule.
+_RELEASE_MS = const(60)
+# 5 s between two closings, whatever the cause: contacts weld by chattering; a scan takes its time.
+_REST_MS = const(5050)
+# Scans of wrong feedback.
+_SURE = const(3)
 
 
 class Contactor:
@@ -16,12 +18,16 @@ class Contactor:
 
     def __init__(self, coil, sense, now: int):
         self.closed = False
-        self.fault = None  # name
+        # Name.
+        self.fault = None
         self._coil = coil
         self._sense = sense
-        self._at = now  # ticks of the last switching
-        self._closed_at = (now - _REST_MS) & _RING  # ticks of the last closing
-        self._judged = sense is None  # the feedback had its time since the start
+        # Ticks of the last switching.
+        self._at = now
+        # Ticks of the last closing.
+        self._closed_at = (now - _REST_MS) & _RING
+        # The feedback had its time since the start.
+        self._judged = sense is None
         self._wrong = Settled(False)
         coil.off()
 

@@ -11,7 +11,8 @@ from wifi import Wifi
 
 from milliamp.base import flash, hal
 
-_TEXT = const(256)  # bytes of the longest provisioned text
+# Bytes of the longest provisioned text.
+_TEXT = const(256)
 _PARTITION = "milliamp"
 
 
@@ -48,7 +49,8 @@ class ESP32Charger(Charger):
 
         pins = self.pins
         return Meter(
-            pulled(pins.pin("meter", evse), machine.Pin.PULL_UP),  # S0 is an open collector
+            # S0 is an open collector.
+            pulled(pins.pin("meter", evse), machine.Pin.PULL_UP),
             self._nvs,
             "wh" + str(evse),
             pins.get("meter_pulses", 1000),

@@ -13,7 +13,8 @@ class Ethernet:
 
     def __init__(self):
         self._lan = None
-        self._at = 0  # ticks at which it last had an address, or was started
+        # Ticks at which it last had an address, or was started.
+        self._at = 0
 
     def ready(self, now: int) -> bool:
         """Is there an IP network? Takes one step towards it otherwise."""
@@ -30,7 +31,8 @@ class Ethernet:
             else:
                 self._lan.active(False)
                 self._lan.active(True)
-        except OSError:  # no PHY: try again, later
+        except OSError:
+            # No PHY: try again, later.
             pass
         self._at = now
         return False

@@ -12,7 +12,8 @@ _STATUS = const(0x05)
 _ENABLED = const(0x02)
 _PROTECTED = const(0x0C)
 
-_PIECE = const(64)  # bytes of 0xFF that are sent at once
+# Bytes of 0xFF that are sent at once.
+_PIECE = const(64)
 
 _EIO = const(5)
 _ENODEV = const(19)
@@ -39,7 +40,8 @@ class FRAM:
         self._byte = bytearray(1)
         self._erased = b"\xff" * _PIECE
         cs.value(1)
-        self._status()  # wakes a chip that sleeps
+        # Wakes a chip that sleeps.
+        self._status()
         self._command(_WRITE_ENABLE)
         enabled = self._status()
         self._command(_WRITE_DISABLE)

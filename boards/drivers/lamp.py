@@ -4,7 +4,8 @@ from micropython import const
 _RED = const(1)
 _GREEN = const(2)
 _BLUE = const(4)
-_SLOW = const(9)  # a bit of the ticks: half a second on, half a second off
+# A bit of the ticks: half a second on, half a second off.
+_SLOW = const(9)
 _FAST = const(7)
 
 # Available, Occupied, Reserved, Unavailable, Faulted: colours, and what a lamp of one colour blinks.

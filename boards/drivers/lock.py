@@ -12,10 +12,13 @@ class Lock:
         self._open = open_
         self._sense = sense
         self._pulse = pulse
-        self._goal = None  # what was asked for, True locked, until its result was told
-        self._there = None  # where it was driven to, None while nobody knows
+        # What was asked for, True locked, until its result was told.
+        self._goal = None
+        # Where it was driven to, None while nobody knows.
+        self._there = None
         self._moving = False
-        self._at = 0  # ticks at which the pulse began
+        # Ticks at which the pulse began.
+        self._at = 0
         close.off()
         open_.off()
 

@@ -7,9 +7,12 @@ from binascii import hexlify
 from micropython import const
 
 _RING = const(0x3FFFFFFF)
-_GONE_MS = const(1000)  # a card that was not seen for so long was taken away
-_MUTE = const(20)  # polls without any sign of life of the chip: start it again
-_TRIES = const(100)  # looks for an answer; the chip's own timer ends each exchange after 5 ms
+# A card that was not seen for so long was taken away.
+_GONE_MS = const(1000)
+# Polls without any sign of life of the chip: start it again.
+_MUTE = const(20)
+# Looks for an answer; the chip's own timer ends each exchange after 5 ms.
+_TRIES = const(100)
 
 # Registers.
 _COMMAND = const(0x01)
@@ -30,11 +33,14 @@ _IDLE = const(0x00)
 _TRANSCEIVE = const(0x0C)
 _SOFT_RESET = const(0x0F)
 
-_RECEIVED = const(0x20)  # bits of _IRQ
+# Bits of _IRQ.
+_RECEIVED = const(0x20)
 _TIMER = const(0x01)
-_BROKEN = const(0x1B)  # bits of _ERROR: overflow, collision, parity, protocol
+# Bits of _ERROR: overflow, collision, parity, protocol.
+_BROKEN = const(0x1B)
 
-_WUPA = b"\x52"  # wakes halted cards too: a card that lies there is seen to lie there
+# Wakes halted cards too: a card that lies there is seen to lie there.
+_WUPA = b"\x52"
 _HLTA = b"\x50\x00\x57\xcd"
 
 
@@ -46,8 +52,10 @@ class MFRC522:
         self._cs = cs
         self._reset = reset
         self._pair = bytearray(2)
-        self._uid = None  # of the card that lies there
-        self._seen = 0  # ticks at which it, or something, last answered
+        # Of the card that lies there.
+        self._uid = None
+        # Ticks at which it, or something, last answered.
+        self._seen = 0
         self._asked = False
         self._mute = 0
         self._start()
@@ -84,15 +92,21 @@ class MFRC522:
             self._reset.value(1)
         self._write(_COMMAND, _SOFT_RESET)
         for _ in range(_TRIES):
-            if not self._read(_COMMAND) & 0x10:  # it is up
+            # It is up.
+            if not self._read(_COMMAND) & 0x10:
                 break
-        self._write(_T_MODE, 0x80)  # the timer starts when a frame was sent
-        self._write(_T_PRESCALER, 0xA9)  # and counts 25 us:
+        # The timer starts when a frame was sent.
+        self._write(_T_MODE, 0x80)
+        # And counts 25 us:
+        self._write(_T_PRESCALER, 0xA9)
         self._write(_T_RELOAD_H, 0)
-        self._write(_T_RELOAD_L, 200)  # 5 ms
-        self._write(_TX_ASK, 0x40)  # 100 % ASK
+        # 5 ms.
+        self._write(_T_RELOAD_L, 200)
+        # 100 % ASK.
+        self._write(_TX_ASK, 0x40)
         self._write(_MODE, 0x3D)
-        self._write(_TX_CONTROL, 0x83)  # antenna on
+        # Antenna on.
+        self._write(_TX_CONTROL, 0x83)
         self._asked = False
         self._mute = 0
 
@@ -108,9 +122,11 @@ class MFRC522:
             if sak is None or len(sak) != 3 or crc(sak[:1]) != sak[1:]:
                 return None
             if not sak[0] & 0x04:
-                self._send(_HLTA)  # nothing answers to that
+                # Nothing answers to that.
+                self._send(_HLTA)
                 return hexlify(uid + part[:4]).decode().upper()
-            uid += part[1:4]  # behind the cascade tag; the UID goes on
+            # Behind the cascade tag; the UID goes on.
+            uid += part[1:4]
         return None
 
     def _exchange(self, frame):
@@ -130,7 +146,8 @@ class MFRC522:
         # `bits`: how many of the last byte, 0 for all.
         self._write(_COMMAND, _IDLE)
         self._write(_IRQ, 0x7F)
-        self._write(_LEVEL, 0x80)  # empties the FIFO
+        # Empties the FIFO.
+        self._write(_LEVEL, 0x80)
         for byte in frame:
             self._write(_FIFO, byte)
         self._write(_COMMAND, _TRANSCEIVE)

@@ -5,12 +5,14 @@ from micropython import const
 
 _RING = const(0x3FFFFFFF)
 _REST_MS = const(1000)
-_TRIES = const(5)  # questions to one meter in a row without an answer: it is lost
-_MARGIN_WH = const(100)  # a register may gain beyond what the EVSE can draw: coarse steps
-_ANEW = const(
-    60
-)  # readings in a row, one a second, that follow one another: the meter has begun anew
-_MOST = const(20000000)  # W, mA and mV beyond which a value is none
+# Questions to one meter in a row without an answer: it is lost.
+_TRIES = const(5)
+# A register may gain beyond what the EVSE can draw: coarse steps.
+_MARGIN_WH = const(100)
+# Readings in a row, one a second, that follow one another: the meter has begun anew.
+_ANEW = const(60)
+# W, mA and mV beyond which a value is none.
+_MOST = const(20000000)
 
 _ENERGY = const(0)
 _POWER = const(1)
@@ -44,7 +46,8 @@ def number(data, at: int, form: int, ten: int):
     up = down = 1
     if form & _FLOAT:
         sign, exponent, value = value >> 31, value >> 23 & 0xFF, value & 0x7FFFFF
-        if exponent > 190:  # infinite, or beyond anything a meter counts
+        # Infinite, or beyond anything a meter counts.
+        if exponent > 190:
             return None
         if exponent:
             value |= 0x800000
@@ -73,18 +76,26 @@ class Meter:
     """
 
     def __init__(self, address: int, rows, phases: int, watts: int):
-        self.fault = "EnergyMeter"  # until all of it has answered
-        self.register = 0  # Wh
+        # Until all of it has answered.
+        self.fault = "EnergyMeter"
+        # Wh.
+        self.register = 0
         self.address = address
-        self.row = _ENERGY  # what is asked next
-        self.failures = 0  # in a row
+        # What is asked next.
+        self.row = _ENERGY
+        # In a row.
+        self.failures = 0
         self._rows = rows
         self._phases = phases
         self._watts = watts
-        self._at = None  # ticks of the last register
-        self._ahead = 0  # Wh that it is ahead of the meter's own
-        self._anew = 0  # readings that follow one another, but not the register:
-        self._first = self._last = self._last_at = 0  # the meter's own, and ticks
+        # Ticks of the last register.
+        self._at = None
+        # Wh that it is ahead of the meter's own.
+        self._ahead = 0
+        # Readings that follow one another, but not the register:
+        self._anew = 0
+        # The meter's own, and ticks.
+        self._first = self._last = self._last_at = 0
         self._forget()
 
     def _forget(self):
@@ -95,7 +106,8 @@ class Meter:
         """As the HAL has it; of three phases, current and voltage are told one by one."""
         if measurand == "Power.Active.Import":
             return None if phase else self._values[_POWER]
-        at = phase or self._phases == 1  # of the only phase, 0 or 1
+        # Of the only phase, 0 or 1.
+        at = phase or self._phases == 1
         if at and phase <= self._phases:
             if measurand == "Current.Import":
                 return self._values[_CURRENT + at - 1]
@@ -134,7 +146,8 @@ class Meter:
         self.row = (row + 1) % len(self._rows)
         while not self._rows[self.row]:
             self.row = (self.row + 1) % len(self._rows)
-        if self.row == _ENERGY:  # all of it answers
+        # All of it answers.
+        if self.row == _ENERGY:
             self.fault = None
         return True
 
@@ -182,10 +195,13 @@ class Line:
         self._enable = enable
         self._function = function
         self._timeout = timeout
-        self._turn = 0  # whose meter's turn it is
+        # Whose meter's turn it is.
+        self._turn = 0
         self._asked = False
-        self._rest = 0  # ms that the line rests
-        self._at = 0  # ticks since when, or at which was asked
+        # ms that the line rests.
+        self._rest = 0
+        # Ticks since when, or at which was asked.
+        self._at = 0
         self._frame = bytearray(8)
         self._answer = bytearray(5 + 24)
         self._got = 0
@@ -218,7 +234,8 @@ class Line:
         self._turn = (self._turn + 1) % len(self.meters)
 
     def _ask(self, meter, now):
-        while self._uart.any():  # what nobody asked for
+        # What nobody asked for.
+        while self._uart.any():
             self._uart.read(self._uart.any())
         register, count = meter.question()
         frame = self._frame
@@ -231,7 +248,8 @@ class Line:
             self._enable.on()
         self._uart.write(frame)
         if self._enable is not None:
-            self._uart.flush()  # 9 ms at 9,600 baud
+            # 9 ms at 9,600 baud.
+            self._uart.flush()
             self._enable.off()
         self._asked = True
         self._got = 0
@@ -248,7 +266,8 @@ class Line:
             self._got += len(part)
         head = memoryview(answer)[:3]
         if self._got >= 3 and head != bytes((meter.address, self._function, size - 5)):
-            return False  # an exception, another meter, noise
+            # An exception, another meter, noise.
+            return False
         if self._got < size:
             return None
         return crc(memoryview(answer)[:size]) == 0
@@ -261,7 +280,8 @@ def line(profile, uart, enable) -> Line:
     for address in addresses:
         at = len(meters)
         phases = profile.PHASES[at] or 1
-        watts = profile.CURRENTS[at] * phases // 4  # at 250 V
+        # At 250 V.
+        watts = profile.CURRENTS[at] * phases // 4
         meters.append(Meter(address, rows, phases, watts))
     baud, parity, stop = settings
     port = uart(bus, baudrate=baud, bits=8, parity=parity, stop=stop, timeout=0)

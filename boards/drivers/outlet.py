@@ -7,14 +7,14 @@ from settled import Settled
 _A = const(65)
 _E = const(69)
 _RING = const(0x3FFFFFFF)
-_SURE = const(3)  # scans that a button is held
-_FIRST_LOOKS = const(4)  # before the board is made: what is plugged in by then is no event
-_ENDING_MS = const(
-    3500
-)  # an EV has 3 s to stop drawing once the offer ends (IEC 61851-1, table A.6)
-_LOST = const(
-    8
-)  # scans with an EV at a cable that carries nothing: a plug's contacts do not meet at once
+# Scans that a button is held.
+_SURE = const(3)
+# Before the board is made: what is plugged in by then is no event.
+_FIRST_LOOKS = const(4)
+# An EV has 3 s to stop drawing once the offer ends (IEC 61851-1, table A.6).
+_ENDING_MS = const(3500)
+# Scans with an EV at a cable that carries nothing: a plug's contacts do not meet at once.
+_LOST = const(8)
 
 
 class Outlet:
@@ -42,20 +42,29 @@ class Outlet:
         self.meter = meter
         self.lock = _lock(evse, pins)
         self.lamp = _lamp(evse, pins)
-        self.cable = False  # is an EV at the cable?
-        self.pressed = False  # the stop button, since it was asked for
-        self.offered = 0  # mA
-        self.fault = None  # name
+        # Is an EV at the cable?
+        self.cable = False
+        # The stop button, since it was asked for.
+        self.pressed = False
+        # mA.
+        self.offered = 0
+        # Name.
+        self.fault = None
         self._current = current
-        self._wanted = 0  # mA that the station wants to offer
-        self._asked = False  # the station wants the contactor closed
-        self._ended = now  # ticks at which it ended its offer
-        self._lost = 0  # scans in a row without a cable that carries anything
+        # mA that the station wants to offer.
+        self._wanted = 0
+        # The station wants the contactor closed.
+        self._asked = False
+        # Ticks at which it ended its offer.
+        self._ended = now
+        # Scans in a row without a cable that carries anything.
+        self._lost = 0
         self._button = pins.input("stop_button", evse)
         self._held = Settled(False)
         self._residual = pins.input("residual_current", evse)
         self._tripped = False
-        self._blind = False  # the pilot or the plug cannot be measured
+        # The pilot or the plug cannot be measured.
+        self._blind = False
         for _ in range(_FIRST_LOOKS):
             self.scan(now)
 

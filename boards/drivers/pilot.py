@@ -9,15 +9,22 @@ _C = const(67)
 _D = const(68)
 _E = const(69)
 _F = const(70)
-_NO_DIODE = const(101)  # an oscillating pilot without its negative half: told as E
+# An oscillating pilot without its negative half: told as E.
+_NO_DIODE = const(101)
 
-_STEADY = const(65535)  # duty cycle of a steady +12 V: nothing is offered
-_DIODE_MV = const(-10500)  # an EV's diode keeps the negative half at -12 V; without, it is -9 V
-_EDGE_MV = const(1500)  # between a plateau and the 0 V of an error
-_PLATEAU = const(3)  # samples of each plateau that are enough
-_STEADY_SAMPLES = const(12)  # of a steady voltage; of an oscillating one, at most those of 11 ms
+# Duty cycle of a steady +12 V: nothing is offered.
+_STEADY = const(65535)
+# An EV's diode keeps the negative half at -12 V; without, it is -9 V.
+_DIODE_MV = const(-10500)
+# Between a plateau and the 0 V of an error.
+_EDGE_MV = const(1500)
+# Samples of each plateau that are enough.
+_PLATEAU = const(3)
+# Of a steady voltage; of an oscillating one, at most those of 11 ms.
+_STEADY_SAMPLES = const(12)
 
-_SURE = const(4)  # looks before a new state counts
+# Looks before a new state counts.
+_SURE = const(4)
 
 
 def duty(milliamps: int) -> int:
@@ -26,8 +33,10 @@ def duty(milliamps: int) -> int:
     if milliamps < 6000:
         return _STEADY
     if milliamps <= 51000:
-        return milliamps * 4096 // 3750  # A / 0.6 in percent
-    return (min(milliamps, 80000) + 160000) * 4096 // 15625  # A / 2.5 + 64 in percent
+        # A / 0.6 in percent.
+        return milliamps * 4096 // 3750
+    # A / 2.5 + 64 in percent.
+    return (min(milliamps, 80000) + 160000) * 4096 // 15625
 
 
 def state_of(high: int, low: int, oscillates: bool) -> int:
@@ -58,17 +67,22 @@ class Pilot:
         self._span = full - zero
         self._unventilated = not ventilated
         self._duty = _STEADY
-        self.state = _A  # the settled state
-        self.wants = False  # does the EV want energy?
-        self.proven = False  # its diode was seen since the present offer began
-        self._barred = False  # it has none
+        # The settled state.
+        self.state = _A
+        # Does the EV want energy?
+        self.wants = False
+        # Its diode was seen since the present offer began.
+        self.proven = False
+        # It has none.
+        self._barred = False
         self._settled = Settled(_A)
 
     def offer(self, milliamps: int) -> None:
         value = duty(milliamps)
         if value == _STEADY:
             self.proven = False
-        if value != self._duty:  # an unchanged cycle is not disturbed
+        # An unchanged cycle is not disturbed.
+        if value != self._duty:
             self._duty = value
             self._pwm.duty_u16(value)
 
@@ -133,7 +147,8 @@ class Proximity:
     def __init__(self, adc, pull: int):
         self._adc = adc
         self._pull = pull
-        self.limit = 0  # mA that the cable may carry, 0 without a plug, and with a shorted one
+        # mA that the cable may carry, 0 without a plug, and with a shorted one.
+        self.limit = 0
         self._settled = Settled(0)
 
     def scan(self) -> None:
@@ -152,4 +167,5 @@ class Proximity:
         for below, milliamps in _CABLES:
             if ohms < below:
                 return milliamps
-        return 0  # open: no plug
+        # open: no plug.
+        return 0

@@ -44,7 +44,8 @@ class Pins:
         value = self.pin(name, evse)
         if value is None:
             return None
-        if hasattr(machine.ADC, "ATTN_11DB"):  # an ESP32: calibrated
+        # An ESP32: calibrated.
+        if hasattr(machine.ADC, "ATTN_11DB"):
             adc = machine.ADC(machine.Pin(value), atten=machine.ADC.ATTN_11DB)
             return adc.read_uv, 1, 1000, 160
         return machine.ADC(machine.Pin(value)).read_u16, 3300, 65536, 1600
@@ -57,5 +58,6 @@ def pulled(pin, pull: int):
     """A `machine.Pin` that is an input with a pull resistor, where the chip has one."""
     try:
         return machine.Pin(pin, machine.Pin.IN, pull)
-    except ValueError:  # 34 to 39 of an ESP32 have none, and a port may say so
+    except ValueError:
+        # 34 to 39 of an ESP32 have none, and a port may say so.
         return machine.Pin(pin, machine.Pin.IN)

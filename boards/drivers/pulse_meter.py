@@ -7,15 +7,19 @@ import time
 import machine
 from micropython import const
 
-_NOT_FOUND = const(-4354)  # ESP_ERR_NVS_NOT_FOUND: the register was never written
-_SHORTEST_MS = const(
-    20
-)  # between two pulses: S0 has 30 at least; what is nearer is a contact that bounces
-_LENGTH_MS = const(30)  # of a pulse, at least
-_FILTER_NS = const(12000)  # the most that a counter of an ESP32 filters
+# ESP_ERR_NVS_NOT_FOUND: the register was never written.
+_NOT_FOUND = const(-4354)
+# Between two pulses: S0 has 30 at least; what is nearer is a contact that bounces.
+_SHORTEST_MS = const(20)
+# Of a pulse, at least.
+_LENGTH_MS = const(30)
+# The most that a counter of an ESP32 filters.
+_FILTER_NS = const(12000)
 _RING = const(0x3FFFFFFF)
-_WINDOW_MS = const(1000)  # over at least so long power is averaged
-_IDLE_MS = const(600000)  # without a pulse: no power
+# Over at least so long power is averaged.
+_WINDOW_MS = const(1000)
+# Without a pulse: no power.
+_IDLE_MS = const(600000)
 
 
 class Meter:
@@ -26,9 +30,12 @@ class Meter:
     def __init__(
         self, pin, nvs, key: str, pulses: int, store: int, volts: int, phases: int, unit: int = 0
     ):
-        self.fault = None  # name
-        self.power = 0  # W
-        self.pulses = 0  # where the chip has no counter, only the interrupt handler writes it
+        # Name.
+        self.fault = None
+        # W.
+        self.power = 0
+        # Where the chip has no counter, only the interrupt handler writes it.
+        self.pulses = 0
         self._nvs = nvs
         self._key = key
         self._per_kwh = pulses
@@ -36,19 +43,22 @@ class Meter:
         self._volts = volts
         self._phases = phases
         self.register = self._least = 0
-        self._origin = None  # Wh when no pulse was counted; None while flash does not say
-        self._last = 0  # pulses seen by the scan before,
-        self._last_at = 0  # and when they were first seen
-        self._counted = 0  # pulses that the power already knows of,
-        self._counted_at = None  # until when: ticks of a pulse; None while idle
+        # Wh when no pulse was counted; None while flash does not say.
+        self._origin = None
+        # Pulses seen by the scan before,.
+        self._last = 0
+        # And when they were first seen.
+        self._last_at = 0
+        # Pulses that the power already knows of,.
+        self._counted = 0
+        # Until when: ticks of a pulse; None while idle.
+        self._counted_at = None
         self._recall()
         self._counter = None
-        self._edge = self._seen = (
-            time.ticks_ms()
-        )  # of the last pulse, and of the last look at the counter
-        if hasattr(
-            machine, "Counter"
-        ):  # counts while flash is erased, when interrupts wait and merge
+        # Of the last pulse, and of the last look at the counter.
+        self._edge = self._seen = time.ticks_ms()
+        # Counts while flash is erased, when interrupts wait and merge.
+        if hasattr(machine, "Counter"):
             falling = machine.Counter.FALLING
             self._counter = machine.Counter(unit, pin, edge=falling, filter_ns=_FILTER_NS)
         else:
@@ -110,7 +120,8 @@ class Meter:
         pulses = self.pulses
         if self._origin + pulses * 1000 // self._per_kwh - self.register >= self._store:
             self.store()
-        unit = 3600000000 // self._per_kwh  # W * ms of a pulse
+        # W * ms of a pulse.
+        unit = 3600000000 // self._per_kwh
         if pulses != self._last:
             self._last, self._last_at = pulses, now
             if self._counted_at is None:

@@ -7,7 +7,8 @@ import os
 
 from micropython import const
 
-_CHUNK = const(128)  # bytes: the largest file that LittleFS keeps in the log, as it is mounted
+# bytes: the largest file that LittleFS keeps in the log, as it is mounted.
+_CHUNK = const(128)
 _ENOENT = const(2)
 _EEXIST = const(17)
 
@@ -28,9 +29,12 @@ class Segments:
         self._path = path
         self._files = files
         self._open = opener
-        self._piece = bytearray(_CHUNK)  # the chunk that was used last
-        self._chunk = -1  # its number in the device, -1 for none
-        self._end = 0  # bytes of it that its file has
+        # The chunk that was used last.
+        self._piece = bytearray(_CHUNK)
+        # Its number in the device, -1 for none.
+        self._chunk = -1
+        # Bytes of it that its file has.
+        self._end = 0
         try:
             files.mkdir(path)
         except OSError as error:
@@ -57,7 +61,8 @@ class Segments:
             at = self._load(address + done)
             chunk = self._chunk
             count = min(_CHUNK - at, len(view) - done)
-            self._chunk = -1  # whose chunk this is remains open until it is written
+            # Whose chunk this is remains open until it is written.
+            self._chunk = -1
             self._piece[at : at + count] = view[done : done + count]
             self._end = max(self._end, at + count)
             with self._open(self._name(chunk), "wb") as file:
@@ -68,9 +73,8 @@ class Segments:
     def erase(self, address: int) -> None:
         self._chunk = -1
         folder = self._place(address // self.sector)
-        for name in sorted(
-            self._files.listdir(folder)
-        ):  # first the header, then what it announces
+        # First the header, then what it announces.
+        for name in sorted(self._files.listdir(folder)):
             self._files.remove(folder + "/" + name)
 
     def _load(self, address):

@@ -16,12 +16,17 @@ _BUSY = const(0x01)
 _ENABLED = const(0x02)
 _PROTECTED = const(0x1C)
 
-_PAGE = const(256)  # bytes: a program that goes on behind its page's end begins at its start again
-_FAR = const(1 << 24)  # bytes that an address of 24 bits reaches
-_PROGRAM_MS = const(10)  # data sheets: 3 to 5 at most
-_ERASE_MS = const(1000)  # 400 at most
+# bytes: a program that goes on behind its page's end begins at its start again.
+_PAGE = const(256)
+# Bytes that an address of 24 bits reaches.
+_FAR = const(1 << 24)
+# Data sheets: 3 to 5 at most.
+_PROGRAM_MS = const(10)
+# 400 at most.
+_ERASE_MS = const(1000)
 _LOOK_MS = const(10)
-_PIECE = const(32)  # bytes that are read back at once
+# Bytes that are read back at once.
+_PIECE = const(32)
 
 _EIO = const(5)
 _ENODEV = const(19)
@@ -51,7 +56,8 @@ class SPINor:
         cs.value(1)
         if self._status() == 0xFF:
             raise OSError(_ENODEV)
-        self._wait(_ERASE_MS)  # a reset of the controller does not end an erase
+        # A reset of the controller does not end an erase.
+        self._wait(_ERASE_MS)
         ident = bytearray(3)
         self._begin(_JEDEC_ID)
         self._end(ident)
@@ -96,7 +102,8 @@ class SPINor:
         self._begin_sfdp(buf[12] | buf[13] << 8 | buf[14] << 16)
         self._end(buf)
         if buf[0] & 3 != 1:
-            raise OSError(_ENODEV)  # no 4 kB erase
+            # No 4 kB erase.
+            raise OSError(_ENODEV)
         self._erase = buf[1]
         bits = buf[4] | buf[5] << 8 | buf[6] << 16 | (buf[7] & 0x7F) << 24
         return 1 << min(bits - 3, 24) if buf[7] & 0x80 else (bits + 1) >> 3
@@ -104,7 +111,8 @@ class SPINor:
     def _begin_sfdp(self, address):
         self._begin(_SFDP, address)
         self._byte[0] = 0
-        self._spi.write(self._byte)  # eight clocks for nothing
+        # Eight clocks for nothing.
+        self._spi.write(self._byte)
 
     def _begin(self, command, address=None):
         # Select the chip and send a command; it ends when the chip is released.

@@ -6,7 +6,8 @@ from ethernet import Ethernet
 
 from milliamp.base import flash, hal
 
-_OWN = "/flash/milliamp.txt"  # a line for each text: name=value
+# A line for each text: name=value.
+_OWN = "/flash/milliamp.txt"
 
 
 class STM32Charger(Charger):

@@ -4,10 +4,14 @@ import network
 from micropython import const
 
 _RING = const(0x3FFFFFFF)
-_PAUSE_MS = const(1000)  # between disconnecting and connecting
-_PATIENCE_MS = const(20000)  # for an access point and an address
-_IN_A_ROW_MS = const(60000)  # `ready` is called more often than that while there is no CSMS
-_ALONE_MS = const(600000)  # for a CSMS: after that the access point may be one that leads nowhere
+# Between disconnecting and connecting.
+_PAUSE_MS = const(1000)
+# For an access point and an address.
+_PATIENCE_MS = const(20000)
+# `ready` is called more often than that while there is no CSMS.
+_IN_A_ROW_MS = const(60000)
+# For a CSMS: after that the access point may be one that leads nowhere.
+_ALONE_MS = const(600000)
 
 _APART = const(0)
 _CONNECTING = const(1)
@@ -26,8 +30,10 @@ class Wifi:
         self._key = key
         self._wlan = None
         self._phase = _APART
-        self._at = 0  # ticks at which the phase began
-        self._asked = 0  # ticks of the last call
+        # Ticks at which the phase began.
+        self._at = 0
+        # Ticks of the last call.
+        self._asked = 0
 
     def ready(self, now: int) -> bool:
         """Is there an IP network? Takes one step towards it otherwise; never waits for the air."""
@@ -55,7 +61,8 @@ class Wifi:
                 return False
             else:
                 return self._part(now)
-        except OSError:  # the driver was busy: begin again after the pause
+        except OSError:
+            # The driver was busy: begin again after the pause.
             self._phase = _APART
         self._at = now
         return False
@@ -64,9 +71,8 @@ class Wifi:
         wlan = network.WLAN(network.WLAN.IF_STA)
         wlan.active(True)
         wlan.config(reconnects=0)
-        wlan.config(
-            pm=network.WLAN.PM_NONE
-        )  # the mains feed us; sleeping costs 100 ms a round trip
+        # The mains feed us; sleeping costs 100 ms a round trip.
+        wlan.config(pm=network.WLAN.PM_NONE)
         self._wlan = wlan
 
     def _part(self, now):

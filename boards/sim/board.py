@@ -16,31 +16,39 @@ from micropython import const
 
 from milliamp.base import facts, hal
 
-_HELLO = const(
-    1
-)  # -> speed u16, hardware flags u16, RTC u32 (2**32 - 1: not set), n u32, then the reset cause
-_FACTORY = const(2)  # -> n u32, then pairs in JSON
-_READ = const(3)  # a region, n wanted, v address -> n bytes
-_PROGRAM = const(4)  # a region, v address, payload -> errno u8
-_ERASE = const(5)  # a region, v address -> errno u8
-_INPUTS = const(
-    6
-)  # -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, broken u8, Wh u32
-_TEXT = const(
-    7
-)  # a: 0 card, 1 fault, 2 service command, 3 name server; v EVSE -> n u32, then text
-_MEASURE = const(8)  # a EVSE, v phase, payload measurand -> i32
-_CONTACTOR = const(9)  # a EVSE, v closed
-_OFFER = const(10)  # a EVSE, v mA
-_LOCK = const(11)  # a EVSE, v connector * 2 + locked -> done u8
-_INDICATE = const(12)  # a EVSE, v status
-_FACT = const(13)  # a EVSE, v fact, payload argument as text
-_RTC = const(14)  # v seconds since 2000
+# -> speed u16, hardware flags u16, RTC u32 (2**32 - 1: not set), n u32, then the reset cause.
+_HELLO = const(1)
+# -> n u32, then pairs in JSON.
+_FACTORY = const(2)
+# A region, n wanted, v address -> n bytes.
+_READ = const(3)
+# A region, v address, payload -> errno u8.
+_PROGRAM = const(4)
+# A region, v address -> errno u8.
+_ERASE = const(5)
+# -> flags u8, 3 spare, then per EVSE cable u8, pilot u8, flags u8, broken u8, Wh u32.
+_INPUTS = const(6)
+# a: 0 card, 1 fault, 2 service command, 3 name server; v EVSE -> n u32, then text.
+_TEXT = const(7)
+# A EVSE, v phase, payload measurand -> i32.
+_MEASURE = const(8)
+# A EVSE, v closed.
+_CONTACTOR = const(9)
+# A EVSE, v mA.
+_OFFER = const(10)
+# A EVSE, v connector * 2 + locked -> done u8.
+_LOCK = const(11)
+# A EVSE, v status.
+_INDICATE = const(12)
+# A EVSE, v fact, payload argument as text.
+_FACT = const(13)
+# v seconds since 2000.
+_RTC = const(14)
 _WATCHDOG = const(15)
-_REPLY = const(
-    16
-)  # payload: a piece of the answer to a service command; v 1: the last, 2: given up
-_REBOOT = const(17)  # v 0: soon
+# payload: a piece of the answer to a service command; v 1: the last, 2: given up.
+_REPLY = const(16)
+# v 0: soon.
+_REBOOT = const(17)
 # 18 and 19 are those of virtual.py.
 
 _GIVEN_UP = const(2)
@@ -65,7 +73,8 @@ _LOCK_BREAKS = const(3)
 _METER_BREAKS = const(4)
 
 _NOT_MEASURED = const(-0x80000000)
-_RING = sys.maxsize >> 1  # of milliseconds, as time.ticks_ms has it: 30 bits or 62
+# Of milliseconds, as time.ticks_ms has it: 30 bits or 62.
+_RING = sys.maxsize >> 1
 
 
 def _live():
@@ -73,7 +82,8 @@ def _live():
     return gc.mem_alloc()
 
 
-_code = _live()  # so that the simulator's own share of the heap can be told
+# So that the simulator's own share of the heap can be told.
+_code = _live()
 
 
 class Link:
@@ -156,12 +166,14 @@ class SimBoard(hal.Board):
         self._link = link
         self._inputs = bytearray(4 + 8 * len(profile.EVSES))
         self._station = None
-        self.heap = 0  # bytes of it that this board takes
+        # Bytes of it that this board takes.
+        self.heap = 0
         link.send(_HELLO)
         self._speed, _, self._seconds = struct.unpack("<HHI", link.take(8))
         self._cause = link.text()
         self._run_time()
-        self.scan()  # the station looks at its inputs before it polls them
+        # The station looks at its inputs before it polls them.
+        self.scan()
 
     # --- inputs -----------------------------------------------------------------------------------
     def scan(self) -> None:
@@ -264,7 +276,8 @@ class SimBoard(hal.Board):
 
     def reboot(self) -> None:
         self._link.send(_REBOOT)
-        self._link.byte()  # never comes: the host ends this process
+        # Never comes: the host ends this process.
+        self._link.byte()
 
     def watchdog(self) -> None:
         self._link.send(_WATCHDOG)
@@ -285,7 +298,8 @@ class SimBoard(hal.Board):
 
     def started(self, station) -> None:
         self._station = station
-        station.bus.subscribe(~facts.WHO_IS_BUSY, self._tell)  # a vote is no news
+        # A vote is no news.
+        station.bus.subscribe(~facts.WHO_IS_BUSY, self._tell)
 
     def _tell(self, station, fact, evse, arg):
         self._link.send(_FACT, evse, fact, b"" if arg is None else str(arg))

@@ -10,8 +10,10 @@ from milliamp.domain import charging
 
 gc.collect()
 _code = gc.mem_alloc()
-_PAGE = const(96)  # bytes of an answer sent at once, about
-_COUNTED = ("created", "delivered", "discarded", "thinned", "damaged")  # journal.counts()
+# Bytes of an answer sent at once, about.
+_PAGE = const(96)
+# journal.counts().
+_COUNTED = ("created", "delivered", "discarded", "thinned", "damaged")
 
 
 class Out:

@@ -16,16 +16,23 @@ from micropython import const
 # Every task waits; payload: bytes written to sockets u32 and read from them u32 since the last time
 # -> flags u32, ms u32 that may pass without asking again, 0: look at the sockets first
 _SLEEP = const(18)
-_TIME = const(19)  # v ms have passed since this was said last
+# v ms have passed since this was said last.
+_TIME = const(19)
 
-_LOOK = const(1)  # flag: the inputs have changed
-_DATA = const(2)  # flag: something is on its way to a socket
+# flag: the inputs have changed.
+_LOOK = const(1)
+# flag: something is on its way to a socket.
+_DATA = const(2)
 
 _DAY = const(86400000)
-_ARRIVAL = const(300)  # real ms that it takes at most
-_FEED = const(60000)  # ms between two feeds of the watchdog that the host hears of
-_WRAP = const(90000)  # ms after the start the ticks wrap around for the first time
-_NETWORK = const(1)  # of the flags of the inputs: the one that is no event
+# Real ms that it takes at most.
+_ARRIVAL = const(300)
+# ms between two feeds of the watchdog that the host hears of.
+_FEED = const(60000)
+# ms after the start the ticks wrap around for the first time.
+_WRAP = const(90000)
+# Of the flags of the inputs: the one that is no event.
+_NETWORK = const(1)
 # ms between two scans after something has changed; then twice as long each time, up to what the host says.
 _BUSY = const(50)
 _RING = sys.maxsize >> 1
@@ -36,8 +43,10 @@ class Link(board.Link):
 
     def __init__(self, fd: int):
         super().__init__(fd)
-        self.granted = 0  # ms that may pass without asking the host
-        self.untold = 0  # ms that have passed and that the host does not know of
+        # ms that may pass without asking the host.
+        self.granted = 0
+        # ms that have passed and that the host does not know of.
+        self.untold = 0
         self.written = 0
         self.received = 0
 
@@ -62,16 +71,21 @@ class SimBoard(board.SimBoard):
 
     def __init__(self, profile, fd: int, seed: int, calm: int):
         random.seed(seed)
-        self._ticks = _RING + 1 - _WRAP  # what the firmware is told
+        # What the firmware is told.
+        self._ticks = _RING + 1 - _WRAP
         # What asyncio goes by. It compares with real ticks, too, so this stays some days ahead of them.
         self._due = (time.ticks_diff(time.ticks_ms(), 0) + _DAY) & _RING
         self._fed = None
-        self._closed = 0  # a bit for each EVSE that may draw energy
+        # A bit for each EVSE that may draw energy.
+        self._closed = 0
         self._scan_ms = _BUSY
         self._calm = calm
-        self._scanner = None  # the task that scans, while it sleeps
-        self._connects = False  # somebody waits for that, or to write, and has been waited for
-        self._seen = b""  # by the last scan
+        # The task that scans, while it sleeps.
+        self._scanner = None
+        # Somebody waits for that, or to write, and has been waited for.
+        self._connects = False
+        # By the last scan.
+        self._seen = b""
         self._time = Link(fd)
         super().__init__(profile, self._time)
 
@@ -87,7 +101,8 @@ class SimBoard(board.SimBoard):
         def wait_io_event(queue, ms):
             if not link.granted:
                 look(queue, ms)
-            elif ms:  # nothing comes to a socket meanwhile
+            elif ms:
+                # Nothing comes to a socket meanwhile.
                 self._pass(ms)
 
         queue.wait_io_event = wait_io_event
@@ -96,7 +111,8 @@ class SimBoard(board.SimBoard):
     def _nap(self, queue, ms):
         # Every task waits, for so long at least. Returns how long in real ms the sockets are to be waited for.
         self._connects = not self._connects and any([tasks[1] for tasks in queue.map.values()])
-        if self._connects:  # that is done at once, but for a socket that is stuck
+        # That is done at once, but for a socket that is stuck.
+        if self._connects:
             return _ARRIVAL
         flags = self._time.ask()
         if flags & _LOOK and self._scanner:
@@ -139,12 +155,14 @@ class SimBoard(board.SimBoard):
         self._scan_ms = min(2 * self._scan_ms, self._calm)
         if self._time.granted and not self._closed:
             self._inputs[0] &= _NETWORK
-            return  # what has not changed need not be read
+            # What has not changed need not be read.
+            return
         super().scan()
         seen = self._seen
         self._seen = now = bytes(self._inputs)
         changed = now[:4] != seen[:4]
-        for at in range(4, len(now), 8):  # all but the registers
+        # All but the registers.
+        for at in range(4, len(now), 8):
             changed = changed or now[at : at + 4] != seen[at : at + 4]
         if changed:
             self._scan_ms = _BUSY
@@ -156,7 +174,8 @@ class SimBoard(board.SimBoard):
     def network(self) -> bool:
         if not super().network():
             return False
-        self._time.granted = 0  # a connection is about to be made
+        # A connection is about to be made.
+        self._time.granted = 0
         return True
 
     def watchdog(self) -> None:
@@ -179,7 +198,8 @@ def _watch(stream, link):
 
     async def counted_read(self, n=-1):
         data = await read(self, n)
-        link.received += len(data) if n else 1  # somebody waits for a datagram
+        # Somebody waits for a datagram.
+        link.received += len(data) if n else 1
         return data
 
     async def counted_readinto(self, buf):
@@ -189,7 +209,8 @@ def _watch(stream, link):
 
     async def wait_closed(self):
         link.granted = 0
-        link.written += 1  # the end
+        # The end.
+        link.written += 1
         self.s.close()
 
     stream.write, stream.read, stream.readinto = counted_write, counted_read, counted_readinto

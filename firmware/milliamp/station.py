@@ -21,13 +21,20 @@ from milliamp.wire.link import Link
 from milliamp.wire.outbox import Outbox
 from milliamp.wire.rpc import Rpc
 
-_STUCK_MS = const(120000)  # without progress for so long a task counts as stuck
-_DEATHS = const(10)  # of tasks, then the station starts over: see `_died`
-_SHORTAGES = const(4)  # of memory, then it starts over as soon as nobody charges
-_FORGOTTEN = const(3600)  # seconds after which one of them is forgotten
-_JITTER = const(2)  # seconds: no reason to set a clock, and times stay in order
-_CLOSE_MS = const(2000)  # how long it waits for the connection to close
-_FLUSH_MS = const(10000)  # how long a reboot waits for the queue to empty
+# Without progress for so long a task counts as stuck.
+_STUCK_MS = const(120000)
+# Of tasks, then the station starts over: see `_died`.
+_DEATHS = const(10)
+# Of memory, then it starts over as soon as nobody charges.
+_SHORTAGES = const(4)
+# Seconds after which one of them is forgotten.
+_FORGOTTEN = const(3600)
+# seconds: no reason to set a clock, and times stay in order.
+_JITTER = const(2)
+# How long it waits for the connection to close.
+_CLOSE_MS = const(2000)
+# How long a reboot waits for the queue to empty.
+_FLUSH_MS = const(10000)
 
 
 class Station:
@@ -53,9 +60,8 @@ class Station:
             factory = board.factory()
             try:
                 self.settings.put(*factory)
-            except (
-                OSError
-            ) as error:  # it is what its factory says all the same, but may learn nothing
+            except OSError as error:
+                # It is what its factory says all the same, but may learn nothing.
                 for key, value in factory:
                     self.settings.values[key] = value
                 self.log.error("settings not kept: " + str(error))
@@ -67,32 +73,42 @@ class Station:
         self.clock.not_before(self.journal.last)
         self.model = Model(tables.model.MODEL, self.settings, self._live, self.bus)
         self.boot_reason = self.settings.get(keys.BOOT_REASON) or board.reset_cause()
-        self.accepted = False  # by the CSMS, since this boot
-        self.online = False  # accepted, and the link is up
+        # By the CSMS, since this boot.
+        self.accepted = False
+        # Accepted, and the link is up.
+        self.online = False
         self.resetting = (
-            0  # a reset is due: bit 0, and bit n for an EVSE that is unavailable for it
+            # A reset is due: bit 0, and bit n for an EVSE that is unavailable for it.
+            0
         )
         self.evses = []
         for connectors in profile.EVSES:
             self.evses.append(evse.Evse(len(self.evses) + 1, len(connectors)))
-        self.tokens = None  # domain.token_cache
+        # domain.token_cache.
+        self.tokens = None
         if profile.CACHE:
             self._cache_tokens(profile.CACHE)
         self.counters = array("I", bytes(4 * counts.COUNTS))
         self.link = Link(self)
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, *buffers)
-        self.upload = self.inquiry = None  # what blocks.diagnostics is busy with
-        self.firmware_asked = 0  # blocks.firmware_management has something to say; 2: says it
-        self._progress = array("I", (0, 0, 0))  # ticks at which each task last went on
-        self._deaths = self._shortages = 0  # seconds until all are forgotten
-        self._reboot = None  # the reason of a reboot that is due
-        self._reboot_at = (
-            None  # ticks from which it waits for the queue; None: for transactions to end
-        )
-        self._blocks = {}  # those that were loaded and have something to send: name -> module
+        # What blocks.diagnostics is busy with.
+        self.upload = self.inquiry = None
+        # blocks.firmware_management has something to say; 2: says it.
+        self.firmware_asked = 0
+        # Ticks at which each task last went on.
+        self._progress = array("I", (0, 0, 0))
+        # Seconds until all are forgotten.
+        self._deaths = self._shortages = 0
+        # The reason of a reboot that is due.
+        self._reboot = None
+        # Ticks from which it waits for the queue; None: for transactions to end.
+        self._reboot_at = None
+        # Those that were loaded and have something to send: name -> module.
+        self._blocks = {}
         self._ticking = []
-        self.jobs = []  # generators: what a task goes on with step by step, one after the other
+        # generators: what a task goes on with step by step, one after the other.
+        self.jobs = []
         charging.init(self)
         sessions.init(self)
         for init, tick, sends in resident.parts(self._routes.RESIDENT):
@@ -107,7 +123,8 @@ class Station:
 
         try:
             self.tokens = Cache(self.board.flash("tokens"), entries)
-        except OSError as error:  # it charges without one, too
+        except OSError as error:
+            # It charges without one, too.
             self.log.error("no authorization cache: " + str(error))
 
     def _know_names(self):
@@ -147,7 +164,8 @@ class Station:
                     if self.link.up:
                         self._block(name)
                 except MemoryError:
-                    pass  # in a second, then
+                    # In a second, then.
+                    pass
             elif not module.busy(self):
                 self.outbox.remove(module.SENDS)
                 if self.link.up:
@@ -194,7 +212,8 @@ class Station:
     def set_clock(self, text) -> None:
         """The CSMS told the time. The journal learns by how much earlier records of this boot were off."""
         seconds = self.clock.parse(text or "")
-        if seconds is None or not 0 <= seconds < 1 << 32:  # the years 2000 to 2135
+        # The years 2000 to 2135.
+        if seconds is None or not 0 <= seconds < 1 << 32:
             self.log.warn("no time: " + str(text))
             return
         moved = seconds - self.clock.now()
@@ -282,7 +301,8 @@ class Station:
         try:
             await asyncio.wait_for_ms(self.link.close(), _CLOSE_MS)
         except asyncio.TimeoutError:
-            pass  # a CSMS that does not read keeps nobody from a reset
+            # A CSMS that does not read keeps nobody from a reset.
+            pass
         self.open_all()
         self.board.reboot()
 
@@ -290,7 +310,8 @@ class Station:
         """Run for ever: start the tasks, restart one that dies, feed the watchdog while all go on."""
         starts = (self._control, self.outbox.run, self.link.run)
         tasks: list = [None] * len(starts)
-        work = None  # the task that does the jobs, while there are any
+        # The task that does the jobs, while there are any.
+        work = None
         self.board.started(self)
         while True:
             alive = True
@@ -307,7 +328,8 @@ class Station:
             self._deaths -= self._deaths > 0
             self._shortages -= self._shortages > 0
             if work is None or work.done():
-                work = None  # a task that is done still has its frames
+                # A task that is done still has its frames.
+                work = None
                 if self.journal.crowded():
                     self.jobs.append(self.journal.thin())
                 if self.jobs:
@@ -342,7 +364,8 @@ class Station:
     def _keep_reason(self, reason):
         try:
             self.settings.put((keys.BOOT_REASON, reason))
-        except OSError as error:  # it starts over all the same
+        except OSError as error:
+            # It starts over all the same.
             self.log.error("no boot reason: " + str(error))
 
 
@@ -351,7 +374,9 @@ def run(board, tables, buffers) -> None:
     station = Station(board, tables, buffers)
     try:
         asyncio.run(station.run())
-    finally:  # Ctrl-C at the console, a fault that nobody foresaw: nothing stays live that nobody watches
+    finally:
+        # Ctrl-C at the console, a fault that nobody foresaw: nothing stays live that nobody
+        # watches.
         for e in station.evses:
             e.closed = True
         station.open_all()

@@ -18,9 +18,8 @@ class Bus:
         A subscriber is short and never raises: what it must not do now, it notes for its own task.
         """
         votes = n = 0
-        while n < len(
-            self._subscribers
-        ):  # with few locals: more would come from the heap, each time
+        # With few locals: more would come from the heap, each time.
+        while n < len(self._subscribers):
             if self._subscribers[n][0] & fact:
                 votes = (self._subscribers[n][1](self._station, fact, evse, arg) or 0) | votes
             n += 1

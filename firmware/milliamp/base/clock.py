@@ -1,8 +1,10 @@
 # The only reader of time. Ticks for intervals, seconds since 2000 for timestamps; integers both.
 from micropython import const
 
-_RING = const(0x3FFFFFFF)  # ticks are compared on a ring of 12 days
-_SMALL = const(60)  # seconds
+# Ticks are compared on a ring of 12 days.
+_RING = const(0x3FFFFFFF)
+# Seconds.
+_SMALL = const(60)
 
 
 class Clock:
@@ -18,7 +20,8 @@ class Clock:
         rtc = board.rtc()
         self.synced = rtc is not None
         self._now = rtc or 0
-        self._floor = 0  # what was told already: a small correction does not go back behind it
+        # What was told already: a small correction does not go back behind it.
+        self._floor = 0
 
     def ticks(self) -> int:
         """Milliseconds on a ring of 2**30."""

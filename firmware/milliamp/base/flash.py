@@ -10,9 +10,12 @@ class Flash:
     did not work, raises OSError; so does reading what a power cut left unreadable (ECC flash).
     """
 
-    size = 0  # bytes, whole sectors
-    sector = 4096  # bytes that are erased together
-    unit = 1  # bytes that are programmed together: 1, 2, 4, 8, 16 or 32
+    # Bytes, whole sectors.
+    size = 0
+    # Bytes that are erased together.
+    sector = 4096
+    # Bytes that are programmed together: 1, 2, 4, 8, 16 or 32.
+    unit = 1
 
     def read(self, address: int, buf) -> None:
         """Fill the buffer from `address`; neither has to be aligned."""

@@ -35,7 +35,8 @@ class Board:
     ```
     """
 
-    scan_ms = 50  # how often the inputs are polled
+    # How often the inputs are polled.
+    scan_ms = 50
 
     # --- inputs -----------------------------------------------------------------------------------
     def scan(self) -> None:

@@ -7,7 +7,8 @@ class Log:
     """A ring of `size` bytes of text. What was named a secret never gets in."""
 
     def __init__(self, board, size: int = 512, level: int = 2):
-        self.level = level  # 0 errors, 1 warnings, 2 information
+        # 0 errors, 1 warnings, 2 information.
+        self.level = level
         self._board = board
         self._ring = bytearray(size)
         self._at = 0
@@ -34,7 +35,8 @@ class Log:
         try:
             for secret in self._secrets:
                 text = text.replace(secret, "***")
-            if min(text.encode() or b" ") < 32:  # a server's text must not look like lines of ours
+            # A server's text must not look like lines of ours.
+            if min(text.encode() or b" ") < 32:
                 text = "(not printable)"
             text = _LEVELS[level : level + 1] + " " + text[:120]
             self._board.console(text)
@@ -42,7 +44,8 @@ class Log:
                 self._put(byte)
             self._put(10)
         except MemoryError:
-            pass  # what is logged may be just that: do not make it worse
+            # What is logged may be just that: do not make it worse.
+            pass
 
     def _put(self, byte):
         ring = self._ring
@@ -56,5 +59,6 @@ class Log:
         text = bytearray(len(ring))
         text[:old] = ring[self._at :]
         text[old:] = ring[: self._at]
-        start = text.find(b"\n") + 1 if text[0] else old  # not full yet: nothing older
+        # Not full yet: nothing older.
+        start = text.find(b"\n") + 1 if text[0] else old
         return str(memoryview(text)[start:], "utf-8")

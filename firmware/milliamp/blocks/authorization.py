@@ -40,7 +40,8 @@ async def _answered(st, cursor, r, at):
     if info and e.asking is question:
         info = types.read_info(st, r, info)
         tokens.learn(st, question.token, info)
-        await asyncio.sleep_ms(0)  # to start is a long step by itself
+        # To start is a long step by itself.
+        await asyncio.sleep_ms(0)
     if e.asking is question:
         if info:
             tokens.answered(st, e, info)

@@ -28,8 +28,10 @@ class Availability:
         self.told = [bytearray(b"\xff" * len(e.status)) for e in st.evses]
         # Of each connector, and behind them of the lock.
         self.changed = [[st.clock.now()] * (len(e.status) + 1) for e in st.evses]
-        self.locks = bytearray(len(st.evses))  # connector whose lock failed, as the CSMS knows it
-        self.events = 0  # sent since the boot
+        # Connector whose lock failed, as the CSMS knows it.
+        self.locks = bytearray(len(st.evses))
+        # Sent since the boot.
+        self.events = 0
         self.heartbeat = st.clock.ticks()
         self.offline = st.clock.ticks()
 
@@ -44,7 +46,8 @@ def init(st) -> None:
 
 def _hear(st, fact, index, arg):
     own = st.availability
-    if fact == facts.CLOCK:  # what was noted by the old clock is put right
+    # What was noted by the old clock is put right.
+    if fact == facts.CLOCK:
         for changed in own.changed:
             for n in range(len(changed)):
                 changed[n] += arg
@@ -96,7 +99,8 @@ def _status_render(st, w, cursor):
 def _status_answered(st, cursor, r, at):
     index, connector, status = cursor
     told = st.availability.told[index - 1]
-    if told[connector - 1] == _ON_ITS_WAY:  # else it was asked for again meanwhile
+    # Else it was asked for again meanwhile.
+    if told[connector - 1] == _ON_ITS_WAY:
         told[connector - 1] = status
 
 

@@ -14,20 +14,30 @@ from tables import uploads, words
 
 # `st.upload`, a log on its way, is a list of these: at most one. An attempt begins when the CSMS has heard
 # of it, so that it hears everything in order; the last status that it hears of ends it.
-_ID = const(0)  # requestId
+# RequestId.
+_ID = const(0)
 _STATUS = const(1)
-_TOLD = const(2)  # the CSMS knows the status: 0 no, 1 it is on its way, 2 yes
-_BEFORE = const(3)  # (requestId, status): the last word on what this one replaced, None when said
-_WHAT = const(4)  # (URL, is it the security log?, oldest and latest time or None)
-_RETRIES = const(5)  # attempts that are left after this one
-_PAUSE = const(6)  # ms from one attempt to the next
-_SINCE = const(7)  # ticks at which the last one began
-_TASK = const(8)  # while it runs
+# The CSMS knows the status: 0 no, 1 it is on its way, 2 yes.
+_TOLD = const(2)
+# (requestId, status): the last word on what this one replaced, None when said.
+_BEFORE = const(3)
+# (URL, is it the security log?, oldest and latest time or None).
+_WHAT = const(4)
+# Attempts that are left after this one.
+_RETRIES = const(5)
+# ms from one attempt to the next.
+_PAUSE = const(6)
+# Ticks at which the last one began.
+_SINCE = const(7)
+# While it runs.
+_TASK = const(8)
 
 _MOST_RETRIES = const(100)
-_USUAL_PAUSE = const(60)  # seconds, where the CSMS names none
+# Seconds, where the CSMS names none.
+_USUAL_PAUSE = const(60)
 _LONGEST_PAUSE = const(86400)
-_PATIENCE = const(60000)  # ms that an attempt may take
+# ms that an attempt may take.
+_PATIENCE = const(60000)
 
 
 # --- logs -------------------------------------------------------------------------------------------
@@ -121,7 +131,8 @@ def _status_answered(st, cursor, r, at):
     if told is own[_BEFORE]:
         own[_BEFORE] = None
     elif told[1] == own[_STATUS]:
-        own[_TOLD] *= 2  # unless it was asked for again meanwhile (F06.FR.10)
+        # Unless it was asked for again meanwhile (F06.FR.10).
+        own[_TOLD] *= 2
         if told[1] == uploads.UPLOADING:
             if own[_TASK] is None:
                 own[_SINCE] = st.clock.ticks()
@@ -196,7 +207,8 @@ def _security(st, title, oldest, latest):
         line = ""
         if event and (oldest or 0) <= event[0] and (latest is None or event[0] <= latest):
             line = "%s%s %s\n" % (st.clock.text(event[0]), "?" if event[1] else "", event[2])
-        yield line.encode()  # also where there is none: to read is a step
+        # Also where there is none: to read is a step.
+        yield line.encode()
 
 
 def trigger_status(st, index, connector):
@@ -220,7 +232,8 @@ def customer_information(st, r, at, w):
     if not (report or clear) or st.inquiry is not None:
         return w.status("Rejected")
     token = types.read_token(r, where)
-    parts = _known(st, token) if where and report else []  # nothing is stored by the other two
+    # Nothing is stored by the other two.
+    parts = _known(st, token) if where and report else []
     if not parts:
         parts.append("No data" if report else "Cleared")
     st.inquiry = [r.number(r.get(at, "requestId")), 0, parts]
@@ -281,7 +294,8 @@ def busy(st) -> bool:
         if st.clock.since(own[_SINCE]) < _PATIENCE:
             return True
         own[_TASK].cancel()
-        _over(st, own, 504)  # as a gateway would say it
+        # As a gateway would say it.
+        _over(st, own, 504)
     return st.link.up and (st.upload is not None or st.inquiry is not None)
 
 

@@ -13,7 +13,8 @@ def _due(st):
 
 
 def _render(st, w, cursor):
-    st.firmware_asked = 2  # on its way: who asks now wants another (F06.FR.10)
+    # On its way: who asks now wants another (F06.FR.10).
+    st.firmware_asked = 2
     w.status("Idle")
 
 

@@ -7,7 +7,8 @@ from milliamp.domain import charging, meter, transaction
 from milliamp.wire import gates, types
 from tables import contexts, events, ids
 
-_LATE = const(10)  # seconds behind the begin of an interval in which a value still is one of then
+# Seconds behind the begin of an interval in which a value still is one of then.
+_LATE = const(10)
 
 
 class MeterValues:
@@ -15,8 +16,10 @@ class MeterValues:
 
     def __init__(self, st):
         self.waiting = [None] * len(st.evses)
-        self.slot = 0, 0  # the aligned interval that was sampled last: its length, its begin
-        self.kept = 0, 0  # the same of the values for Ended events
+        # The aligned interval that was sampled last: its length, its begin.
+        self.slot = 0, 0
+        # The same of the values for Ended events.
+        self.kept = 0, 0
 
 
 def init(st) -> None:

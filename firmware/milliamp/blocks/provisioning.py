@@ -11,10 +11,13 @@ from milliamp.wire import gates, types
 from milliamp.wire.rpc import CallError
 from tables import events, ids, registrations, variables, words
 
-_BOOT_RETRY = const(60)  # seconds, where the CSMS names no interval (B02.FR.05) or does not answer
-_LONGEST = const(604800)  # seconds: any interval the CSMS may name is cut to it
+# Seconds, where the CSMS names no interval (B02.FR.05) or does not answer.
+_BOOT_RETRY = const(60)
+# seconds: any interval the CSMS may name is cut to it.
+_LONGEST = const(604800)
 
-_LONGEST_VALUE = const(600)  # bytes of JSON: no variable takes more, so no more is decoded
+# Bytes of JSON: no variable takes more, so no more is decoded.
+_LONGEST_VALUE = const(600)
 
 # Bytes of an entry of a report besides its texts, and of the message's end; less where there is no text, limit or EVSE.
 _ENTRY_BYTES = const(272)
@@ -24,10 +27,14 @@ class Provisioning:
     """Where the boot stands, and the report that is being sent."""
 
     def __init__(self):
-        self.wait = 0  # ms until BootNotification is due, or on its way; None: it was triggered
-        self.since = 0  # ticks from which it counts; the first is due at once
-        self.report = None  # (requestId, base) while one is sent
-        self.entry = 0  # the entry whose turn it is next
+        # ms until BootNotification is due, or on its way; None: it was triggered.
+        self.wait = 0
+        # Ticks from which it counts; the first is due at once.
+        self.since = 0
+        # (requestId, base) while one is sent.
+        self.report = None
+        # The entry whose turn it is next.
+        self.entry = 0
         self.seq = 0
 
 
@@ -58,7 +65,8 @@ def _boot_render(st, w, cursor):
     profile, own = st.profile, st.provisioning
     w.object()
     w.field("reason", "Triggered" if own.wait is None else st.boot_reason)
-    own.wait = 0  # what is triggered from now on is another one (F06.FR.10)
+    # What is triggered from now on is another one (F06.FR.10).
+    own.wait = 0
     w.object("chargingStation")
     w.field("model", profile.MODEL)
     w.field("vendorName", profile.VENDOR)
@@ -80,7 +88,8 @@ async def _boot_answered(st, cursor, r, at):
     await asyncio.sleep_ms(0)
     if own.wait is not None:
         own.wait = (interval if interval > 0 else _BOOT_RETRY) * 1000
-    if not status:  # nothing was decided
+    # Nothing was decided.
+    if not status:
         return
     if r.same(status, "Accepted"):
         if interval > 0:
@@ -147,7 +156,8 @@ def _result(w, r, item, status, value=None, reason=""):
     if value is not None:
         w.field("attributeValue", value)
     if not r.get(item, "attributeType"):
-        w.field("attributeType", "Actual")  # B05.FR.12, B06.FR.11
+        # B05.FR.12, B06.FR.11.
+        w.field("attributeType", "Actual")
     for key in ("attributeType", "component", "variable"):
         at = r.get(item, key)
         if at:
@@ -168,7 +178,8 @@ async def get_variables(st, r, at, w):
     """B06: one result for each item, in their order."""
     items = r.get(at, "getVariableData")
     _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
-    await st.rpc.pause()  # they were all passed over to be counted
+    # They were all passed over to be counted.
+    await st.rpc.pause()
     w.object()
     w.array("getVariableResult")
     for item in r.each(items):
@@ -177,7 +188,8 @@ async def get_variables(st, r, at, w):
         if entry >= 0:
             value = st.model.text(entry)
             if value is None:
-                status = "Rejected"  # write-only (B06.FR.09)
+                # Write-only (B06.FR.09).
+                status = "Rejected"
         _result(w, r, item, status, value)
         await st.rpc.pause()
     w.end()
@@ -204,7 +216,8 @@ def _set(st, r, entry, value):
     if reason:
         return "Rejected", reason
     status = word(words.SET_VARIABLE_STATUS, st.model.set(entry, text))
-    if not st.model.reason and st.model.text(entry) is None:  # what nobody may read is a secret
+    # What nobody may read is a secret.
+    if not st.model.reason and st.model.text(entry) is None:
         st.log.secret(text)
     return status, st.model.reason
 
@@ -213,7 +226,8 @@ async def set_variables(st, r, at, w):
     """B05: each item is written, or not, by itself."""
     items = r.get(at, "setVariableData")
     _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
-    await st.rpc.pause()  # they were all passed over to be counted
+    # They were all passed over to be counted.
+    await st.rpc.pause()
     w.object()
     w.array("setVariableResult")
     for item in r.each(items):
@@ -304,7 +318,8 @@ async def _report_render(st, w, entry):
         own.entry = entry = _next_reported(st, entry + 1)
         _report_entry(w, fields, value)
         left -= 1
-        await asyncio.sleep_ms(0)  # an entry is a long step by itself
+        # An entry is a long step by itself.
+        await asyncio.sleep_ms(0)
     w.end()
     if entry < st.model.count:
         w.field("tbc", True)
@@ -371,10 +386,8 @@ def _report_answered(st, entry, r, at):
     if own.report is None:
         return
     own.seq += 1
-    if own.entry in (
-        entry,
-        st.model.count,
-    ):  # also when there was nothing to send: it failed, and would again
+    # Also when there was nothing to send: it failed, and would again.
+    if own.entry in (entry, st.model.count):
         own.report = None
 
 
@@ -388,7 +401,8 @@ def reset(st, r, at, w):
         return w.status("Rejected")
     if r.same(r.get(at, "type"), "OnIdle") and st.bus.tell(facts.WHO_IS_BUSY, index):
         w.status("Scheduled")
-        if not index:  # an EVSE has nothing to reset but its transaction, and that ends by itself
+        # An EVSE has nothing to reset but its transaction, and that ends by itself.
+        if not index:
             st.reboot("ScheduledReset", True)
         return None
     w.status("Accepted")

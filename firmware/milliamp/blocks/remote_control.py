@@ -14,7 +14,8 @@ _LOOKS = const(30)
 def request_start(st, r, at, w):
     """F01, F02: answer, then start. A transaction that runs without a token is taken over."""
     e = _start_on(st, types.index(r, r.get(at, "evseId")))
-    if e is None or not st.accepted:  # B02.FR.05
+    # B02.FR.05.
+    if e is None or not st.accepted:
         return w.status("Rejected")
     w.object()
     w.field("status", "Accepted")
@@ -73,7 +74,8 @@ async def unlock_connector(st, r, at, w):
         return w.status("OngoingAuthorizedTransaction")
     looks = _LOOKS
     done = charging.unlock(st, e, connector)
-    while done is None and looks:  # a contact needs its time to open, and a lock
+    # A contact needs its time to open, and a lock.
+    while done is None and looks:
         await asyncio.sleep_ms(50)
         looks -= 1
         done = charging.unlock(st, e, connector)

@@ -11,16 +11,22 @@ from tables import ids, security, words
 # A bit for each event that is only for the log.
 _NOT_CRITICAL = const(1 << security.RECONFIGURATION_OF_SECURITY_PARAMETERS)
 
-_NOTES = const(8)  # that wait for the security log at most
-_TIME_MOVED = const(60)  # seconds: a clock that is corrected by less was running well
+# That wait for the security log at most.
+_NOTES = const(8)
+# seconds: a clock that is corrected by less was running well.
+_TIME_MOVED = const(60)
 
 
 def init(st) -> None:
     """A start is an event of its own (A04)."""
-    st.untold = 0  # a bit for each critical event of the row that waits for room in the journal
-    st.short = False  # MemoryExhaustion was told
-    st.unnoted = False  # but not noted
-    st.moved = None  # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do
+    # A bit for each critical event of the row that waits for room in the journal.
+    st.untold = 0
+    # MemoryExhaustion was told.
+    st.short = False
+    # But not noted.
+    st.unnoted = False
+    # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do.
+    st.moved = None
     st.bus.subscribe(facts.CLOCK | facts.VARIABLE, _hear)
     if st.journal.aside:
         st.log.error("the journal has another format, it begins anew")
@@ -69,7 +75,8 @@ def tick(st) -> None:
             st.log.warn("the journal is short of room")
             st.untold |= 1 << security.MEMORY_EXHAUSTION
             _send(st)
-    elif st.unnoted:  # a look later: the journal and the log are a long step each
+    elif st.unnoted:
+        # A look later: the journal and the log are a long step each.
         st.unnoted = False
         _note(st, word(words.SECURITY_EVENT, security.MEMORY_EXHAUSTION))
     elif st.untold:

@@ -9,7 +9,8 @@ from milliamp.storage import kinds
 from milliamp.wire import gates, types
 from tables import contexts, events, ids, words
 
-_PIECE = const(6)  # records of the journal between two yields
+# Records of the journal between two yields.
+_PIECE = const(6)
 
 
 def init(st) -> None:

@@ -15,9 +15,12 @@ from milliamp.base.measurands import slots
 from milliamp.domain import errors, evse, meter, transaction
 from tables import contexts, events, ids, points, words
 
-_FADE_MS = const(3000)  # for an EV to stop once the pilot is steady
-_EV_READY_MS = const(5000)  # an EV that takes longer to ask for energy counts as suspending
-_SAMPLES_ROOM = const(512)  # bytes: the most that a transaction keeps for its Ended event
+# For an EV to stop once the pilot is steady.
+_FADE_MS = const(3000)
+# An EV that takes longer to ask for energy counts as suspending.
+_EV_READY_MS = const(5000)
+# bytes: the most that a transaction keeps for its Ended event.
+_SAMPLES_ROOM = const(512)
 
 
 def init(st) -> None:
@@ -30,7 +33,8 @@ def init(st) -> None:
     running, registers = transaction.replay(st)
     for e in st.evses:
         evse.drive(st, e, st.board.energy_told, registers.get(e.index, 0))
-        evse.scan(st, e)  # nobody listens yet: what is plugged in now is no event
+        # Nobody listens yet: what is plugged in now is no event.
+        evse.scan(st, e)
     for tx in running:
         st.evses[tx.evse - 1].tx = tx
     st.bus.subscribe(
@@ -49,9 +53,11 @@ def init(st) -> None:
         if e.tx is not None and e.tx.seq:
             _resume(st, e, e.tx)
         else:
-            e.tx = None  # cut before its first event was durable: it never was
+            # Cut before its first event was durable: it never was.
+            e.tx = None
             step(st, e, events.CABLE_PLUGGED_IN if e.cable else events.EV_DETECTED)
-        if not e.authorized:  # the plug is the driver's again
+        # The plug is the driver's again.
+        if not e.authorized:
             for connector in range(len(e.status)):
                 unlock(st, e, connector + 1)
 
@@ -82,10 +88,12 @@ def _resume(st, e, tx):
     the power path and the energy transfer were interrupted, that is certain."""
     st.log.warn("power was lost in transaction " + st.journal.transaction_id(tx.counter))
     e.authorized = tx.authorized
-    e.wh = max(e.wh, tx.register)  # a meter that lost its memory is one that began anew
+    # A meter that lost its memory is one that began anew.
+    e.wh = max(e.wh, tx.register)
     e.token_hash, e.group_hash = tx.token_hash, tx.group_hash
     e.sampled = e.kept = e.since = st.clock.ticks()
-    stopping = not tx.authorized and tx.state == events.CHARGING  # the EV was about to
+    # The EV was about to.
+    stopping = not tx.authorized and tx.state == events.CHARGING
     authorized = tx.authorized or stopping
     held = (
         points.PARKING_BAY_OCCUPANCY | points.AUTHORIZED
@@ -124,7 +132,8 @@ def _hear(st, fact, index, arg):
         return 0
     if fact == facts.CLOCK:
         for e in st.evses:
-            if e.tx is not None and e.tx.guessed:  # as the journal rights its records
+            # As the journal rights its records.
+            if e.tx is not None and e.tx.guessed:
                 e.tx.started += arg
                 e.tx.guessed = False
         return 0
@@ -168,10 +177,12 @@ def _unplugged(st, e):
     if e.authorized and st.model.get(ids.TX_STOP_TX_ON_EV_SIDE_DISCONNECT):
         _forget(e)
     else:
-        e.since = st.clock.ticks()  # the time to plug in again runs
+        # The time to plug in again runs.
+        e.since = st.clock.ticks()
     step(st, e, events.EV_COMMUNICATION_LOST, events.EV_DISCONNECTED)
     if e.authorized:
-        e.holder = b""  # it goes on
+        # It goes on.
+        e.holder = b""
     if not e.cable and not e.holder and (e.tx is None or unlocks):
         release(st, e)
 
@@ -181,10 +192,13 @@ def deauthorize(st, e, trigger: int, reason: int, token=None) -> None:
     if e.authorized or e.tx is not None:
         if e.tx is not None:
             if token is not None:
-                e.token = token  # the event names it
+                # The event names it.
+                e.token = token
                 e.tx.token_sent = False
-            e.tx.reason = reason  # holds although another point may end it later
-            e.points |= points.AUTHORIZED  # so that a transaction can be stopped that never had it
+            # Holds although another point may end it later.
+            e.tx.reason = reason
+            # So that a transaction can be stopped that never had it.
+            e.points |= points.AUTHORIZED
         e.barred = True
         _forget(e)
         step(st, e, trigger, reason)
@@ -210,7 +224,8 @@ def usable(st, e) -> bool:
     if e.fault is not None or st.resetting or not evse.operative(st, e, e.cable):
         return False
     if e.tx is not None and e.cause is not None and e.cause[2]:
-        return False  # it is about to end, and would take a new authorization along
+        # It is about to end, and would take a new authorization along.
+        return False
     return bool(st.model.get(ids.TX_TX_BEFORE_ACCEPTED_ENABLED)) or st.accepted
 
 
@@ -271,11 +286,13 @@ def step(
             reason = events.STOPPED_BY_EV
         if before & ~hold & points_of(st, ids.TX_TX_STOP_POINT):
             end = True
-        if end:  # and with it the authorization: a point that still holds starts nothing new
+        # And with it the authorization: a point that still holds starts nothing new.
+        if end:
             _forget(e)
             hold = _points(st, e)
     elif not usable(st, e):
-        hold &= before  # what comes now may start something when it is usable again
+        # What comes now may start something when it is usable again.
+        hold &= before
     if e.closed and not hold & points.ENERGY_TRANSFER:
         fades = e.fault is None and e.failed is None and e.cable and 66 < e.pilot < 69
         if fades:
@@ -286,7 +303,8 @@ def step(
             fades = st.clock.since(e.fading) < _FADE_MS
         if not fades:
             evse.switch(st, e, False)
-        if e.closed:  # until the EV has stopped, or the driver has obeyed
+        # Until the EV has stopped, or the driver has obeyed.
+        if e.closed:
             e.cause = trigger, reason, end
             return
     if e.fading is not None:
@@ -295,7 +313,8 @@ def step(
     if not hold & points.POWER_PATH_CLOSED:
         evse.drive(st, e, st.board.offer, 0)
     elif not before & points.POWER_PATH_CLOSED:
-        e.since = st.clock.ticks()  # the EV has some time to get ready
+        # The EV has some time to get ready.
+        e.since = st.clock.ticks()
     old, e.state = e.state, _state(st, e)
     unrecorded = False
     cause = None
@@ -305,9 +324,8 @@ def step(
             new = hold if hold & ~before & points.AUTHORIZED else hold & ~before
             start = new & (points_of(st, ids.TX_TX_START_POINT) | points.ENERGY_TRANSFER)
             if start and usable(st, e):
-                if (
-                    trigger == events.CHARGING_STATE_CHANGED
-                ):  # it came before, and could start nothing
+                # It came before, and could start nothing.
+                if trigger == events.CHARGING_STATE_CHANGED:
                     if start & points.PARKING_BAY_OCCUPANCY:
                         trigger = events.EV_DETECTED
                     elif new & points.EV_CONNECTED:
@@ -325,9 +343,8 @@ def step(
     except OSError as error:
         # Nothing may happen that is not durable: no start, no energy, unless the profile wants energy
         # without a transaction. `tick` tries again.
-        if (
-            error.args[0] != errors.LEFT_OUT
-        ):  # a full journal takes the energy from nobody (E04.FR.07)
+        # A full journal takes the energy from nobody (E04.FR.07).
+        if error.args[0] != errors.LEFT_OUT:
             if e.cause is None:
                 st.log.error("the journal takes no event: " + str(error))
             e.points, e.state = before, old
@@ -364,7 +381,8 @@ def _fade(st, e, trigger, reason, end):
                     tx.reason = reason
                 st.journal.note(tx.checkpoint())
         except OSError:
-            pass  # there is no room: it is written when it has stopped
+            # There is no room: it is written when it has stopped.
+            pass
     return trigger
 
 
@@ -378,7 +396,8 @@ def _lock(st, e):
     if done:
         e.locked = e.cable
         return True
-    st.log.error("the plug did not lock: no charging")  # G05
+    # G05.
+    st.log.error("the plug did not lock: no charging")
     e.barred = True
     step(st, e)
     return False
@@ -423,7 +442,8 @@ def _start(st, e, trigger):
         trigger = events.REMOTE_START
     try:
         _write(st, e, events.STARTED, trigger)
-    except Exception:  # whatever it is: what is not durable never was
+    except Exception:
+        # Whatever it is: what is not durable never was.
         e.tx = None
         st.journal.give_back(tx.counter)
         raise
@@ -456,8 +476,10 @@ def _mask(st, variable):
 def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
     tx = e.tx
-    note = tx.group_hash != e.group_hash or kind == events.STARTED  # no event tells it
-    if not tx.connector and e.cable and kind != events.ENDED:  # now it is known where (J02.FR.10)
+    # No event tells it.
+    note = tx.group_hash != e.group_hash or kind == events.STARTED
+    # Now it is known where (J02.FR.10).
+    if not tx.connector and e.cable and kind != events.ENDED:
         mask = _mask(st, ids.SAMPLED_DATA_TX_STARTED_MEASURANDS)
         samples = (
             meter.sample(st, e, mask, contexts.TRANSACTION_BEGIN, tx.start_register) + samples
@@ -485,7 +507,8 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
         try:
             st.journal.note(tx.checkpoint())
         except OSError:
-            pass  # without it a power cut makes it forget the group
+            # Without it a power cut makes it forget the group.
+            pass
     st.bus.tell(facts.TX, e.index, (kind, trigger))
 
 
@@ -527,7 +550,8 @@ def _is_due(st, since, interval):
     ms = st.model.get(interval) * 1000
     if not ms or st.clock.since(since) < ms:
         return None
-    since = (since + ms) & 0x3FFFFFFF  # from the last due time, so that the period does not drift
+    # From the last due time, so that the period does not drift.
+    since = (since + ms) & 0x3FFFFFFF
     return since if st.clock.since(since) < ms else st.clock.ticks()
 
 

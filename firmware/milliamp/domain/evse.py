@@ -8,10 +8,10 @@ from milliamp.base import counts, facts
 from milliamp.storage import keys
 from tables import statuses
 
-_ANEW_MS = const(
-    60000
-)  # a meter that has counted on for so long from less than before is followed
-_FAILED_MS = const(5000)  # a driver that failed is a fault for so long: no contactor chatters
+# A meter that has counted on for so long from less than before is followed.
+_ANEW_MS = const(60000)
+# A driver that failed is a fault for so long: no contactor chatters.
+_FAILED_MS = const(5000)
 
 
 class Evse:
@@ -20,46 +20,79 @@ class Evse:
     def __init__(self, index: int, connectors: int):
         self.index = index
         # What the hardware said last.
-        self.plug = 0  # connector that a plug is in, 0 for none
-        self.cable = 0  # the same while an EV is at its other end
-        self.pilot = 65  # ord() of the control pilot state
-        self.fault = None  # name
-        self.bay = False  # parking bay occupied
-        self.wh = 0  # import register, as it is told
-        self.ahead = 0  # Wh that this is ahead of the meter's own
-        self.low = None  # Wh that a meter began with which counts less than it did
-        self.low_at = 0  # ticks
-        self.failed = None  # ticks at which a driver failed, while that is a fault
-        self.status = bytearray(connectors)  # last effective status of each connector
+
+        # Connector that a plug is in, 0 for none.
+        self.plug = 0
+        # The same while an EV is at its other end.
+        self.cable = 0
+        # ord() of the control pilot state.
+        self.pilot = 65
+        # Name.
+        self.fault = None
+        # Parking bay occupied.
+        self.bay = False
+        # Import register, as it is told.
+        self.wh = 0
+        # Wh that this is ahead of the meter's own.
+        self.ahead = 0
+        # Wh that a meter began with which counts less than it did.
+        self.low = None
+        # Ticks.
+        self.low_at = 0
+        # Ticks at which a driver failed, while that is a fault.
+        self.failed = None
+        # Last effective status of each connector.
+        self.status = bytearray(connectors)
         # Charging: domain.charging owns these.
-        self.tx = None  # the running Transaction
-        self.token = None  # (idToken, type) that charging is authorized with
-        self.token_hash = b""  # of that token, also known after a reboot
-        self.group_hash = b""  # of its group, if it has one
+
+        # The running Transaction.
+        self.tx = None
+        # (idToken, type) that charging is authorized with.
+        self.token = None
+        # Of that token, also known after a reboot.
+        self.token_hash = b""
+        # Of its group, if it has one.
+        self.group_hash = b""
         self.authorized = False
-        self.barred = False  # no energy until the EV is unplugged (deauthorized, refused)
-        self.since = 0  # ticks of the authorization, or of being ready without the EV being so
-        self.points = 0  # which of the start and stop points hold
-        self.state = 0  # charging state
-        self.cause = None  # (trigger, reason, end) of a step that the journal could not take
-        self.closed = True  # contactor: it may be, until a driver has opened it
-        self.fading = (
-            None  # ticks from which the EV is to stop by itself, before the contactor opens
-        )
+        # No energy until the EV is unplugged (deauthorized, refused).
+        self.barred = False
+        # Ticks of the authorization, or of being ready without the EV being so.
+        self.since = 0
+        # Which of the start and stop points hold.
+        self.points = 0
+        # Charging state.
+        self.state = 0
+        # (trigger, reason, end) of a step that the journal could not take.
+        self.cause = None
+        # contactor: it may be, until a driver has opened it.
+        self.closed = True
+        # Ticks from which the EV is to stop by itself, before the contactor opens.
+        self.fading = None
         # Due at the next poll. 1: something has changed that charging.usable asks for; 2: a card was accepted.
         self.look = 0
-        self.locked = 0  # connector whose plug is locked
-        self.holder = b""  # hash of the token that releases a plug whose EV is gone
-        self.opening = 0  # a bit for each connector whose plug is to be released as soon as it may
-        self.lock_failed = 0  # connector whose plug should be locked and is not
-        self.remote_id = None  # remoteStartId to report
-        self.sampled = 0  # ticks of the last periodic sample
-        self.kept = 0  # ticks of the last one for the Ended event
+        # Connector whose plug is locked.
+        self.locked = 0
+        # Hash of the token that releases a plug whose EV is gone.
+        self.holder = b""
+        # A bit for each connector whose plug is to be released as soon as it may.
+        self.opening = 0
+        # Connector whose plug should be locked and is not.
+        self.lock_failed = 0
+        # RemoteStartId to report.
+        self.remote_id = None
+        # Ticks of the last periodic sample.
+        self.sampled = 0
+        # Ticks of the last one for the Ended event.
+        self.kept = 0
         # Tokens: domain.tokens owns these.
-        self.asking = None  # the question to the CSMS that is open
-        self.card_at = 0  # ticks at which the last card was read, against double reads
+
+        # The question to the CSMS that is open.
+        self.asking = None
+        # Ticks at which the last card was read, against double reads.
+        self.card_at = 0
         self.card_hash = b""
-        self.unread = False  # of the first EVSE: the card reader failed, and the log has it
+        # Of the first EVSE: the card reader failed, and the log has it.
+        self.unread = False
 
 
 def scan(st, e: Evse) -> None:
@@ -92,7 +125,8 @@ def scan(st, e: Evse) -> None:
     cable = e.plug if pilot != 65 else 0
     if cable != e.cable:
         e.cable = cable
-        refresh(st, e)  # the status message comes before the transaction's
+        # The status message comes before the transaction's.
+        refresh(st, e)
         tell(facts.CABLE, index, cable)
     if pilot != e.pilot:
         e.pilot = pilot
@@ -110,7 +144,8 @@ def failed(st, e: Evse, error) -> None:
             st.board.contactor(e.index, False)
             e.closed = False
         except Exception:
-            pass  # the next poll tries again
+            # The next poll tries again.
+            pass
     if e.failed is None and error is not None:
         st.log.error("EVSE %d: %r" % (e.index, error))
     e.failed = st.clock.ticks()
@@ -132,7 +167,8 @@ def switch(st, e: Evse, closed: bool) -> bool:
         try:
             st.board.contactor(e.index, closed)
             e.closed = closed
-            if not closed:  # a register that is shown in steps is whole now, and the event that follows tells it
+            # A register that is shown in steps is whole now, and the event that follows tells it.
+            if not closed:
                 e.wh = _follow(st, e, st.board.energy(e.index) | 0)
         except Exception as error:
             failed(st, e, error)

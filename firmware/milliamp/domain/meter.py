@@ -12,7 +12,8 @@ def read(st, e, measurand: str, phase: int):
     try:
         value = st.board.measure(e.index, measurand, phase)
         if value is not None:
-            value |= 0  # takes nothing but integers
+            # Takes nothing but integers.
+            value |= 0
     except Exception as error:
         value = None
         st.log.error("EVSE %d: %s: %r" % (e.index, measurand, error))

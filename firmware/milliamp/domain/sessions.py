@@ -6,8 +6,10 @@ from milliamp.base import facts
 from milliamp.domain import charging, tokens
 from tables import events, ids, words
 
-_DOUBLE_READ_MS = const(2000)  # a reader that sees one card twice
-_LONGEST_TOKEN = const(36)  # characters of an idToken
+# A reader that sees one card twice.
+_DOUBLE_READ_MS = const(2000)
+# Characters of an idToken.
+_LONGEST_TOKEN = const(36)
 
 
 def init(st) -> None:
@@ -87,7 +89,8 @@ def present(st, e, token) -> None:
     if e.authorized and hashed == e.token_hash:
         charging.deauthorize(st, e, events.STOP_AUTHORIZED, events.LOCAL, token)
     elif hashed == e.holder and not e.cable:
-        charging.release(st, e)  # E09: what it is presented for
+        # E09: what it is presented for.
+        charging.release(st, e)
     elif e.authorized:
         tokens.check(st, e, token, _second_token)
     elif not charging.usable(st, e):
@@ -155,7 +158,8 @@ def _authorize(st, e, token, group, trigger):
             e.tx.token_sent = False
         e.tx.limit = None
     if trigger == events.AUTHORIZED:
-        e.look = 2  # to look the card up was a long step: `charging.settle` takes the other
+        # To look the card up was a long step: `charging.settle` takes the other.
+        e.look = 2
     else:
         charging.step(st, e, trigger)
 
@@ -173,12 +177,14 @@ def token_answered(st, counter: int, token, info) -> None:
             e.group_hash = tokens.group_hash(info[1]) or e.group_hash
         elif st.model.get(ids.TX_STOP_TX_ON_INVALID_ID):
             charging.deauthorize(st, e, events.DEAUTHORIZED, events.DE_AUTHORIZED)
-        else:  # the transaction stays, the energy does not
+        else:
+            # The transaction stays, the energy does not.
             tx.limit = tx.start_register + st.model.get(ids.TX_MAX_ENERGY_ON_INVALID_ID)
             try:
                 st.journal.note(tx.checkpoint())
             except OSError:
-                e.barred = True  # a power cut would make it forget the limit
+                # A power cut would make it forget the limit.
+                e.barred = True
             charging.step(st, e)
 
 

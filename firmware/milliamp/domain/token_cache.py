@@ -14,7 +14,8 @@ _FORMAT = "<6s6sBBHII"
 _ROW = const(24)
 _STATUS = const(12)
 _LAST_USE = const(20)
-_CHANGED = const(1)  # the record kind
+# The record kind.
+_CHANGED = const(1)
 
 
 class Cache:
@@ -22,10 +23,12 @@ class Cache:
     then of all by what was not used for longest."""
 
     def __init__(self, flash, entries: int):
-        self._kept = False  # flash holds something that `clear` would take
+        # Flash holds something that `clear` would take.
+        self._kept = False
         self._rows = bytearray(entries * _ROW)
         records = self._records = Records(flash, self._snapshot, self._load, flash.sector // 8)
-        records.acked = records.next  # nothing has a number, but what is damaged may look so
+        # Nothing has a number, but what is damaged may look so.
+        records.acked = records.next
         self._kept = self._kept or sum(1 for g in records.generations if g) > 1
         self.prepare = records.prepare
 
@@ -55,7 +58,8 @@ class Cache:
         if start >= 0 and self._kept:
             self._rows[start:end] = bytes(end - start)
             yield from self._records.renew()
-            self._kept = any(self._rows)  # something may have come meanwhile
+            # Something may have come meanwhile.
+            self._kept = any(self._rows)
 
     def used(self) -> int:
         """Bytes of the table that hold something."""

@@ -6,7 +6,8 @@ from milliamp.base import facts
 # Flash holds of a status where in this text it stands.
 from tables import ids, tokens, words
 
-_NO_GROUP = b"\0\0\0\0\0\0"  # in a row of the cache
+# In a row of the cache.
+_NO_GROUP = b"\0\0\0\0\0\0"
 
 # What became of a token.
 ACCEPTED = 0
@@ -18,8 +19,10 @@ class Question:
     """A token that the CSMS is asked about. One an EVSE at most."""
 
     def __init__(self, token, then):
-        self.token = token  # (idToken, type)
-        self.then = then  # then(st, evse, token, verdict, group_hash)
+        # (idToken, type).
+        self.token = token
+        # then(st, evse, token, verdict, group_hash).
+        self.then = then
 
 
 def token_hash(token) -> bytes:
@@ -132,7 +135,8 @@ def learn(st, token, info) -> None:
     if is_caching(st) and _is_kept(token):
         status, group, evses, expiry = info
         if 0 < expiry <= st.clock.now() and st.tokens.row(token_hash(token)) is None:
-            return  # C10.FR.13: it would be gone at once
+            # C10.FR.13: it would be gone at once.
+            return
         group = group_hash(group) or _NO_GROUP
         status = words.AUTHORIZATION_STATUS.find(status)
         st.tokens.put(token_hash(token), group, status, evses, expiry, st.clock.now())

@@ -18,9 +18,11 @@ _HAS_EVSE = const(4)
 _HAS_TOKEN = const(8)
 _HAS_REMOTE_ID = const(16)
 _HAS_REASON = const(32)
-_IS_AUTHORIZED = const(64)  # after this event
+# After this event.
+_IS_AUTHORIZED = const(64)
 _OLDER = const(8)
-_SAMPLES = const(16)  # that a transaction keeps for its end
+# That a transaction keeps for its end.
+_SAMPLES = const(16)
 # Triggers (a bit for each) of what a driver or the CSMS did. All others may come again and again.
 _DECISIONS = const(
     1 << events.AUTHORIZED
@@ -32,30 +34,43 @@ _DECISIONS = const(
     | 1 << events.RESET_COMMAND
 )
 _ENOSPC = const(28)
-_NONE = const(128)  # with the EVSE of a checkpoint: no transaction runs there
-_AS_TEXT = const(64)  # the place of a token's type that is not in the row
+# With the EVSE of a checkpoint: no transaction runs there.
+_NONE = const(128)
+# The place of a token's type that is not in the row.
+_AS_TEXT = const(64)
 
 
 class Transaction:
     """A running transaction: what must be known to go on with it, also after a reboot."""
 
     def __init__(self, counter: int, evse: int):
-        self.counter = counter  # journal.transaction_id(counter) is its transactionId
+        # journal.transaction_id(counter) is its transactionId.
+        self.counter = counter
         self.evse = evse
-        self.seq = 0  # of the next event
-        self.connector = 0  # 0: not known yet, so not reported yet
+        # Of the next event.
+        self.seq = 0
+        # 0: not known yet, so not reported yet.
+        self.connector = 0
         self.authorized = False
         self.token_sent = False
         self.token_hash = b""
         self.group_hash = b""
-        self.register = 0  # Wh, the last durable one
-        self.start_register = 0  # Wh at its begin
-        self.started = 0  # seconds since 2000
-        self.guessed = False  # `started` is: the clock was not set yet
-        self.state = 0  # charging state last reported
-        self.reason = 0  # why it was stopped, where another point than the authorization ends it
-        self.limit = None  # Wh register at which the energy ends: its token was refused
-        self.samples = b""  # for the Ended event: groups whose age counts from `started`
+        # Wh, the last durable one.
+        self.register = 0
+        # Wh at its begin.
+        self.start_register = 0
+        # Seconds since 2000.
+        self.started = 0
+        # `started` is: the clock was not set yet.
+        self.guessed = False
+        # Charging state last reported.
+        self.state = 0
+        # Why it was stopped, where another point than the authorization ends it.
+        self.reason = 0
+        # Wh register at which the energy ends: its token was refused.
+        self.limit = None
+        # For the Ended event: groups whose age counts from `started`.
+        self.samples = b""
 
     def checkpoint(self) -> bytes:
         """What a new sector repeats, so that nothing depends on an old one. 24 to 41 bytes and the samples."""
@@ -181,7 +196,8 @@ def append(
         st.journal.append(kinds.TX_UPDATE if thin else kinds.TX_EVENT, out, time)
     except OSError as error:
         raise OSError(errors.LEFT_OUT) if thin and error.args[0] == _ENOSPC else error
-    except Exception as error:  # no memory, say: it is no less missing
+    except Exception as error:
+        # No memory, say: it is no less missing.
         raise OSError(type(error).__name__)
     tx.seq += 1
     tx.state = state
@@ -217,7 +233,8 @@ class Event(Bytes):
                 kind = word(words.ID_TOKEN, place)
             self.token = (text, kind)
         self.remote_id = None
-        if flags & _HAS_REMOTE_ID:  # 32 bits with a sign
+        # 32 bits with a sign.
+        if flags & _HAS_REMOTE_ID:
             number = self.number()
             self.remote_id = number - (number >> 31 << 32)
         self.reason = self.byte() if flags & _HAS_REASON else 0
@@ -272,11 +289,13 @@ def _follow(tx, event):
     tx.reason = event.reason
     if event.token is not None:
         tx.token_sent = True
-        if event.trigger != events.STOP_AUTHORIZED:  # that may be another one of the group
+        # That may be another one of the group.
+        if event.trigger != events.STOP_AUTHORIZED:
             tx.token_hash = token_hash(event.token)
             tx.limit = None
     for context, _, mask in groups(event):
-        if mask & 1:  # the energy register comes first
+        # The energy register comes first.
+        if mask & 1:
             tx.register = max(tx.register, event.number())
             if context == contexts.TRANSACTION_BEGIN:
                 tx.start_register = tx.register
@@ -329,7 +348,8 @@ def aged(samples, age: int) -> bytes:
 def _halved(samples):
     # The first, third, ... group of each context.
     out = b""
-    drop = 0  # contexts whose next group goes
+    # Contexts whose next group goes.
+    drop = 0
     for context, age, mask, values in packed(samples):
         if not drop >> context & 1:
             out += group(context, mask, values, age)

@@ -10,12 +10,16 @@ from micropython import const
 
 from milliamp.storage.records import Records
 
-_ENTRY = const(1)  # the record kind: first number, pieces, bytes; then the name
+# The record kind: first number, pieces, bytes; then the name.
+_ENTRY = const(1)
 _ENTRY_FORMAT = "<IHI"
 _ENTRY_SIZE = const(10)
-_PIECE = const(8)  # the record kind
-_MOST = const(256)  # bytes of a piece
-_HEADER_SIZE = const(32)  # of a sector
+# The record kind.
+_PIECE = const(8)
+# Bytes of a piece.
+_MOST = const(256)
+# Of a sector.
+_HEADER_SIZE = const(32)
 _ENOENT = const(2)
 _EIO = const(5)
 _ENOSPC = const(28)
@@ -25,10 +29,14 @@ class Blobs:
     """The blobs of one flash region. It has room for all of them, three times the largest and two sectors."""
 
     def __init__(self, flash):
-        self._entries = []  # (name, first number, pieces, bytes), oldest first
-        self._first = self._bytes = 0  # of the one that is being written
-        self._reserve = 0  # free sectors that it must leave, so that others can be moved; twice, for power cuts
-        self._rest = b""  # what does not fill a piece yet
+        # (name, first number, pieces, bytes), oldest first.
+        self._entries = []
+        # Of the one that is being written.
+        self._first = self._bytes = 0
+        # Free sectors that it must leave, so that others can be moved; twice, for power cuts.
+        self._reserve = 0
+        # What does not fill a piece yet.
+        self._rest = b""
         self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
         self._let_go()
 
@@ -51,7 +59,8 @@ class Blobs:
             try:
                 self._move(self._entries[0])
             except OSError:
-                break  # it is damaged: it stays where it is until its owner replaces it
+                # It is damaged: it stays where it is until its owner replaces it.
+                break
         largest = max([entry[3] for entry in self._entries] or (0,))
         self._reserve = 2 * largest // self._records.room + 2
         self._first = self._records.next
@@ -141,7 +150,8 @@ class Blobs:
         for other in self._entries:
             room -= self._records.size(len(_pack(*other)))
         if pieces and room < 0:
-            raise OSError(_ENOSPC)  # the next sector must be able to begin with all of them
+            # The next sector must be able to begin with all of them.
+            raise OSError(_ENOSPC)
         self._records.append(_ENTRY, entry)
         self._load(_ENTRY, entry)
         self._let_go()

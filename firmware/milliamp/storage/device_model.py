@@ -23,8 +23,10 @@ _UNKNOWN_COMPONENT = const(-1)
 _UNKNOWN_VARIABLE = const(-2)
 
 _HEAD = const(6)
-_COMPONENT = const(10)  # bytes
-_ENTRY = const(17)  # bytes
+# Bytes.
+_COMPONENT = const(10)
+# Bytes.
+_ENTRY = const(17)
 _NOTHING = const(0xFFFF)
 
 # Offsets in a component.
@@ -35,27 +37,39 @@ _FIRST = const(8)
 
 # Offsets in an entry.
 # 0: hash of the name in lower case, with NUL and the instance where there is one, u16
-_NAME = const(2)  # text, u16
-_INSTANCE = const(4)  # text, u8
-_OWNER = const(5)  # number of the component, u8
-_KIND = const(6)  # type, bits 0-2; mutability, bits 3-4; and:
+# Text, u16.
+_NAME = const(2)
+# Text, u8.
+_INSTANCE = const(4)
+# Number of the component, u8.
+_OWNER = const(5)
+# Type, bits 0-2; mutability, bits 3-4; and:
+_KIND = const(6)
 _IS_LIVE = const(0x20)
 _HAS_MIN = const(0x40)
 _HAS_MAX = const(0x80)
-_FLAGS = const(7)  # digits behind the point, bits 0-1; key in settings, bits 4-7; and:
+# Digits behind the point, bits 0-1; key in settings, bits 4-7; and:
+_FLAGS = const(7)
 _REBOOT = const(0x04)
 _ASCII = const(0x08)
-_ID = const(8)  # u16
-_UNIT = const(10)  # text, u8
-_VALUES = const(11)  # text, u16
-_MIN = const(13)  # number, u8
-_MAX = const(14)  # number, u8
-_VALUE = const(15)  # number or text, u16
+# U16.
+_ID = const(8)
+# Text, u8.
+_UNIT = const(10)
+# Text, u16.
+_VALUES = const(11)
+# Number, u8.
+_MIN = const(13)
+# Number, u8.
+_MAX = const(14)
+# Number or text, u16.
+_VALUE = const(15)
 
 # Types are in this order: numbers, texts, lists.
 _FIRST_TEXT = const(variables.STRING)
 _FIRST_LIST = const(variables.SEQUENCE_LIST)
-_NUMBERS = const((1 << _FIRST_TEXT) - 1)  # a bit for each type
+# A bit for each type.
+_NUMBERS = const((1 << _FIRST_TEXT) - 1)
 _LISTS = const(0xFF & -1 << _FIRST_LIST)
 
 
@@ -76,7 +90,8 @@ def _number(text: str, digits: int):
     text = whole + part
     if not whole or len(text) > 9:
         return None
-    for c in text.encode():  # of the text itself, MicroPython would keep each character for ever
+    # Of the text itself, MicroPython would keep each character for ever.
+    for c in text.encode():
         if not 48 <= c <= 57:
             return None
     return -int(text) if negative else int(text)
@@ -102,7 +117,8 @@ class Model:
         self._live = live
         self._bus = bus
         self.count = table[2] | table[3] << 8
-        self.reason = ""  # why the last set() was rejected, as an OCPP reason code
+        # Why the last set() was rejected, as an OCPP reason code.
+        self.reason = ""
         self._components = _HEAD + 2 * (table[4] | table[5] << 8)
         self._entries = self._components + _COMPONENT * table[0]
         self._numbers = self._entries + _ENTRY * self.count
@@ -183,7 +199,8 @@ class Model:
                 self._u16(at + _ID), table[owner + _EVSE], table[owner + _CONNECTOR]
             )
             if value is not None or not default:
-                return value  # else it has a default
+                # Else it has a default.
+                return value
         value = self._settings.get(self._key(at))
         if value is None:
             value = self._text(default) if kind & 7 >= _FIRST_TEXT else self._value(default)

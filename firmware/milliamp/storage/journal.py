@@ -11,14 +11,21 @@ from milliamp.storage.records import Records
 # Boot, salt, transactions, discarded, damaged, time; behind it come the corrections, then the names.
 _BASE_FORMAT = "<H3sIIII"
 _BASE_SIZE = const(21)
-_CORRECTION = "<BI"  # boot number's low 7 bits, seconds modulo 2**32, as times are
-_CORRECTIONS = const(8)  # boots whose times can be put right at once
-_PREFIX = "<HI"  # connection, time
+# Boot number's low 7 bits, seconds modulo 2**32, as times are.
+_CORRECTION = "<BI"
+# Boots whose times can be put right at once.
+_CORRECTIONS = const(8)
+# Connection, time.
+_PREFIX = "<HI"
 _PREFIX_SIZE = const(6)
-_LATE = const(60)  # seconds
-_GUESSED = const(0x8000)  # of a connection: the time was a guess, the clock was not set yet
-_AHEAD = const(2560)  # bytes of 64 events
-_RESERVE = const(32)  # transaction numbers that a base takes out at once
+# Seconds.
+_LATE = const(60)
+# Of a connection: the time was a guess, the clock was not set yet.
+_GUESSED = const(0x8000)
+# Bytes of 64 events.
+_AHEAD = const(2560)
+# Transaction numbers that a base takes out at once.
+_RESERVE = const(32)
 # 128 + EVSE, transaction number, length; the text follows.
 _NAME = "<BIB"
 _NAME_SIZE = const(6)
@@ -40,23 +47,34 @@ class Journal:
             raise ValueError("the journal needs three sectors")
         self.checkpoint = None
         self.stream = len
-        self.boot = 0  # counts the starts that wrote something
+        # Counts the starts that wrote something.
+        self.boot = 0
         self.discarded = 0
-        self.short = False  # it dropped or refused something, and was not empty since
-        self.last = 0  # the newest time that the newest sector knows: it can not be earlier now
+        # It dropped or refused something, and was not empty since.
+        self.short = False
+        # The newest time that the newest sector knows: it can not be earlier now.
+        self.last = 0
         self._clock = clock
         self._salt = b""
-        self._transactions = 0  # the last transaction number given out
+        # The last transaction number given out.
+        self._transactions = 0
         # Numbers up to here are taken out: none more, until this boot has its base.
         self._reserved = 0
-        self._corrections = []  # (boot number's low 7 bits, seconds) of boots with guessed times
-        self._names = b""  # packed, at most one an EVSE: what the CSMS calls its transaction
-        self._coming = None  # (number of the head, the names with its acknowledgement)
-        self._guessed = False  # a record of this boot has a guessed time
-        self._links = 0  # connections of this boot
+        # (boot number's low 7 bits, seconds) of boots with guessed times.
+        self._corrections = []
+        # Packed, at most one an EVSE: what the CSMS calls its transaction.
+        self._names = b""
+        # (number of the head, the names with its acknowledgement).
+        self._coming = None
+        # A record of this boot has a guessed time.
+        self._guessed = False
+        # Connections of this boot.
+        self._links = 0
         self._head = None
-        self._tried = -1  # the last record that was the head in the connection it was made in
-        self._damaged = 0  # as the newest sector says
+        # The last record that was the head in the connection it was made in.
+        self._tried = -1
+        # As the newest sector says.
+        self._damaged = 0
         self._records = Records(flash, self._on_open, self._on_mount, flash.sector * 5 // 8)
         # There may have been bases, whose transaction numbers are given out: less than two for each byte.
         self._reserved += 2 * self._records.damaged
@@ -65,12 +83,15 @@ class Journal:
         # Free sectors from which on it is thinned: what else is free has room for 64 events.
         sectors = flash.size // flash.sector
         self._ahead = min(1 - -_AHEAD // flash.sector, sectors // 4)
-        self.aside = self._records.aside  # sectors of another format, which are left alone
-        self._dense = 0  # up to this generation of sectors there is nothing to thin
+        # Sectors of another format, which are left alone.
+        self.aside = self._records.aside
+        # Up to this generation of sectors there is nothing to thin.
+        self._dense = 0
         self._transactions = self._reserved
         self._salt = self._salt or random(3)
         self.boot = (self.boot + 1) & 0xFFFF
-        self._connection = (self.boot & 0x7F) << 8  # and the connection's number, 0 for none
+        # And the connection's number, 0 for none.
+        self._connection = (self.boot & 0x7F) << 8
 
     def append(self, kind: int, payload, time=None) -> int:
         """Make it durable, with the present time or the `time` that was the present a moment ago; return the
@@ -179,15 +200,18 @@ class Journal:
         if self._guessed:
             self._guessed = False
             if -_LATE <= offset <= 0:
-                return  # older than what the boot before stamped they cannot be: the answer took its time
+                # Older than what the boot before stamped they cannot be: the answer took its time.
+                return
             self._head = None
             boot = self.boot & 0x7F
             offset &= 0xFFFFFFFF
             try:
                 self._records.append(kinds.CLOCK_SET, struct.pack(_CORRECTION, boot, offset))
             except OSError:
-                pass  # full: the next base says it
-            self._correct(boot, offset)  # not before: a sector that this opens would say it twice
+                # full: the next base says it.
+                pass
+            # Not before: a sector that this opens would say it twice.
+            self._correct(boot, offset)
 
     def next_transaction(self) -> int:
         """A transaction number never used before, below 2**24. OSError(28): the journal is full."""
@@ -281,9 +305,8 @@ class Journal:
         elif kind == kinds.CLOCK_SET:
             boot, offset = struct.unpack(_CORRECTION, payload)
             self._correct(boot, offset)
-            self.last = max(
-                self.last, (self.last + offset) & 0xFFFFFFFF
-            )  # guesses so far, which ran on from the times before
+            # Guesses so far, which ran on from the times before.
+            self.last = max(self.last, (self.last + offset) & 0xFFFFFFFF)
         elif kind == kinds.ACK:
             self.discarded += payload[0] & kinds.DISCARDED
             more = payload[0] & kinds.LONG and 8
@@ -302,7 +325,8 @@ class Journal:
         if self.checkpoint is None:
             raise ValueError("replay, then set checkpoint")
         if not self.pending:
-            self._corrections.clear()  # nothing left to put right
+            # Nothing left to put right.
+            self._corrections.clear()
         reserved = self._transactions + _RESERVE
         counts = self.discarded, self._records.damaged, self._clock.now()
         base = struct.pack(_BASE_FORMAT, self.boot, self._salt, reserved, *counts)

@@ -14,17 +14,25 @@ from milliamp.storage import kinds
 
 # Magic, version, unit, generation, first number, acked, erase count, span, count, thinned, CRC-32.
 _HEADER = "<2sBBIIIIHHII"
-_HEADER_SIZE = const(32)  # the largest program unit: whole units whatever the unit is
+# The largest program unit: whole units whatever the unit is.
+_HEADER_SIZE = const(32)
 _MAGIC = b"mA"
 # The last that a newer station may set aside: tests/storage/released has a flash of each since, and all are read.
 _VERSION = const(4)
-_UNCOUNTED = const(0xFFFF)  # as the count of a sector that nothing was dropped from
-_OVERHEAD = const(5)  # of a record: head 2, CRC 3
-_STEP = const(16)  # numbered records that a mount reads at once
-_PIECE = const(96)  # bytes of a record that are read at once
-_FAR = const(0x3FFFFFF0)  # above all generations and numbers
-_KINDS = const(0x6996)  # bit n: there may be a kind n
-_UNKNOWN = const(15)  # the kind of what is so damaged that it has none; it counts as numbered
+# As the count of a sector that nothing was dropped from.
+_UNCOUNTED = const(0xFFFF)
+# Of a record: head 2, CRC 3.
+_OVERHEAD = const(5)
+# Numbered records that a mount reads at once.
+_STEP = const(16)
+# Bytes of a record that are read at once.
+_PIECE = const(96)
+# Above all generations and numbers.
+_FAR = const(0x3FFFFFF0)
+# Bit n: there may be a kind n.
+_KINDS = const(0x6996)
+# The kind of what is so damaged that it has none; it counts as numbered.
+_UNKNOWN = const(15)
 # In place of a generation: it did not take an erase or a program since the start.
 _FAILED = const(0x3FFFFFF0)
 _ENOSPC = const(28)
@@ -56,29 +64,43 @@ class Records:
         self.opening = self.room - limit
         self.reserved = False
         places = flash.size // flash.sector
-        self.generations = array("I", bytes(places * 4))  # by place; 0: free
+        # By place; 0: free.
+        self.generations = array("I", bytes(places * 4))
         # By place: the first number; of a free one when its turn to be erased is, lowest first. Those without a header
         # and those that a merged sector replaces come before all (should that go first, they would count again); then
         # it goes by the generation in the header, and what has another format is last.
         self.firsts = array("I", bytes(places * 4))
-        self.spare = -1  # the place that is erased and waits, -1 for none
-        self.target = -1  # the place in which two sectors become one, -1 for none
-        self._erased = -1  # the place that was erased last: they take turns
-        self._free = 0  # free places when they were last counted
-        self.mark = None  # the record that was last the oldest pending one
-        self.wear = 0  # erase count of the youngest sector
-        self.aside = 0  # sectors that were found in another format or for another program unit
+        # The place that is erased and waits, -1 for none.
+        self.spare = -1
+        # The place in which two sectors become one, -1 for none.
+        self.target = -1
+        # The place that was erased last: they take turns.
+        self._erased = -1
+        # Free places when they were last counted.
+        self._free = 0
+        # The record that was last the oldest pending one.
+        self.mark = None
+        # Erase count of the youngest sector.
+        self.wear = 0
+        # Sectors that were found in another format or for another program unit.
+        self.aside = 0
         # At the start bytes that could not be read and may have been state; then pending records that were passed over.
         self.damaged = 0
-        self.thinned = 0  # numbered records that were dropped for room
-        self.gaps = 0  # those of them whose numbers are still to be passed over
+        # Numbered records that were dropped for room.
+        self.thinned = 0
+        # Those of them whose numbers are still to be passed over.
+        self.gaps = 0
         # The number went on in a way that no acknowledgement tells yet.
         self._leapt = False
-        self.acked = 0  # all records below this number are done with
-        self.next = 0  # the number that the next numbered record will have
-        self.generation = 0  # the newest sector's, 0 for none
+        # All records below this number are done with.
+        self.acked = 0
+        # The number that the next numbered record will have.
+        self.next = 0
+        # The newest sector's, 0 for none.
+        self.generation = 0
         self._place = -1
-        self._at = flash.sector  # where the newest sector goes on; its end: no room, or given up
+        # Where the newest sector goes on; its end: no room, or given up.
+        self._at = flash.sector
         if on_mount:
             for _ in self.mount(on_mount):
                 pass
@@ -100,7 +122,8 @@ class Records:
             try:
                 return self._add(kind, payload, prefix)
             except (OSError, MemoryError):
-                self._at = self._sector  # who knows what is there now: go on in the next sector
+                # Who knows what is there now: go on in the next sector.
+                self._at = self._sector
         raise OSError(_EIO)
 
     def ack(self, number: int, flags: int = 0, note=b"") -> None:
@@ -168,7 +191,8 @@ class Records:
         try:
             self.erase()
         except OSError:
-            pass  # an append will find out
+            # An append will find out.
+            pass
         return True
 
     def renew(self):
@@ -196,7 +220,8 @@ class Records:
             generation = self.generations[place]
             newest = True
             while self.generations[place] == generation:
-                if newest:  # so far: behind the last record a closed sector may hold one whose append failed
+                # So far: behind the last record a closed sector may hold one whose append failed.
+                if newest:
                     newest = place == self._place
                     limit = self.next if newest else self.end(place, self.after(generation))
                 size, kind, payload = self.read(place, at, generation)
@@ -211,7 +236,9 @@ class Records:
                     number = max(number, limit - self._numbered(place, at))
                 elif numbered:
                     number += 1
-            else:  # it is delivered, or one with another: that one has its generation, or the younger one's
+            else:
+                # It is delivered, or one with another: that one has its generation, or the younger
+                # one's.
                 generation -= 1
             place = self.after(generation)
             at = _HEADER_SIZE
@@ -306,7 +333,8 @@ class Records:
         for place in range(len(generations)):
             header = self._header(place)
             if not header:
-                if header is not None:  # it may have been the newest
+                # It may have been the newest.
+                if header is not None:
                     self.damaged += self._sector
                 continue
             _, version, unit, generation, first, acked, wear, span, count, thinned, _ = header
@@ -379,7 +407,8 @@ class Records:
             self._fill(place * self._sector, header)
         except OSError:
             return ()
-        if header[0] != 0x6D and header[1] != 0x41:  # half of _MAGIC
+        # Half of _MAGIC.
+        if header[0] != 0x6D and header[1] != 0x41:
             return None
         header.append(0)
         for bit in range(256, -1, -1):

@@ -7,10 +7,14 @@ from micropython import const
 
 from milliamp.storage.records import Records
 
-_EVENT = const(8)  # seconds since 2000, then text
-_GUESSED = const(11)  # the same while the clock was not set
-_LONGEST = const(200)  # bytes of an event
-_ROOM = const(256)  # and of its record, whatever the program unit
+# Seconds since 2000, then text.
+_EVENT = const(8)
+# The same while the clock was not set.
+_GUESSED = const(11)
+# Bytes of an event.
+_LONGEST = const(200)
+# And of its record, whatever the program unit.
+_ROOM = const(256)
 
 
 def append(flash, clock, text: str):

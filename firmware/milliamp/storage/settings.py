@@ -7,9 +7,12 @@ from micropython import const
 from milliamp.base.packing import Bytes, put_number
 from milliamp.storage.records import Records
 
-_VALUES = const(1)  # the record kind: pairs, one after the other
-_PIECE = const(200)  # bytes of a snapshot record, roughly
-_LONGEST = const(512)  # bytes of a text
+# The record kind: pairs, one after the other.
+_VALUES = const(1)
+# Bytes of a snapshot record, roughly.
+_PIECE = const(200)
+# Bytes of a text.
+_LONGEST = const(512)
 
 
 class Settings:
@@ -22,9 +25,12 @@ class Settings:
     def __init__(self, flash):
         self.values = {}
         records = self._records = Records(flash, self._snapshot, self._load, flash.sector // 4)
-        records.acked = records.next  # nothing has a number, but what is damaged may look so
-        self.empty = not self.values  # as on the first boot and after `clear`
-        self.aside = records.aside  # sectors of another format
+        # Nothing has a number, but what is damaged may look so.
+        records.acked = records.next
+        # As on the first boot and after `clear`.
+        self.empty = not self.values
+        # Sectors of another format.
+        self.aside = records.aside
 
     def get(self, key: int, default=None):
         """The value of `key`."""

@@ -17,34 +17,43 @@ from micropython import const
 from milliamp.storage import kinds
 
 _HEADER_SIZE = const(32)
-_STEPS = b"\x01\x02\x04\x08\x10\x20\x40\x00"  # of so many one stays; 0: none
-_STREAMS = const(16)  # that are told apart at once
-_STATE = const(1 << 8)  # in a stream's name
+# Of so many one stays; 0: none.
+_STEPS = b"\x01\x02\x04\x08\x10\x20\x40\x00"
+# That are told apart at once.
+_STREAMS = const(16)
+# In a stream's name.
+_STATE = const(1 << 8)
 _MOST_SPAN = const(0xFFFF)
-_FAILED = const(0x3FFFFFF0)  # as a generation
-_PIECE = const(4)  # records between two yields
-_NOTICES = const(8)  # security events of two sectors that stay
+# As a generation.
+_FAILED = const(0x3FFFFFF0)
+# Records between two yields.
+_PIECE = const(4)
+# Security events of two sectors that stay.
+_NOTICES = const(8)
 
 
 def make_room(records, stream, dense: int):
     """Merge two sectors: a generator, of which each step does a little. It returns True when that is done, False when there
     is no pair that fits one sector, whatever is dropped, and None when something came between: try again. Pairs up to
     the generation `dense` are known not to fit. `stream(payload)` names what a record is one in a row of."""
-    records.target = -1  # of one that was given up
+    # Of one that was given up.
+    records.target = -1
     span = 1
     while span:
         wider = 0
         before = 0
         while True:
             yield
-            records.free()  # what is delivered goes now, and not in the middle of it
+            # What is delivered goes now, and not in the middle of it.
+            records.free()
             older = records.after(before)
             if older < 0:
                 break
             before = records.generations[older]
             younger = records.after(before)
             if younger < 0 or records.after(records.generations[younger]) < 0:
-                break  # the newest sector is still being written
+                # The newest sector is still being written.
+                break
             if records.generations[younger] <= dense:
                 continue
             spans = records.span(older)[0], records.span(younger)[0]
@@ -64,7 +73,8 @@ def _merge(records, older, younger, stream):
     following = records.after(records.generations[younger])
     keeps_state = records.after(records.generations[following]) < 0
     pair = records, older, younger, keeps_state, records.acked
-    last = {}  # transaction: the number of its last state, where no event follows it
+    # transaction: the number of its last state, where no event follows it.
+    last = {}
     kept = values = states = notices = 0
     try:
         for record in _pair(*pair):
@@ -76,7 +86,8 @@ def _merge(records, older, younger, stream):
             if kind == kinds.SECURITY:
                 notices += 1
                 if notices > _NOTICES:
-                    continue  # in place of an older one
+                    # In place of an older one.
+                    continue
             name = stream(payload[6:]) if kind in (kinds.TX_EVENT, kinds.TX_UPDATE) else 0
             if kind != kinds.TX_UPDATE:
                 kept += size
@@ -122,7 +133,8 @@ def _write(pair, steps, stream, last, surplus):
     records.spare = -1
     wear = records.wear
     at = _HEADER_SIZE
-    seen = {}  # stream: (how many of it, the time of the last one, did that stay?)
+    # stream: (how many of it, the time of the last one, did that stay?)
+    seen = {}
     for record in _pair(*pair):
         if record is None:
             yield
@@ -138,10 +150,12 @@ def _write(pair, steps, stream, last, surplus):
             stays = last.get(name >> 9) == was or was == acked
             step = steps[name >> 8 & 1]
             if name not in seen and len(seen) >= _STREAMS:
-                name &= 0x1FF  # too many to tell transactions apart
+                # Too many to tell transactions apart.
+                name &= 0x1FF
             time = struct.unpack_from("<I", payload, 2)[0]
             count, before, stayed = seen.get(name, (-1, None, False))
-            if time != before:  # else a part of the same sample, which shares its fate
+            # Else a part of the same sample, which shares its fate.
+            if time != before:
                 count += 1
                 stayed = step > 0 and count % step == 0
             seen[name] = count, time, stayed
@@ -193,7 +207,8 @@ def _pair(records, older, younger, keeps_state, acked):
                 yield 0, kind, payload
         elif mark[2] > expected:
             break
-        elif mark[2] == expected:  # else it is acknowledged
+        elif mark[2] == expected:
+            # Else it is acknowledged.
             expected += 1
             yield mark[2], kind, payload
     if expected != end or place == older:

@@ -2,9 +2,10 @@
 # A file of nothing but constants: the build folds them into whoever imports them.
 from micropython import const
 
-BEFORE_BOOT = const(0)  # as soon as the link is up
-WHEN_PENDING = const(1)  # Pending is enough: the CSMS asked for it (B02)
+# As soon as the link is up.
+BEFORE_BOOT = const(0)
+# Pending is enough: the CSMS asked for it (B02).
+WHEN_PENDING = const(1)
 WHEN_ACCEPTED = const(2)
-FROM_JOURNAL = const(
-    3
-)  # the journal's head; when Accepted, acknowledged by the answer, retried as E13 says
+# The journal's head; when Accepted, acknowledged by the answer, retried as E13 says.
+FROM_JOURNAL = const(3)

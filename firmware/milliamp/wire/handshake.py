@@ -10,11 +10,12 @@ from milliamp.storage import keys
 from milliamp.wire.websocket import HandshakeError, WebSocket, is_utf8
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_SHORTEST = const(96)  # bytes that every right answer has: read at once, it cannot be too many
-_LINE = const(128)  # bytes of a header line that are looked at: it may be long, our heap is not
-_LONGEST = const(
-    16384
-)  # bytes of an answer: balancers of load add cookies to it, but it has an end
+# Bytes that every right answer has: read at once, it cannot be too many.
+_SHORTEST = const(96)
+# Bytes of a header line that are looked at: it may be long, our heap is not.
+_LINE = const(128)
+# Bytes of an answer: balancers of load add cookies to it, but it has an end.
+_LONGEST = const(16384)
 
 
 async def connect(
@@ -32,7 +33,8 @@ async def connect(
         )
     except asyncio.TimeoutError:
         raise HandshakeError("no answer within %d s" % timeout_s)
-    except (OSError, ValueError) as e:  # TLS raises both
+    except (OSError, ValueError) as e:
+        # TLS raises both.
         raise HandshakeError("no connection: %r" % e)
 
 
@@ -68,7 +70,8 @@ async def _connect(st, uri, subprotocols, authorization, tls):
         try:
             st.settings.put((slot, note))
         except OSError:
-            pass  # no room for a precaution
+            # No room for a precaution.
+            pass
         return WebSocket(stream, subprotocol, st.rpc.receive, st.rpc.transmit, st.board.random)
     except BaseException:
         stream.close()
@@ -113,7 +116,8 @@ def _no_delay(stream):
     try:
         stream.s.setsockopt(6, 1, 1)
     except (AttributeError, OSError, TypeError, ValueError):
-        pass  # TLS hides the socket
+        # TLS hides the socket.
+        pass
 
 
 async def _answer(stream, buf, key, subprotocols):
@@ -147,7 +151,8 @@ async def _answer(stream, buf, key, subprotocols):
                     raise HandshakeError("HTTP status %d" % status, status)
             elif not stop:
                 done = status == 101
-                status = 101 if done else 0  # the others only say that it takes a while
+                # The others only say that it takes a while.
+                status = 101 if done else 0
             elif status == 101:
                 name, _, value = line.partition(":")
                 name = name.strip().lower()
@@ -164,11 +169,13 @@ async def _answer(stream, buf, key, subprotocols):
                         raise HandshakeError("a subprotocol that we did not offer", status)
                 elif name == "sec-websocket-extensions" and value:
                     raise HandshakeError("an extension that we did not ask for", status)
-        if size > _LINE:  # of a long line only the beginning matters, and how it ends
+        # Of a long line only the beginning matters, and how it ends.
+        if size > _LINE:
             buf[_LINE - 1] = buf[size - 1]
             size = _LINE
         ends = size and buf[size - 1] == 13
-        want = (4 if size > ends else 2) - ends  # so much at least is still to come
+        # So much at least is still to come.
+        want = (4 if size > ends else 2) - ends
     if upgrade != "websocket" or not connection:
         raise HandshakeError("not upgraded", status)
     if accept.encode() != b2a_base64(hashlib.sha1(key + _GUID).digest())[:-1]:

@@ -6,7 +6,8 @@ from micropython import const
 from milliamp.wire.handshake import dial, split
 from milliamp.wire.websocket import HandshakeError
 
-_LONGEST = const(512)  # bytes of an interim answer: more is no HTTP
+# Bytes of an interim answer: more is no HTTP.
+_LONGEST = const(512)
 _RESET = const(104)
 _IO = const(5)
 

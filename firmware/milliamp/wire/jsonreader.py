@@ -2,7 +2,8 @@
 # becomes a dict or a list, so no input costs heap.
 from micropython import const
 
-_MAX_DEPTH = const(20)  # containers in containers: OCPP needs 12, customData brings its own
+# Containers in containers: OCPP needs 12, customData brings its own.
+_MAX_DEPTH = const(20)
 _MAX_DIGITS = const(18)
 
 _SPACE = b" \t\r\n"
@@ -10,11 +11,13 @@ _STOP = b",]}"
 
 # What the syntax check expects next; odd: or the end of the container.
 _VALUE = const(0)
-_FIRST = const(1)  # the first element
+# The first element.
+_FIRST = const(1)
 _KEY = const(2)
 _FIRST_KEY = const(3)
 _NOTHING = const(4)
-_AFTER = const(5)  # a comma
+# A comma.
+_AFTER = const(5)
 
 
 class Reader:
@@ -34,15 +37,19 @@ class Reader:
         self.end = end
         # A list of pairs (index, length) of strings that were taken out of it on arrival, see `wire.sift`.
         self.diverted: list = ()  # type: ignore[assignment]
-        self.escapes = self.buf.find(b"\\", 0, end) >= 0  # is there one at all?
+        # Is there one at all?
+        self.escapes = self.buf.find(b"\\", 0, end) >= 0
         # White space behind the first value's begin is left out as `check` goes: nothing else must look for it.
         self.root = self._at = self._kept = self._from = self._gap(0)
-        self._nest = 1  # a one, then a bit for each open container: 1 an object, 0 an array
+        # A one, then a bit for each open container: 1 an object, 0 an array.
+        self._nest = 1
         self.commas = (
-            0  # between the elements of an array that is all of the text, as far as it was checked
+            # Between the elements of an array that is all of the text, as far as it was checked.
+            0
         )
         self._wants = _VALUE
-        self._controls = end > 0 and min(self._view[:end]) < 32  # must strings be looked through?
+        # Must strings be looked through?
+        self._controls = end > 0 and min(self._view[:end]) < 32
 
     def check(self, steps: int):
         """Check the syntax of up to `steps` more tokens: None when there are more, else True or False.
@@ -144,7 +151,8 @@ class Reader:
                 at = self._behind(at)
                 continue
             at += 1
-            if c < 91:  # most of what is between strings
+            # Most of what is between strings.
+            if c < 91:
                 continue
             if c == 123 or c == 91:
                 depth += 1
@@ -205,7 +213,8 @@ class Reader:
     def _decoded(self, at, stop):
         # By itself, as all is that is rare: who has many locals takes room for them from the heap, each time.
         buf = self.buf
-        out = bytearray(stop - at)  # an escape is never shorter than what it stands for
+        # An escape is never shorter than what it stands for.
+        out = bytearray(stop - at)
         n = 0
         while at < stop:
             c = buf[at]
@@ -268,7 +277,8 @@ class Reader:
                 if buf[at - 1] == 117:
                     c = self._hex(at) >> 10
                     at += 4
-                    if c == 0x37 and was_high:  # the other half of a surrogate pair
+                    # The other half of a surrogate pair.
+                    if c == 0x37 and was_high:
                         continue
                     high = c == 0x36
             n += c & 0xC0 != 0x80 or c < 64
@@ -294,13 +304,15 @@ class Reader:
         if minus:
             at += 1
         n = digits = rest = 0
-        point = -1  # digits behind the point, once there is one
+        # Digits behind the point, once there is one.
+        point = -1
         while at < stop:
             c = buf[at]
             at += 1
             if c == 46:
                 point = 0
-            elif c > 57:  # "e"
+            elif c > 57:
+                # "e".
                 minus_e = buf[at] == 45
                 e = 0
                 for i in range(at + (buf[at] < 48), stop):

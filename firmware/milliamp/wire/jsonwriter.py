@@ -18,16 +18,19 @@ class Writer:
         """`time_text`: function of seconds since 2000 that gives RFC 3339 text, for `time`."""
         self._buf = buf
         self._head = head
-        self.cap = len(buf)  # the index behind the last byte of the buffer
+        # The index behind the last byte of the buffer.
+        self.cap = len(buf)
         self._flush = flush
         self._time_text = time_text
         self.start()
 
     def start(self) -> None:
         """Begin a new text. What was not flushed is forgotten."""
-        self.at = self._head  # the index behind the last byte written
+        # The index behind the last byte written.
+        self.at = self._head
         self._comma = False
-        self._nest = 1  # as in Reader
+        # As in Reader.
+        self._nest = 1
 
     # --- structure ------------------------------------------------------------------------------------
     def object(self, key=None) -> None:

@@ -10,8 +10,10 @@ from milliamp.wire.websocket import ConnectionClosed, HandshakeError
 from tables import ids, words
 
 _GOING_AWAY = const(1001)
-_LEAST_WAIT = const(1000)  # ms
-_CLOSES = const(7)  # after so many in a row the password may be the reason
+# ms.
+_LEAST_WAIT = const(1000)
+# After so many in a row the password may be the reason.
+_CLOSES = const(7)
 
 
 class Link:
@@ -19,19 +21,30 @@ class Link:
 
     def __init__(self, st):
         self.up = False
-        self.slot = 1  # of the network profile in use, or whose turn it is
-        self.timeout = 0  # seconds that an answer may take, by that profile
-        self._waits = 0  # since the last connection in which the CSMS said something
-        self.error = ""  # why the last attempt failed
+        # Of the network profile in use, or whose turn it is.
+        self.slot = 1
+        # Seconds that an answer may take, by that profile.
+        self.timeout = 0
+        # Since the last connection in which the CSMS said something.
+        self._waits = 0
+        # Why the last attempt failed.
+        self.error = ""
         self._st = st
         self._socket = None
-        self._good = False  # this connection: the CSMS has said something
-        self._told = 0  # slot of the last connection
-        self._order = ""  # NetworkConfigurationPriority, as it is tried
-        self._place = 0  # in it; behind its end stands the profile that was good last
-        self._failures = 0  # at this place
-        self._password = None  # the one that was set when the last attempt was made
-        self._old = False  # the CSMS refused it: it is the old one's turn
+        # This connection: the CSMS has said something.
+        self._good = False
+        # Slot of the last connection.
+        self._told = 0
+        # NetworkConfigurationPriority, as it is tried.
+        self._order = ""
+        # In it; behind its end stands the profile that was good last.
+        self._place = 0
+        # At this place.
+        self._failures = 0
+        # The one that was set when the last attempt was made.
+        self._password = None
+        # The CSMS refused it: it is the old one's turn.
+        self._old = False
         st.bus.subscribe(facts.VARIABLE, _variable)
 
     async def run(self) -> None:
@@ -46,10 +59,12 @@ class Link:
                 self._socket = await self._connect()
                 await self._serve()
                 if st.settings.get(keys.PASSWORD) != self._password:
-                    continue  # that is why it was closed
+                    # That is why it was closed.
+                    continue
             except HandshakeError as error:
                 self._failed(str(error), error.status in (401, 403))
-            except Exception as error:  # no memory, say: it may be there after a while
+            except Exception as error:
+                # No memory, say: it may be there after a while.
                 st.fault(error, "the link")
                 self._failed(type(error).__name__, False)
             await self._back_off()
@@ -91,7 +106,8 @@ class Link:
                 return
             self._waits = self._failures = 0
             self._old = False
-            if self._place:  # the list again, with one attempt at what it begins with
+            # The list again, with one attempt at what it begins with.
+            if self._place:
                 self._place = 0
                 self._failures = (
                     st.model.get(ids.OCPP_COMM_NETWORK_PROFILE_CONNECTION_ATTEMPTS) - 1
@@ -107,7 +123,8 @@ class Link:
         st.progress(2)
         messages = st.rpc.messages
         if st.settings.get(keys.PASSWORD) != self._password:
-            if not messages & 1:  # what set the new one has its answer
+            # What set the new one has its answer.
+            if not messages & 1:
                 asyncio.create_task(self.close())
         elif messages and not self._good:
             self._good = True
@@ -122,7 +139,8 @@ class Link:
     async def _connect(self):
         st = self._st
         get = st.settings.get
-        if st.profile.NETWORKS:  # else there is but the first
+        # Else there is but the first.
+        if st.profile.NETWORKS:
             order = st.model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
             if order != self._order:
                 self._order = order
@@ -166,10 +184,12 @@ class Link:
         share = st.board.random(2)
         random = st.model.get(ids.OCPP_COMM_RETRY_BACK_OFF_RANDOM_RANGE) * 1000
         left = max(seconds * 1000 + random * (share[0] << 8 | share[1]) // 65535, _LEAST_WAIT)
-        while left > 0:  # in short sleeps: the supervisor wants to see progress
+        # In short sleeps: the supervisor wants to see progress.
+        while left > 0:
             await asyncio.sleep_ms(min(left, 5000))
             st.progress(2)
-            st.board.network()  # what is lost meanwhile is sought meanwhile
+            # What is lost meanwhile is sought meanwhile.
+            st.board.network()
             left -= 5000
 
 

@@ -8,7 +8,8 @@ from milliamp.wire.handshake import split
 from milliamp.wire.websocket import HandshakeError
 from tables import ids, words
 
-_LONGEST = const(3600)  # seconds: a message timeout
+# seconds: a message timeout.
+_LONGEST = const(3600)
 
 
 def store(st, r, at: int):
@@ -22,7 +23,8 @@ def store(st, r, at: int):
         return "Rejected", "InvalidNetworkConf"
     if security < st.link.security(st.link.slot):
         return "Rejected", "NoSecurityDowngrade"
-    if slot == st.link.slot:  # without it there would be no way back
+    # Without it there would be no way back.
+    if slot == st.link.slot:
         return "Rejected", "PriorityNetworkConf"
     order = st.model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
     reason = str(slot) in order.split(",") and _lacks(st, security)
@@ -59,7 +61,8 @@ def _fits(r, data, security):
     if not 0 < (r.number(r.get(data, "messageTimeout")) or 0) <= _LONGEST:
         return False
     url = r.text(r.get(data, "ocppCsmsUrl"))
-    for c in url.encode():  # of the text itself, MicroPython would keep each character for ever
+    # Of the text itself, MicroPython would keep each character for ever.
+    for c in url.encode():
         if not 33 <= c <= 126 or c in b"#@":
             return False
     try:
@@ -81,7 +84,8 @@ def refuses(st, text: str) -> str:
     for slot in text.split(","):
         slot = slot.strip()
         if slot not in _slots(st):
-            continue  # the device model refuses it
+            # The device model refuses it.
+            continue
         slot = int(slot)
         security = st.link.security(slot)
         if slot != 1 and not settings.get(keys.SLOT_URL + 16 * slot):

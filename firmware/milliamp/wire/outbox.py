@@ -13,8 +13,10 @@ from milliamp.storage import kinds
 from milliamp.wire import gates, rpc
 from tables import ids, registrations
 
-_PIECE = const(6)  # records of the journal that are looked at between two yields
-_LONGEST_GAP = const(0x1FFFFFFF)  # ms, six days: ticks are compared on a ring of twelve
+# Records of the journal that are looked at between two yields.
+_PIECE = const(6)
+# ms, six days: ticks are compared on a ring of twelve.
+_LONGEST_GAP = const(0x1FFFFFFF)
 
 
 class Outbox:
@@ -22,18 +24,25 @@ class Outbox:
 
     def __init__(self, st):
         self.registration = registrations.REJECTED
-        self.refused = False  # the CSMS said so, not only nothing yet
+        # The CSMS said so, not only nothing yet.
+        self.refused = False
         self._st = st
         self._rows = []
         self._asked = set()
-        self.news = asyncio.Event()  # something may be due that the sender has not looked for
-        self._overtaken = 0  # by so many messages the journal was, since it had something to send
+        # Something may be due that the sender has not looked for.
+        self.news = asyncio.Event()
+        # By so many messages the journal was, since it had something to send.
+        self._overtaken = 0
         # Then it is its turn; the status of every connector comes before it.
         self._patience = 1 + sum(map(len, st.profile.EVSES))
-        self._attempts = 0  # at the journal's head, whatever the connection
-        self._attempt_at = 0  # ticks of the last one
-        self._gap = 0  # ms until the next one
-        self.unwanted: tuple = ()  # actions of the journal's that this connection's CSMS never takes
+        # At the journal's head, whatever the connection.
+        self._attempts = 0
+        # Ticks of the last one.
+        self._attempt_at = 0
+        # ms until the next one.
+        self._gap = 0
+        # Actions of the journal's that this connection's CSMS never takes.
+        self.unwanted: tuple = ()
         st.bus.subscribe(facts.LINK, _link)
 
     def add(self, rows) -> None:
@@ -119,7 +128,8 @@ class Outbox:
             first = self._next() if st.link.up else None
             if first is None:
                 head = st.journal.head() if st.online and not self._gap else None
-                if head:  # of a block that this image has not: it must not stand in the way of all others
+                # Of a block that this image has not: it must not stand in the way of all others.
+                if head:
                     self._journal(rpc.ERROR, "", head)
                     continue
                 await self.news.wait()
@@ -169,7 +179,8 @@ class Outbox:
                 try:
                     st.journal.append(head[1], again, head[3])
                 except OSError:
-                    pass  # full of transactions
+                    # Full of transactions.
+                    pass
             st.journal.discard()
         else:
             self._attempts += 1
@@ -186,7 +197,8 @@ class Outbox:
 
 
 def _link(st, fact, evse, up):
-    if up == 2:  # it knows nothing of us yet
+    # It knows nothing of us yet.
+    if up == 2:
         st.outbox.registration = registrations.REJECTED
         st.outbox.refused = False
     st.outbox.unwanted = ()

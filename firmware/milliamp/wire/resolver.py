@@ -7,10 +7,13 @@ import socket
 
 from micropython import const
 
-_SIZE = const(512)  # bytes of an answer
-_PORTS = const(0xC000)  # where those begin that are nobody's
+# Bytes of an answer.
+_SIZE = const(512)
+# Where those begin that are nobody's.
+_PORTS = const(0xC000)
 _PAUSE_MS = const(50)
-_ADDRESS = b"\0\1\0\1"  # type and class
+# Type and class.
+_ADDRESS = b"\0\1\0\1"
 
 
 async def find(st, host: str, key=None):
@@ -44,7 +47,8 @@ async def _ask(st, host):
         sock.setblocking(False)
         if server:
             sock.bind(_place("0.0.0.0", _PORTS | random[2] << 8 | random[3]))
-            sock.connect(_place(*server))  # so that nobody else is heard
+            # So that nobody else is heard.
+            sock.connect(_place(*server))
         stream = asyncio.StreamReader(sock)
         for seconds in range(1, 5):
             address = board.resolve(host)
@@ -68,11 +72,14 @@ def _place(address, port):
 
 async def _hear(stream, query):
     while True:
-        await stream.read(0)  # until there is something: to read more would join what came as two
+        # Until there is something: to read more would join what came as two.
+        await stream.read(0)
         try:
             return addresses(stream.s.recv(_SIZE), query)
-        except (IndexError, ValueError):  # not what was asked for, or no DNS
-            await asyncio.sleep_ms(_PAUSE_MS)  # a flood of it takes no time from others
+        except (IndexError, ValueError):
+            # Not what was asked for, or no DNS.
+            # A flood of it takes no time from others.
+            await asyncio.sleep_ms(_PAUSE_MS)
 
 
 def addresses(data: bytes, query: bytes):

@@ -14,11 +14,17 @@ from milliamp.wire.jsonwriter import Writer
 from milliamp.wire.websocket import HEAD, ConnectionClosed
 
 # How a call of ours ended.
-OK = 0  # CALLRESULT
-ERROR = 1  # CALLERROR
-TIMEOUT = 2  # nobody answered, though the peer sent something meanwhile
-DOWN = 3  # the link was down, or went down
-NEVER = 4  # a CALLERROR that says: no message of this kind is taken, now or later
+
+# CALLRESULT.
+OK = 0
+# CALLERROR.
+ERROR = 1
+# Nobody answered, though the peer sent something meanwhile.
+TIMEOUT = 2
+# The link was down, or went down.
+DOWN = 3
+# A CALLERROR that says: no message of this kind is taken, now or later.
+NEVER = 4
 
 _PENDING = const(-1)
 
@@ -26,8 +32,10 @@ _CALL = const(2)
 _RESULT = const(3)
 _ERROR = const(4)
 
-_TOKENS = const(50)  # of JSON that are scanned between two yields
-_MAX_ID = const(130)  # bytes of a message id, quotes included; OCPP says 36, some send more
+# Of JSON that are scanned between two yields.
+_TOKENS = const(50)
+# Bytes of a message id, quotes included; OCPP says 36, some send more.
+_MAX_ID = const(130)
 _MAX_ACTION = const(50)
 
 
@@ -54,23 +62,29 @@ class Rpc:
         self.transmit = transmit
         self.reader = Reader(receive)
         self.writer = Writer(transmit, HEAD, self._fragment, st.clock.text)
-        self.spelling = {}  # error codes that the negotiated version spells in another way
-        self.tick_ms = 1000  # how often timeouts are looked at
+        # Error codes that the negotiated version spells in another way.
+        self.spelling = {}
+        # How often timeouts are looked at.
+        self.tick_ms = 1000
         self._st = st
         self._schemas = st.schemas.SCHEMAS
         self._ws = None
         self._prefix = "%04x" % int.from_bytes(st.board.random(2), "big")
         self._count = 0
-        self.messages = 0  # received and handled in this connection: odd while one is in our hands
+        # Received and handled in this connection: odd while one is in our hands.
+        self.messages = 0
         # The call of ours that is open:
-        self._id = ""  # empty when no answer is awaited
+
+        # Empty when no answer is awaited.
+        self._id = ""
         self._action = ""
         self._answered = None
         self._cursor = None
         self._left_ms = 0
         self._outcome = OK
         self._done = asyncio.Event()
-        self._sender = None  # the task that is writing it
+        # The task that is writing it.
+        self._sender = None
 
     # --- our calls ------------------------------------------------------------------------------------
     async def call(self, action: str, render, cursor, answered, timeout_s: int = 30) -> int:
@@ -84,7 +98,8 @@ class Rpc:
         ws = self._ws
         self._outcome = _PENDING
         if ws is None:
-            await asyncio.sleep_ms(0)  # nobody who tries again may keep the others from running
+            # Nobody who tries again may keep the others from running.
+            await asyncio.sleep_ms(0)
         else:
             self._count = self._count + 1 & 0xFFFFFF
             self._action = action
@@ -98,13 +113,15 @@ class Rpc:
                 async with ws.lock:
                     await self._send_call(ws, render)
                 if ws.continued:
-                    await ws.close(1011)  # `render` failed when half of the message had left
+                    # `render` failed when half of the message had left.
+                    await ws.close(1011)
                 self._sender = None
                 await self._done.wait()
             except ConnectionClosed:
                 pass
             except asyncio.CancelledError:
-                if self._ws is ws:  # not because the link is down, then
+                # Not because the link is down, then.
+                if self._ws is ws:
                     raise
             finally:
                 self._id = ""
@@ -159,19 +176,22 @@ class Rpc:
                     await self._on_message(ws, size)
                 except ConnectionClosed:
                     raise
-                except Exception as e:  # whatever it was, it ends no more than this message
+                except Exception as e:
+                    # Whatever it was, it ends no more than this message.
                     st.fault(e, "a message")
                     if ws.continued:
                         await ws.close(1011)
                     if not self._id and not self._sender and self._outcome == _PENDING:
-                        self._finish(ERROR)  # this was the answer to our call
+                        # This was the answer to our call.
+                        self._finish(ERROR)
                 self.messages += 1
         except ConnectionClosed as e:
             if e.code == 1006:
                 st.counters[counts.LINK_LOSSES] += 1
             raise
         except asyncio.CancelledError:
-            if not ws.dead:  # not by `_watch`, then
+            # Not by `_watch`, then.
+            if not ws.dead:
                 raise
             st.counters[counts.LINK_LOSSES] += 1
             raise ConnectionClosed(1006, ws.dead)
@@ -211,14 +231,16 @@ class Rpc:
                 messages = self.messages
             except ConnectionClosed:
                 break
-            except Exception as e:  # without this task nobody would see that the line is dead
+            except Exception as e:
+                # Without this task nobody would see that the line is dead.
                 self._st.fault(e, "the watch")
         reader.cancel()
 
     async def _on_message(self, ws, size):
         st = self._st
         r = self.reader
-        await asyncio.sleep_ms(0)  # all of it was looked through for UTF-8
+        # All of it was looked through for UTF-8.
+        await asyncio.sleep_ms(0)
         r.load(size)
         r.diverted = ws.diverted
         if ws.diverted:
@@ -269,7 +291,8 @@ class Rpc:
             self._st.fault(e, "a call")
             error = CallError("InternalError")
         if ws.continued:
-            await ws.close(1011)  # half of the answer has left
+            # Half of the answer has left.
+            await ws.close(1011)
         else:
             await self._refuse(ws, ident, error.code, error.text)
 
@@ -279,7 +302,8 @@ class Rpc:
         if not self._id or not r.same(ident, self._id):
             counters[counts.LATE_ANSWERS] += 1
             return
-        self._id = ""  # it is answered: it cannot time out any more, nor be answered twice
+        # It is answered: it cannot time out any more, nor be answered twice.
+        self._id = ""
         if kind == _ERROR:
             counters[counts.ERROR_ANSWERS] += 1
             code = r.text(at) if at and r.skip(at) - at < _MAX_ACTION else None
@@ -301,7 +325,8 @@ class Rpc:
             counters[counts.MALFORMED_ANSWERS] += 1
             self._st.log.warn("%s: %s: answered all the same" % (action, wrong[1]))
         await asyncio.sleep_ms(0)
-        if count == self._count and self._answered:  # nothing has happened meanwhile
+        # Nothing has happened meanwhile.
+        if count == self._count and self._answered:
             try:
                 more = self._answered(self._st, self._cursor, r, at)
                 if more:
@@ -320,7 +345,8 @@ class Rpc:
         if not at or r.buf[action_at] != 34 or r.commas != 3:
             raise CallError("RpcFrameworkError", "not [2, id, action, payload]")
         action = r.text(action_at) if r.skip(action_at) - action_at < _MAX_ACTION else ""
-        await asyncio.sleep_ms(0)  # loading its block is a long step by itself
+        # Loading its block is a long step by itself.
+        await asyncio.sleep_ms(0)
         handler = st.handler(action) if action.isalpha() else None
         if not handler:
             code = "NotImplemented" if handler is None else "NotSupported"

@@ -19,11 +19,16 @@ from micropython import const
 
 from tables import forms
 
-_YIELD_EVERY = const(12)  # fields and elements
-_COMMON = const(12)  # bytes of "customData" with its quotes
-_EMPTY = const(15)  # where the type of an object without fields is
-_NULL = const(110)  # null begins so, and nothing else does
-_LONGEST = const(64)  # bytes of a name or enumeration value, quotes included: see tools/builder
+# Fields and elements.
+_YIELD_EVERY = const(12)
+# Bytes of "customData" with its quotes.
+_COMMON = const(12)
+# Where the type of an object without fields is.
+_EMPTY = const(15)
+# Null begins so, and nothing else does.
+_NULL = const(110)
+# Bytes of a name or enumeration value, quotes included: see tools/builder.
+_LONGEST = const(64)
 
 _ARRAY = const(97)
 _BOOLEAN = const(98)
@@ -33,7 +38,8 @@ _NUMBER = const(110)
 _RANGE = const(114)
 _STRING = const(115)
 _ANY = const(120)
-_OPEN = const(121)  # and above: objects
+# And above: objects.
+_OPEN = const(121)
 _OBJECT = const(122)
 
 MISSING = "OccurrenceConstraintViolation"
@@ -60,12 +66,18 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
     What is wrong, and an object that lacks what it must have, is crossed out where it lies: it reads as absent
     and hides nothing that is right. `lenient`, for answers: null and unknown fields are no fault.
     """
-    around = []  # the containers around the innermost one, each as the four names below
-    place = 0  # the key or element that is being looked at
-    outer = 0  # the type of its container
-    seen = 0  # which fields were seen (a bit each), or how many elements
-    bit = 0  # of the field that is being looked at
-    bad = 0  # where something begins that is crossed out, 0: there is nothing
+    # The containers around the innermost one, each as the four names below.
+    around = []
+    # The key or element that is being looked at.
+    place = 0
+    # The type of its container.
+    outer = 0
+    # Which fields were seen (a bit each), or how many elements.
+    seen = 0
+    # Of the field that is being looked at.
+    bit = 0
+    # Where something begins that is crossed out, 0: there is nothing.
+    bad = 0
     fault = None
     steps = 0
     while True:
@@ -177,7 +189,8 @@ def _scalar(r, at, behind, table, kind):
     if forms.LIMITS and t == _LIMITED:
         return VALUE if _beyond(r, at, table[kind + 1]) else None
     n = r.number(at)
-    if n is None:  # a fraction, or far too large
+    # A fraction, or far too large.
+    if n is None:
         return TYPE if r.fixed(at, 0) is not None else VALUE
     least = -0x80000000
     most = 0x7FFFFFFF

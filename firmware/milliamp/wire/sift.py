@@ -2,8 +2,10 @@
 # is wanted, the rest of the message is handled as if it were short. Imported when first needed.
 from micropython import const
 
-_LONG = const(256)  # a string that ends within the buffer is taken out from this length on
-_MOST = const(4)  # strings per message
+# A string that ends within the buffer is taken out from this length on.
+_LONG = const(256)
+# Strings per message.
+_MOST = const(4)
 
 
 def drop(chunk, more: bool) -> None:
@@ -20,8 +22,10 @@ class Sift:
         self._buf = buf
         self._view = memoryview(buf)
         self._sinks = sinks
-        self._sink = None  # of the string that is just arriving
-        self._escaped = False  # its next byte belongs to an escape
+        # Of the string that is just arriving.
+        self._sink = None
+        # Its next byte belongs to an escape.
+        self._escaped = False
 
     def make_room(self, size: int) -> int:
         """The buffer is full up to `size`: take strings out of it and return what is left."""

@@ -48,10 +48,12 @@ def read_info(st, r, at: int) -> tuple:
     if where:
         for n in r.each(where):
             n = r.number(n) or 0
-            evses |= 1 << n if 0 < n < 16 else 1  # the bit of an EVSE that there is not
+            # The bit of an EVSE that there is not.
+            evses |= 1 << n if 0 < n < 16 else 1
     expiry = 0
     until = r.get(at, "cacheExpiryDateTime")
-    if until:  # what is no time is over, too
+    # What is no time is over, too.
+    if until:
         expiry = max(1, min(st.clock.parse(r.text(until) or "") or 0, 0xFFFFFFFF))
     return (
         r.text(r.get(at, "status")),
@@ -70,7 +72,8 @@ def meter_value(st, w, time: int, context: int, mask: int, numbers) -> None:
     for slot in range(measurands.SLOTS):
         if mask >> slot & 1:
             value = numbers.number()
-            if slot:  # 32 bits with a sign
+            # 32 bits with a sign.
+            if slot:
                 value -= value >> 31 << 32
             if slot < measurands.NAMED:
                 _sampled_value(st, w, slot, context, value)
@@ -82,9 +85,11 @@ def _sampled_value(st, w, slot, context, value):
     measurand, phase, unit, digits = row(slot)
     w.object()
     w.key("value").fixed(value, digits)
-    if context != contexts.SAMPLE_PERIODIC or st.profile.PERIODIC_CONTEXT:  # it is the default
+    # It is the default.
+    if context != contexts.SAMPLE_PERIODIC or st.profile.PERIODIC_CONTEXT:
         w.field("context", word(words.READING_CONTEXT, context))
-    if slot:  # 0 is the default
+    # 0 is the default.
+    if slot:
         w.field("measurand", measurand)
     if phase:
         w.field("phase", ("L%d-N" if measurand == "Voltage" else "L%d") % phase)

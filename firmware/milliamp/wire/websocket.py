@@ -7,12 +7,13 @@ import asyncio
 
 from micropython import const
 
-HEAD = 8  # where a payload begins in the transmit buffer: room for its frame header
+# Where a payload begins in the transmit buffer: room for its frame header.
+HEAD = 8
 
-_KEPT = const(256)  # bytes of a message that is too long: enough to answer it
-_PROGRESS = const(
-    256
-)  # bytes that must come within `patience_ms` while the peer owes us something
+# Bytes of a message that is too long: enough to answer it.
+_KEPT = const(256)
+# Bytes that must come within `patience_ms` while the peer owes us something.
+_PROGRESS = const(256)
 _CLOSE_MS = const(5000)
 
 _TEXT = const(1)
@@ -44,16 +45,25 @@ class WebSocket:
 
     def __init__(self, stream, subprotocol: str, receive, transmit, random):
         self.subprotocol = subprotocol
-        self.lock = asyncio.Lock()  # see above
-        self.ping_s = 0  # seconds between our pings, 0 for none; may be changed at any time
-        self.patience_ms = 30000  # how long the peer may owe us a pong or the rest of a message
-        self.sinks = None  # names of long strings to take out of messages, see `wire.sift`
-        self.dead = ""  # why we gave the connection up, once we have
-        self.heard = False  # something came, since whoever wants to know took it back
+        # See above.
+        self.lock = asyncio.Lock()
+        # Seconds between our pings, 0 for none; may be changed at any time.
+        self.ping_s = 0
+        # How long the peer may owe us a pong or the rest of a message.
+        self.patience_ms = 30000
+        # Names of long strings to take out of messages, see `wire.sift`.
+        self.sinks = None
+        # Why we gave the connection up, once we have.
+        self.dead = ""
+        # Something came, since whoever wants to know took it back.
+        self.heard = False
         # About the message that `recv` returned:
-        self.oversize = False  # it was too long, only its first bytes were kept
+
+        # It was too long, only its first bytes were kept.
+        self.oversize = False
         self.binary = False
-        self.diverted: tuple | list = ()  # (index, length) of each string that was taken out
+        # (index, length) of each string that was taken out.
+        self.diverted: tuple | list = ()
         self._stream = stream
         self._buf = receive
         self._receive = memoryview(receive)
@@ -62,11 +72,16 @@ class WebSocket:
         self._random = random
         self._head = memoryview(bytearray(8))
         self._control = bytearray(6 + 125)
-        self.continued = False  # fragments of our message have left, its end has not
-        self._partial = False  # in the middle of a message of the peer
-        self._pinged = False  # our ping is unanswered
-        self._closing = False  # our Close has left
-        self._got = 0  # bytes received since progress was last seen
+        # Fragments of our message have left, its end has not.
+        self.continued = False
+        # In the middle of a message of the peer.
+        self._partial = False
+        # Our ping is unanswered.
+        self._pinged = False
+        # Our Close has left.
+        self._closing = False
+        # Bytes received since progress was last seen.
+        self._got = 0
         self._owed_ms = 0
         self._ping_ms = 0
 

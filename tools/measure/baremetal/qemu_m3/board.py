@@ -21,7 +21,8 @@ class BareBoard(hal.Board):
         self._card = None
         self._closed = False
         self._at = self.ticks()
-        self._ms = 0  # that the contactor was closed
+        # That the contactor was closed.
+        self._ms = 0
 
     def scan(self) -> None:
         now = self.ticks()
@@ -29,15 +30,19 @@ class BareBoard(hal.Board):
             self._ms += (now - self._at) & 0x3FFFFFFF
         self._at = now
         command = mcu.read()
-        if command == 112:  # p: plug in, the EV wants energy
+        # p: plug in, the EV wants energy.
+        if command == 112:
             self._cable = 1
             self._pilot = 67
-        elif command == 117:  # u: unplug
+        elif command == 117:
+            # u: unplug.
             self._cable = 0
             self._pilot = 65
-        elif command == 99:  # c: a card
+        elif command == 99:
+            # c: a card.
             self._card = ("04A2B3C4D5E6F7", "ISO14443", 0)
-        elif command == 113:  # q: figures, and off
+        elif command == 113:
+            # q: figures, and off.
             gc.collect()
             st = self._station
             print("figures", gc.mem_alloc(), mcu.stack_use(), st.journal.pending, int(st.online))
@@ -50,7 +55,8 @@ class BareBoard(hal.Board):
         return self._pilot
 
     def energy(self, evse: int) -> int:
-        return self._ms * (_W // 960) // 3750  # W x ms in Wh
+        # W x ms in Wh.
+        return self._ms * (_W // 960) // 3750
 
     def measure(self, evse: int, measurand: str, phase: int):
         if measurand.startswith("Voltage"):
