@@ -26,7 +26,7 @@ for name in sorted(dir(it)):
             it.said = []
             function = getattr(it, name)
             try:
-                it.say("=", asyncio.run(function(n)) if name[1] == "a" else function(n))
+                it.say("=", asyncio.run(function(n)) if name.startswith("fa") else function(n))
             except Exception as error:
                 it.say("!", error)
             print(name, n, it.said)
