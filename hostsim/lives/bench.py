@@ -320,6 +320,7 @@ class Bench:
         (_, gate, action, _, render, answered), cursor = first
         w = st.rpc.writer
         w.start()
+        w.object()
         finished(render(st, w, cursor))
         w.finish()
         payload = json.loads(bytes(w._buf[HEAD : w.at]))

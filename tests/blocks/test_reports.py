@@ -26,6 +26,7 @@ def report(b, size, full=True):
         w.start()
         w.array()  # what goes before in a CALL
         w.value("the message's id and action: NotifyReport")
+        w.object()
         finished(provisioning._report_render(st, w, cursor))
         w.finish()
         torn += bool(pieces)

@@ -28,6 +28,7 @@ def call(b, handler, payload):
         pass
     w.start()
     begin = w.at
+    w.object()
     then = handler(st, reader, reader.first(0), w)
     if inspect.isawaitable(then):
         then = asyncio.run(then)

@@ -99,7 +99,6 @@ def act(st, arg):
 
 
 async def get_variables(st, r, at, w):
-    w.object()
     w.array("getVariableResult")
     for item in r.each(r.get(at, "getVariableData")):
         w.object()
@@ -109,8 +108,6 @@ async def get_variables(st, r, at, w):
             w.key(key).echo(r, r.get(item, key))
         w.end()
         await st.rpc.pause()
-    w.end()
-    w.end()
 
 
 def clear_cache(st, r, at, w):
@@ -121,7 +118,6 @@ def reset(st, r, at, w):
     st.calls.append("reset")
     if r.get(at, "evseId"):
         raise rpc.CallError("ProtocolError", "no such EVSE")
-    w.object()
     w.field("half", "x" * 2000 if r.same(r.get(at, "type"), "OnIdle") else "x")
     raise ValueError("secret")
 
@@ -155,8 +151,7 @@ HANDLERS = {
 
 
 def heartbeat(st, w, cursor):
-    w.object()
-    w.end()
+    pass
 
 
 def answered(st, cursor, r, at):

@@ -413,7 +413,6 @@ def test_a_handler_that_fails_when_half_has_left_costs_the_connection():
 @pytest.mark.parametrize("size, code", [(10, rpc.ERROR), (3000, rpc.ERROR)])
 def test_a_render_that_fails(size, code):
     def render(st, w, cursor):
-        w.object()
         w.field("x", "x" * size)
         raise ValueError("secret")
 

@@ -104,10 +104,14 @@ def test_api():
     assert json.loads(out.text) == {"yes": True, "time": "at 7", "energy": -1.5, "list": [0, {}]}
     w.start()
     assert out.text == b""
+    w.object()
     w.status("Accepted")
+    w.finish()
     assert out.text == b'{"status":"Accepted"}'
     w.start()
+    w.object()
     w.status("Rejected", "Busy")
+    w.finish()
     assert out.text == b'{"status":"Rejected","statusInfo":{"reasonCode":"Busy"}}'
 
 

@@ -28,9 +28,7 @@ def _due(st):
 
 
 def _render(st, w, cursor):
-    w.object()
     types.id_token(w, cursor[1].token)
-    w.end()
 
 
 async def _answered(st, cursor, r, at):

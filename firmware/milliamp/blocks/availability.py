@@ -14,10 +14,10 @@ _ON_ITS_WAY = const(254)
 
 # The one NotifyEvent there is, whole: a dozen names that nothing else needs would stay in RAM.
 _EVENT = (
-    '{"generatedAt":"%s","seqNo":0,"eventData":[{"eventId":%d,"timestamp":"%s","trigger":"Delta",'
+    '"generatedAt":"%s","seqNo":0,"eventData":[{"eventId":%d,"timestamp":"%s","trigger":"Delta",'
     '"actualValue":"%s","cleared":%s,"eventNotificationType":"HardWiredNotification",'
     '"component":{"name":"ConnectorPlugRetentionLock","evse":{"id":%d,"connectorId":%d}},'
-    '"variable":{"name":"Problem"}}]}'
+    '"variable":{"name":"Problem"}}]'
 )
 
 
@@ -88,12 +88,10 @@ def _status_due(st):
 def _status_render(st, w, cursor):
     index, connector, status = cursor
     st.availability.told[index - 1][connector - 1] = _ON_ITS_WAY
-    w.object()
     w.key("timestamp").time(st.availability.changed[index - 1][connector - 1])
     w.field("connectorStatus", word(words.CONNECTOR_STATUS, status))
     w.field("evseId", index)
     w.field("connectorId", connector)
-    w.end()
 
 
 def _status_answered(st, cursor, r, at):
@@ -135,8 +133,6 @@ def _heartbeat_due(st):
 
 def _heartbeat_render(st, w, cursor):
     st.availability.heartbeat = st.clock.ticks()
-    w.object()
-    w.end()
 
 
 def _heartbeat_answered(st, cursor, r, at):

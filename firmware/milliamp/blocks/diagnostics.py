@@ -80,10 +80,8 @@ def get_log(st, r, at, w):
         0,
         None,
     ]
-    w.object()
-    w.field("status", "AcceptedCanceled" if _replaces(st.upload, own) else "Accepted")
+    w.status("AcceptedCanceled" if _replaces(st.upload, own) else "Accepted")
     w.field("filename", name[:255])
-    w.end()
     st.upload = own
 
 
@@ -118,10 +116,8 @@ def _status_render(st, w, cursor):
     request_id, status = told
     if told is not own[_BEFORE]:
         own[_TOLD] = 1
-    w.object()
     w.field("status", word(words.UPLOAD_LOG_STATUS, status))
     w.field("requestId", request_id)
-    w.end()
 
 
 def _status_answered(st, cursor, r, at):
@@ -269,14 +265,12 @@ def _inquiry_due(st):
 
 def _inquiry_render(st, w, cursor):
     request_id, seq, parts = cursor
-    w.object()
     w.field("data", parts[seq])
     if seq + 1 < len(parts):
         w.field("tbc", True)
     w.field("seqNo", seq)
     w.key("generatedAt").time(st.clock.now())
     w.field("requestId", request_id)
-    w.end()
 
 
 def _inquiry_answered(st, cursor, r, at):

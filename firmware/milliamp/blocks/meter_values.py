@@ -93,12 +93,9 @@ def _due(st):
 def _render(st, w, cursor):
     index, (time, groups) = cursor
     context, _, mask, values = groups[0]
-    w.object()
     w.field("evseId", index)
     w.array("meterValue")
     types.meter_value(st, w, time, context, mask, Bytes(values))
-    w.end()
-    w.end()
 
 
 def _answered(st, cursor, r, at):

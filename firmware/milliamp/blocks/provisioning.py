@@ -63,7 +63,6 @@ def _boot_due(st):
 
 def _boot_render(st, w, cursor):
     profile, own = st.profile, st.provisioning
-    w.object()
     w.field("reason", "Triggered" if own.wait is None else st.boot_reason)
     # What is triggered from now on is another one (F06.FR.10).
     own.wait = 0
@@ -73,8 +72,6 @@ def _boot_render(st, w, cursor):
     if profile.SERIAL:
         w.field("serialNumber", profile.SERIAL)
     w.field("firmwareVersion", profile.VERSION)
-    w.end()
-    w.end()
 
 
 async def _boot_answered(st, cursor, r, at):
@@ -180,7 +177,6 @@ async def get_variables(st, r, at, w):
     _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_GET_VARIABLES)
     # They were all passed over to be counted.
     await st.rpc.pause()
-    w.object()
     w.array("getVariableResult")
     for item in r.each(items):
         entry, status = _status(st, r, item)
@@ -192,8 +188,6 @@ async def get_variables(st, r, at, w):
                 status = "Rejected"
         _result(w, r, item, status, value)
         await st.rpc.pause()
-    w.end()
-    w.end()
 
 
 def _set(st, r, entry, value):
@@ -228,7 +222,6 @@ async def set_variables(st, r, at, w):
     _limited(st, r, items, ids.DEVICE_DATA_ITEMS_PER_MESSAGE_SET_VARIABLES)
     # They were all passed over to be counted.
     await st.rpc.pause()
-    w.object()
     w.array("setVariableResult")
     for item in r.each(items):
         entry, status = _status(st, r, item)
@@ -237,8 +230,6 @@ async def set_variables(st, r, at, w):
             status, reason = _set(st, r, entry, r.get(item, "attributeValue"))
         _result(w, r, item, status, None, reason)
         await st.rpc.pause()
-    w.end()
-    w.end()
 
 
 def date_time(st, evse, connector):
@@ -302,7 +293,6 @@ def _report_due(st):
 
 async def _report_render(st, w, entry):
     own = st.provisioning
-    w.object()
     w.field("requestId", own.report[0])
     w.key("generatedAt").time(st.clock.now())
     w.field("seqNo", own.seq)
@@ -323,7 +313,6 @@ async def _report_render(st, w, entry):
     w.end()
     if entry < st.model.count:
         w.field("tbc", True)
-    w.end()
 
 
 def _report_entry(w, fields, value):

@@ -17,11 +17,9 @@ def request_start(st, r, at, w):
     # B02.FR.05.
     if e is None or not st.accepted:
         return w.status("Rejected")
-    w.object()
-    w.field("status", "Accepted")
+    w.status("Accepted")
     if e.tx is not None:
         w.field("transactionId", st.journal.transaction_id(e.tx.counter))
-    w.end()
     token = types.read_token(r, r.get(at, "idToken"))
     group = types.read_token(r, r.get(at, "groupIdToken"))
     # Until the answer has left nobody is faster: Accepted is the truth.

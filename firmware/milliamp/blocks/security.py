@@ -118,10 +118,8 @@ def _due(st):
 
 
 def _render(st, w, head):
-    w.object()
     w.field("type", word(words.SECURITY_EVENT, head[4][0] & ~kinds.AGAIN))
     w.key("timestamp").time(head[3])
-    w.end()
 
 
 def _answered(st, head, r, at):

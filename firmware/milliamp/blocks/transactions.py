@@ -30,7 +30,6 @@ def _due(st):
 def _render(st, w, head):
     _, _, offline, time, payload = head
     event = transaction.Event(payload)
-    w.object()
     w.field("eventType", word(words.TRANSACTION_EVENT, event.kind))
     w.key("timestamp").time(time)
     w.field("triggerReason", word(words.TRIGGER_REASON, event.trigger))
@@ -53,8 +52,6 @@ def _render(st, w, head):
         w.array("meterValue")
         for context, age, mask in transaction.groups(event):
             types.meter_value(st, w, time - age, context, mask, event)
-        w.end()
-    w.end()
 
 
 def _answered(st, head, r, at):
@@ -70,13 +67,11 @@ async def get_transaction_status(st, r, at, w):
     """E14: whether a transaction goes on, and whether messages of it (or any) are still queued."""
     wanted = r.get(at, "transactionId")
     counter = None
-    w.object()
     if wanted:
         counter = _counter(st, r.text(wanted))
         # Before the queue: what ends meanwhile is told as going on, not as delivered.
         w.field("ongoingIndicator", any(e.tx and e.tx.counter == counter for e in st.evses))
     w.field("messagesInQueue", counter != -1 and await _is_queued(st, counter))
-    w.end()
 
 
 def _counter(st, name):

@@ -68,14 +68,12 @@ class Writer:
             self.key(key).value(value)
 
     def status(self, value: str, reason: str = "") -> None:
-        """The whole payload of most answers: an object with the status, and a reasonCode if any."""
-        self.object()
+        """What most answers say: the status, and a reasonCode if any."""
         self.field("status", value)
         if reason:
             self.object("statusInfo")
             self.field("reasonCode", reason)
             self.end()
-        self.end()
 
     # --- values ---------------------------------------------------------------------------------------
     def value(self, value) -> None:

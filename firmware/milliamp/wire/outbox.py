@@ -2,7 +2,7 @@
 #
 # A row of a block's SENDS is (priority, gate, action, due, render, answered):
 #   due(st) -> None, or a cursor that says what to send
-#   render(st, w, cursor) writes the payload; it may be async
+#   render(st, w, cursor) writes the fields of the payload; what it leaves open is closed; it may be async
 #   answered(st, cursor, r, at): the answer's payload; r is None when it failed or could not be understood. It may be async
 import asyncio
 

@@ -52,7 +52,7 @@ class Rpc:
     """Handlers are found by `st.handler(action)`: (function, is it async) when there is one, False for
     an action that this build leaves out, None for one that OCPP does not know. Then `st.refuse(action)`
     may give the code of a CALLERROR. A handler is called as `function(st, reader, payload, writer)`
-    with a payload that fits its schema and writes the payload of the answer ({} if it writes nothing).
+    with a payload that fits its schema and writes the fields of the answer; what it leaves open is closed.
     It may raise CallError, and return (act, arg): `act(st, arg)` is called when the answer has left.
     An async one awaits `pause()` between items.
     """
@@ -90,7 +90,7 @@ class Rpc:
     async def call(self, action: str, render, cursor, answered, timeout_s: int = 30) -> int:
         """Send a CALL and wait until it is answered, too late, or the link is down; one at a time.
 
-        `render(st, writer, cursor)` writes the payload; it may be async. When it is answered with a CALLRESULT,
+        `render(st, writer, cursor)` writes the payload's fields; it may be async. When it is answered with a CALLRESULT,
         `answered(st, cursor, reader, at)` is called before this returns OK, and awaited if it is async.
         What of the answer breaks the schema is absent, also what is required; reader is None and at 0 if it
         is no JSON, for the call was answered all the same. Only OK calls it.
@@ -138,6 +138,7 @@ class Rpc:
         w.value(_CALL)
         w.value(self._id)
         w.value(self._action)
+        w.object()
         try:
             more = render(self._st, w, self._cursor)
             if more:
@@ -364,12 +365,10 @@ class Rpc:
         w = self.writer
         async with ws.lock:
             self._begin(_RESULT, ident)
-            empty = w.at
+            w.object()
             then = handler[0](st, r, at, w)
             if handler[1]:
                 then = await then
-            if w.at == empty and not ws.continued:
-                w.object()
             w.finish()
             ws.send(w.at, True)
             await ws.drain()
