@@ -373,6 +373,19 @@ def test_a_lock_without_a_switch_gets_its_whole_pulse(charger, chip, profile):
     assert charger.locks() and chip.driven[LOCK_CLOSE] == 0  # it is there
 
 
+def test_a_lock_without_a_switch_holds_nothing_once_it_begins_to_open(charger, chip, profile):
+    profile.PINS = {**profile.PINS, "lock_sense": -1}
+    charger.start()
+    chip.line.ev = "C"
+    charger.run(1000)
+    assert charger.locks()
+    charger.board.offer(1, 16000)
+    assert charger.board.lock(1, 1, False) is None
+    charger.board.contactor(1, True)
+    charger.run(100)
+    assert not charger.live
+
+
 def test_lamp_shows_the_status(charger, chip):
     colours = []
     for status in range(5):

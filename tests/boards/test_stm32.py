@@ -137,17 +137,31 @@ def test_the_name_server_is_the_one_that_the_network_told_of(charger, chip):
     assert charger.board.dns() == ("10.0.0.1", 53)
 
 
-def test_ethernet_that_cannot_start_is_tried_again(charger, chip):
-    def active(on):
-        chip.lan.calls.append(on)
-        if len(chip.lan.calls) < 3:
-            raise OSError(110)
+@pytest.mark.parametrize("failing", ["LAN", "active"])
+def test_ethernet_that_cannot_start_is_tried_again_but_not_all_the_time(charger, chip, failing):
+    """It may wait a second for a PHY that has no clock, and nothing else goes on meanwhile."""
+    begun = []
 
-    chip.lan.active = active
-    for _ in range(4):
+    def broken(*_):
+        begun.append(chip.ms)
+        chip.wait(1_000_000, "C")
+        raise OSError(110)
+
+    works = chip.lan.active
+    if failing == "LAN":
+        charger.modules.ethernet.network.LAN = broken
+    else:
+        chip.lan.active = lambda on: broken() if on else works(on)
+    for _ in range(400):
         chip.ms += 1000
-        charger.board.network()
-    assert chip.lan.calls == [True] * 3
+        assert not charger.board.network()
+    assert len(begun) == 3
+    assert all(later - at >= 180_000 for at, later in zip(begun, begun[1:]))
+    charger.modules.ethernet.network.LAN, chip.lan.active = lambda: chip.lan, works
+    chip.ms += 180_000
+    assert not charger.board.network() and chip.lan.calls[-1]
+    chip.lan.up = True
+    assert charger.board.network()
 
 
 def test_what_is_in_the_chargers_own_file_comes_first(charger, monkeypatch):
