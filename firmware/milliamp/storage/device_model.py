@@ -3,7 +3,7 @@
 # `tools/builder/tables/device_model.py` writes the table; all numbers are little-endian:
 #   head       components u8, numbers u8, entries u16, ids u16 (highest + 1)
 #   index      per id: first entry u16, 0xffff where there is none
-#   component  per component and EVSE: hash u16, name u16, instance u8, EVSE u8, connector u8,
+#   component  per component and EVSE: hash u8, name u16, instance u8, EVSE u8, connector u8,
 #              entries u8, first entry u16
 #   entry      a variable there: the offsets below
 #   numbers    i24 each; the first is 0
@@ -24,46 +24,46 @@ _UNKNOWN_VARIABLE = const(-2)
 
 _HEAD = const(6)
 # Bytes.
-_COMPONENT = const(10)
+_COMPONENT = const(9)
 # Bytes.
-_ENTRY = const(17)
+_ENTRY = const(14)
 _NOTHING = const(0xFFFF)
 
 # Offsets in a component.
-_EVSE = const(5)
-_CONNECTOR = const(6)
-_COUNT = const(7)
-_FIRST = const(8)
+_EVSE = const(4)
+_CONNECTOR = const(5)
+_COUNT = const(6)
+_FIRST = const(7)
 
 # Offsets in an entry.
-# 0: hash of the name in lower case, with NUL and the instance where there is one, u16
+# 0: hash of the name in lower case, with NUL and the instance where there is one, u8
 # Text, u16.
-_NAME = const(2)
+_NAME = const(1)
 # Text, u8.
-_INSTANCE = const(4)
+_INSTANCE = const(3)
 # Number of the component, u8.
-_OWNER = const(5)
+_OWNER = const(4)
 # Type, bits 0-2; mutability, bits 3-4; and:
-_KIND = const(6)
+_KIND = const(5)
 _IS_LIVE = const(0x20)
 _HAS_MIN = const(0x40)
 _HAS_MAX = const(0x80)
 # Digits behind the point, bits 0-1; key in settings, bits 4-7; and:
-_FLAGS = const(7)
+_FLAGS = const(6)
 _REBOOT = const(0x04)
 _ASCII = const(0x08)
 # U16.
-_ID = const(8)
-# Text, u8.
-_UNIT = const(10)
-# Text, u16.
-_VALUES = const(11)
+_ID = const(7)
+# Of a list: text, u16.
+_VALUES = const(9)
+# Of others: text, u8.
+_UNIT = const(9)
+# Of others: number, u8.
+_MAX = const(10)
 # Number, u8.
-_MIN = const(13)
-# Number, u8.
-_MAX = const(14)
+_MIN = const(11)
 # Number or text, u16.
-_VALUE = const(15)
+_VALUE = const(12)
 
 # Types are in this order: numbers, texts, lists.
 _FIRST_TEXT = const(variables.STRING)
@@ -100,7 +100,7 @@ def _number(text: str, digits: int):
 def _hash(name, instance):
     if instance:
         name += "\0" + instance
-    return crc32(name.lower().encode()) & 0xFFFF
+    return crc32(name.lower().encode()) & 0xFF
 
 
 class Model:
@@ -148,7 +148,7 @@ class Model:
     def _same(self, at, wanted, name, instance):
         # Does the component or entry at `at` have this hash, name and instance?
         return (
-            self._u16(at) == wanted
+            self._table[at] == wanted
             and self._equal(self._u16(at + _NAME), name)
             and self._equal(self._table[at + _INSTANCE], instance)
         )
@@ -338,8 +338,8 @@ class Model:
             self._text(table[at + _INSTANCE]),
             word(words.MUTABILITY, kind >> 3 & 3),
             word(words.DATA, kind & 7),
-            self._text(table[at + _UNIT]),
+            self._text(0 if is_list else table[at + _UNIT]),
             self._value(table[at + _MIN]) if kind & _HAS_MIN and not is_list else None,
-            self._value(table[at + _MAX]) if kind & _HAS_MAX and not is_list else None,
-            self._text(self._u16(at + _VALUES)),
+            self._value(table[at + _MAX]) if kind & _HAS_MAX else None,
+            self._text(self._u16(at + _VALUES) if is_list else 0),
         )

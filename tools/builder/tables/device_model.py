@@ -359,7 +359,7 @@ class _Numbers:
 
 def _hash(name: str, instance: str) -> int:
     text = f"{name}\0{instance}" if instance else name
-    return crc32(text.lower().encode()) & 0xFFFF
+    return crc32(text.lower().encode()) & 0xFF
 
 
 def pack(entries: list) -> bytes:
@@ -384,7 +384,7 @@ def pack(entries: list) -> bytes:
     if len(texts.data) > 256:
         raise BuildError("device model: more than 256 bytes of units and instances")
     texts.add(entry.value for entry in entries if isinstance(entry.value, str))
-    texts.add(",".join(entry.values) for entry in entries)
+    texts.add(",".join(entry.values) for entry in entries if entry.kind in _LISTS)
     texts.add(name for e in entries for name in (e.variable.name, e.variable.component))
     body = bytearray()
     for entry, owner in zip(entries, owners):
@@ -393,7 +393,7 @@ def pack(entries: list) -> bytes:
         kind |= (
             bool(data.get("live")) << 5
             | (entry.least is not None) << 6
-            | (entry.most is not None) << 7
+            | (entry.most is not None and entry.kind not in _LISTS) << 7
         )
         flags = (
             data.get("digits", 0)
@@ -402,8 +402,11 @@ def pack(entries: list) -> bytes:
             | entry.setting << 4
         )
         value = numbers if isinstance(entry.value, int) else texts
+        more = texts.number(data.get("unit", "")) | numbers.number(entry.most) << 8
+        if entry.kind in _LISTS:
+            more = texts.number(",".join(entry.values))
         body += struct.pack(
-            "<HHBBBBHBHBBH",
+            "<BHBBBBHHBH",
             _hash(variable.name, variable.instance),
             texts.number(variable.name),
             texts.number(variable.instance),
@@ -411,17 +414,15 @@ def pack(entries: list) -> bytes:
             kind,
             flags,
             data["id"],
-            texts.number(data.get("unit", "")),
-            texts.number(",".join(entry.values)),
+            more,
             numbers.number(entry.least),
-            numbers.number(entry.most),
             value.number(entry.value),
         )
     index = struct.pack(f"<{ids}H", *(first.get(id, _NOTHING) for id in range(ids)))
     rows = bytearray()
     for (name, evse, connector), number, count in components:
         rows += struct.pack(
-            "<HHBBBBH", _hash(name, ""), texts.number(name), 0, evse, connector, count, number
+            "<BHBBBBH", _hash(name, ""), texts.number(name), 0, evse, connector, count, number
         )
     head = struct.pack("<BBHH", len(components), len(numbers.data) // 3, len(entries), ids)
     return bytes(head + index + rows + body + numbers.data + texts.data)
