@@ -302,6 +302,21 @@ def test_every_board_has_its_files():
     assert not missing
 
 
+MOST_PARAMETERS = 7
+
+
+@pytest.mark.parametrize("file", FILES + BOARD_FILES, ids=name)
+def test_functions_ask_for_few_things(file):
+    """But for constructors: what a part is made of is named where it is made."""
+    faults = [
+        f"{name(file)}:{node.lineno}: {node.name} has {count} parameters"
+        for node in ast.walk(toolkit.parse(file))
+        if isinstance(node, toolkit.FUNCTIONS) and node.name != "__init__"
+        if (count := len(toolkit.parameters(node))) > MOST_PARAMETERS
+    ]
+    assert not faults, "\n".join(faults)
+
+
 # What stays behind code is not for people.
 PRAGMA = re.compile(r"#\s*(noqa|type:|fmt:)")
 

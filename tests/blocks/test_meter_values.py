@@ -213,7 +213,7 @@ def test_a_record_of_before_with_a_temperature_reads_right():
         for number in (1234, 3600, 215):
             put_number(values, number)
         old += transaction.group(context, 1 | 2 | 1 << 13, values)
-    transaction.append(b.st, b.st.evses[0].tx, 1, 6, 2, old, authorized=True)
+    transaction.append(b.st, b.st.evses[0], 1, 6, old)
     groups = b.last()["meterValue"]
     for group in groups:
         assert [value["value"] for value in group["sampledValue"]] == [1234, 3600]

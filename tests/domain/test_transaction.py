@@ -84,6 +84,26 @@ class Station:
         self.evses = [Evse(), Evse()]
 
 
+def append(
+    station,
+    tx,
+    kind,
+    trigger,
+    state,
+    samples=b"",
+    token=None,
+    remote_id=None,
+    reason=0,
+    authorized=False,
+):
+    """An event that says what the EVSE of the transaction is made to know."""
+    e = station.evses[tx.evse - 1]
+    e.tx, e.state, e.token, e.remote_id = tx, state, token, remote_id
+    e.authorized, e.barred = authorized or remote_id is not None, not authorized
+    tx.token_sent = tx.token_sent and not token
+    transaction.append(station, e, kind, trigger, samples, reason)
+
+
 known_types = st.sampled_from(ID_TOKEN.split())
 other_types = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 event_fields = st.fixed_dictionaries(
@@ -117,7 +137,8 @@ def test_events_are_read_as_they_were_written_and_rebuild_the_transaction(fields
         if noted and n == 2:  # a sector begins here
             station.journal.records.append((OPEN_TX, 0, tx.checkpoint()))
             first = len(station.journal.records) - 1
-        transaction.append(station, tx, min(n, 1), samples=samples, **field)
+        tx.reason = 0
+        append(station, tx, min(n, 1), samples=samples, **field)
         if register is not None:
             tx.register = max(tx.register, register)
             tx.start_register = tx.register
@@ -152,10 +173,10 @@ def test_an_evse_without_a_transaction_keeps_its_register(idle, ended):
     station.journal.records.append((OPEN_TX, 0, transaction.idle(2, idle)))
     assert transaction.replay(station) == ([], {1: idle, 2: idle})
     tx = transaction.Transaction(5, 2)
-    transaction.append(station, tx, 0, 1, 1)
+    append(station, tx, 0, 1, 1)
     values = bytearray()
     put_number(values, ended)
-    transaction.append(station, tx, 2, 1, 1, transaction.group(0, 1, values))
+    append(station, tx, 2, 1, 1, transaction.group(0, 1, values))
     assert transaction.replay(station) == ([], {1: idle, 2: max(idle, ended)})
 
 
@@ -257,7 +278,7 @@ def test_whatever_fails_it_is_said_as_one_thing(error):
     station.journal.append = fail
     for kind in (0, 1, 2):
         with pytest.raises(OSError):
-            transaction.append(station, tx, kind, 0, 0, token=("A", "Central"))
+            append(station, tx, kind, 0, 0, token=("A", "Central"))
     assert tx.seq == 0
 
 
@@ -268,5 +289,5 @@ def test_no_token_breaks_out(token):
     station = Station()
     tx = transaction.Transaction(1, 1)
     with pytest.raises(OSError):
-        transaction.append(station, tx, 0, 0, 0, token=token)
+        append(station, tx, 0, 0, 0, token=token)
     assert tx.seq == 0 and station.journal.records == []

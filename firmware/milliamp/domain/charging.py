@@ -485,19 +485,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
             meter.sample(st, e, mask, contexts.TRANSACTION_BEGIN, tx.start_register) + samples
         )
         note = tx.group_hash != e.group_hash or not mask & 1
-    transaction.append(
-        st,
-        tx,
-        kind,
-        trigger,
-        e.state,
-        samples,
-        token=e.token if not tx.token_sent else None,
-        remote_id=e.remote_id if e.authorized else None,
-        reason=reason or tx.reason,
-        authorized=e.authorized and not e.barred,
-        time=time,
-    )
+    transaction.append(st, e, kind, trigger, samples, reason, time)
     if samples:
         tx.register = e.wh
     tx.token_hash, tx.group_hash = e.token_hash, e.group_hash

@@ -134,28 +134,23 @@ def idle(evse: int, register: int) -> bytes:
 
 
 def append(
-    st,
-    tx: Transaction,
-    kind: int,
-    trigger: int,
-    state: int,
-    samples: bytes = b"",
-    token=None,
-    remote_id=None,
-    reason: int = 0,
-    authorized: bool = False,
-    time=None,
+    st, e, kind: int, trigger: int, samples: bytes = b"", reason: int = 0, time=None
 ) -> None:
-    """Make an event durable; only then does its seqNo count. Raises OSError, whatever the reason that it is not, with
-    errors.LEFT_OUT when the log is full and the event is one that may be dropped when memory is short (E04.FR.07): an
-    update that says nothing which no other event says.
+    """Make an event of the transaction of an EVSE durable; only then does its seqNo count. Raises OSError, whatever the
+    reason that it is not, with errors.LEFT_OUT when the log is full and the event is one that may be dropped when memory
+    is short (E04.FR.07): an update that says nothing which no other event says.
 
-    `samples`: packed groups of domain.meter. `token`: (idToken, type). `time`: now, by which the ages of
-    samples count.
+    `samples`: packed groups of domain.meter. `time`: now, by which the ages of samples count.
     """
     thin = False
+    tx = e.tx
     try:
-        connector = tx.connector or st.evses[tx.evse - 1].cable
+        # Each is told once.
+        token = None if tx.token_sent else e.token
+        remote_id = e.remote_id if e.authorized else None
+        authorized = e.authorized and not e.barred
+        reason = reason or tx.reason
+        connector = tx.connector or e.cable
         if tx.connector and trigger != events.TRIGGER and not st.profile.EVSE_IN_EACH:
             # It was told; who asks for all events wants to know whose they are (F06).
             connector = 0
@@ -168,7 +163,7 @@ def append(
             | (_HAS_REASON if reason else 0)
             | (_IS_AUTHORIZED if authorized else 0)
         )
-        out[1] = trigger | state << 5
+        out[1] = trigger | e.state << 5
         put_number(out, tx.counter)
         put_number(out, tx.seq)
         if out[0] & _HAS_EVSE:
@@ -200,7 +195,7 @@ def append(
         # No memory, say: it is no less missing.
         raise OSError(type(error).__name__)
     tx.seq += 1
-    tx.state = state
+    tx.state = e.state
     tx.authorized = authorized
     tx.connector = tx.connector or connector
     tx.token_sent = tx.token_sent or bool(token)

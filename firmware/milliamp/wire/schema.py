@@ -102,7 +102,7 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                 bad = 0
             elif not (lenient and outer and c == _NULL):
                 what = "wrong type" if code is TYPE else "bad value"
-                fault = fault or _say(r, table, around, place, outer, seen, code, what)
+                fault = fault or _say(r, table, around + [(place, outer, seen, bit)], code, what)
             if not outer:
                 return fault
             place = r.more(at)
@@ -119,7 +119,7 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                 most = _u16(table, outer + 2)
                 if most and seen > most:
                     what = "too many elements"
-                    fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
+                    fault = fault or _say(r, table, around, MISSING, what)
                 at = place
                 kind = _u16(table, outer + 4)
                 break
@@ -140,9 +140,8 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
                         break
                 if not lenient and (n >= 0 or t > _OPEN):
                     what = "unknown field" if n < 0 else "field twice"
-                    fault = fault or _say(
-                        r, table, around, place if n >= 0 else 0, outer, 0, UNKNOWN, what
-                    )
+                    inner = [] if n < 0 else [(place, outer, seen, bit)]
+                    fault = fault or _say(r, table, around + inner, UNKNOWN, what)
                 at = r.skip(r.value(place))
                 place = r.more(at)
                 continue
@@ -153,7 +152,7 @@ async def check(r, at: int, table: bytes, kind: int, lenient=False):
             elif ~seen & (1 << table[outer + 1]) - 1:
                 what = "missing " + _missing(table, outer, seen)
             if what:
-                fault = fault or _say(r, table, around, 0, outer, 0, MISSING, what)
+                fault = fault or _say(r, table, around, MISSING, what)
             if not around:
                 return fault
             at += 1
@@ -221,10 +220,10 @@ def _name(r, at, stop):
     return r.buf[at:stop] if stop - at <= _LONGEST else b'""'
 
 
-def _say(r, table, around, place, outer, seen, code, what):
+def _say(r, table, around, code, what):
     # (code, "what: where"). The path holds only names that are in the table.
     path = ""
-    for place, outer, seen, _ in around + [(place, outer, seen, 0)]:
+    for place, outer, seen, _ in around:
         if place:
             path += "[%d]" % (seen - 1) if table[outer] == _ARRAY else "." + r.text(place)
     return code, (what + ": " + path[1:] if path else what)[:200]
