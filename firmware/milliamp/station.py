@@ -92,10 +92,10 @@ class Station:
         self.link = Link(self)
         self.outbox = Outbox(self)
         self.rpc = Rpc(self, *buffers)
-        # What blocks.diagnostics is busy with.
-        self.upload = self.inquiry = None
-        # blocks.firmware_management has something to say; 2: says it.
-        self.firmware_asked = 0
+        # What blocks keep that are not here from the start: each has one place, of its own name. diagnostics: the upload
+        # and the inquiry that it is busy with; firmware_management: it has something to say, 2: says it.
+        self.diagnostics = None, None
+        self.firmware_management = 0
         # Ticks at which each task last went on.
         self._progress = array("I", (0, 0, 0))
         # Seconds until all are forgotten.

@@ -296,14 +296,14 @@ def test_memory_exhaustion_is_told_when_there_is_room_again():
     before = security(b)
     for _ in range(3):
         security_block.tick(b.st)
-    assert b.st.untold and security(b) == before
+    assert b.st.security[0] and security(b) == before
     while b.st.journal.pending > 50:
         b.st.journal.ack()
     while b.st.journal.crowded():
         b.thin()  # in vain
     security_block.tick(b.st)
     security_block.tick(b.st)
-    assert not b.st.untold and security(b)[-1:] == [b"\3"] and security(b).count(b"\3") == 1
+    assert not b.st.security[0] and security(b)[-1:] == [b"\3"] and security(b).count(b"\3") == 1
 
 
 def test_a_flash_that_takes_nothing_does_not_stop_the_station():

@@ -12,7 +12,7 @@ from milliamp.storage import keys, security_log
 from milliamp.wire import gates, http, link, types
 from tables import uploads, words
 
-# `st.upload`, a log on its way, is a list of these: at most one. An attempt begins when the CSMS has heard
+# `st.diagnostics` is (a log on its way, customer information on its way), None each for none. A log is a list of these. An attempt begins when the CSMS has heard
 # of it, so that it hears everything in order; the last status that it hears of ends it.
 # RequestId.
 _ID = const(0)
@@ -80,9 +80,10 @@ def get_log(st, r, at, w):
         0,
         None,
     ]
-    w.status("AcceptedCanceled" if _replaces(st.upload, own) else "Accepted")
+    old, inquiry = st.diagnostics
+    w.status("AcceptedCanceled" if _replaces(old, own) else "Accepted")
     w.field("filename", name[:255])
-    st.upload = own
+    st.diagnostics = own, inquiry
 
 
 def _replaces(old, own):
@@ -98,7 +99,7 @@ def _replaces(old, own):
 
 
 def _status_due(st):
-    own = st.upload
+    own, _ = st.diagnostics
     if own is None:
         return None
     if own[_BEFORE] is not None:
@@ -122,7 +123,7 @@ def _status_render(st, w, cursor):
 
 def _status_answered(st, cursor, r, at):
     own, told = cursor
-    if own is not st.upload:
+    if own is not st.diagnostics[0]:
         return
     if told is own[_BEFORE]:
         own[_BEFORE] = None
@@ -134,7 +135,7 @@ def _status_answered(st, cursor, r, at):
                 own[_SINCE] = st.clock.ticks()
                 own[_TASK] = asyncio.create_task(_attempt(st, own))
         elif own[_TOLD] and not own[_RETRIES]:
-            st.upload = None
+            st.diagnostics = None, st.diagnostics[1]
 
 
 async def _attempt(st, own):
@@ -209,9 +210,11 @@ def _security(st, title, oldest, latest):
 
 def trigger_status(st, index, connector):
     """TriggerMessage LogStatusNotification: Idle when nothing is uploaded (F06.FR.15)."""
-    if st.upload is None:
-        st.upload = [None, uploads.IDLE, 0, None, None, 0, 0, 0, None]
-    st.upload[_TOLD] = 0
+    own, inquiry = st.diagnostics
+    if own is None:
+        own = [None, uploads.IDLE, 0, None, None, 0, 0, 0, None]
+        st.diagnostics = own, inquiry
+    own[_TOLD] = 0
     return True
 
 
@@ -225,14 +228,15 @@ def customer_information(st, r, at, w):
     others = bool(r.get(at, "customerIdentifier")) + bool(r.get(at, "customerCertificate"))
     if bool(where) + others != 1:
         return w.status("Invalid")
-    if not (report or clear) or st.inquiry is not None:
+    upload, inquiry = st.diagnostics
+    if not (report or clear) or inquiry is not None:
         return w.status("Rejected")
     token = types.read_token(r, where)
     # Nothing is stored by the other two.
     parts = _known(st, token) if where and report else []
     if not parts:
         parts.append("No data" if report else "Cleared")
-    st.inquiry = [r.number(r.get(at, "requestId")), 0, parts]
+    st.diagnostics = upload, [r.number(r.get(at, "requestId")), 0, parts]
     w.status("Accepted")
     return (_forget, token) if where and clear else None
 
@@ -260,7 +264,7 @@ def _known(st, token):
 
 
 def _inquiry_due(st):
-    return st.inquiry
+    return st.diagnostics[1]
 
 
 def _inquiry_render(st, w, cursor):
@@ -277,20 +281,20 @@ def _inquiry_answered(st, cursor, r, at):
     """Whatever the answer: the CSMS has it, or does not want it."""
     cursor[1] += 1
     if cursor[1] == len(cursor[2]):
-        st.inquiry = None
+        st.diagnostics = st.diagnostics[0], None
 
 
 def busy(st) -> bool:
     """Is there anything that this block must still send? Asked each second: an attempt that takes for ever ends here,
     for `wait_for` would cost 400 bytes of heap."""
-    own = st.upload
+    own, inquiry = st.diagnostics
     if own is not None and own[_TASK] is not None:
         if st.clock.since(own[_SINCE]) < _PATIENCE:
             return True
         own[_TASK].cancel()
         # As a gateway would say it.
         _over(st, own, 504)
-    return st.link.up and (st.upload is not None or st.inquiry is not None)
+    return st.link.up and (own is not None or inquiry is not None)
 
 
 CALLS = {"GetLog": get_log, "CustomerInformation": customer_information}

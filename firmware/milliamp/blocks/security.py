@@ -11,6 +11,15 @@ from tables import ids, security, words
 # A bit for each event that is only for the log.
 _NOT_CRITICAL = const(1 << security.RECONFIGURATION_OF_SECURITY_PARAMETERS)
 
+# `st.security` is a list of these. A bit for each critical event of the row that waits for room in the journal.
+_UNTOLD = const(0)
+# MemoryExhaustion was told.
+_SHORT = const(1)
+# But not noted.
+_UNNOTED = const(2)
+# By how many seconds the clock was set for the first time. `tick` logs it, for whoever sets it has enough to do.
+_MOVED = const(3)
+
 # That wait for the security log at most.
 _NOTES = const(8)
 # seconds: a clock that is corrected by less was running well.
@@ -19,14 +28,7 @@ _TIME_MOVED = const(60)
 
 def init(st) -> None:
     """A start is an event of its own (A04)."""
-    # A bit for each critical event of the row that waits for room in the journal.
-    st.untold = 0
-    # MemoryExhaustion was told.
-    st.short = False
-    # But not noted.
-    st.unnoted = False
-    # seconds: so far the clock was set. `tick` logs it, for whoever sets it has enough to do.
-    st.moved = None
+    st.security = [0, False, False, None]
     st.bus.subscribe(facts.CLOCK | facts.VARIABLE, _hear)
     if st.journal.aside:
         st.log.error("the journal has another format, it begins anew")
@@ -47,9 +49,9 @@ def happened(st, event: int) -> None:
     """Make a security event durable; a critical one is sent when its turn comes."""
     name = word(words.SECURITY_EVENT, event)
     if not _NOT_CRITICAL >> event & 1:
-        st.untold |= 1 << event
+        st.security[_UNTOLD] |= 1 << event
         _send(st)
-        if st.untold >> event & 1:
+        if st.security[_UNTOLD] >> event & 1:
             st.log.warn("the journal is short of room: " + name + " waits")
     _note(st, name)
 
@@ -57,32 +59,35 @@ def happened(st, event: int) -> None:
 def _send(st):
     """Put into the journal what it has room for. The rest waits in RAM, and is told later: also while it is thinned, for
     a station that starts over and over must not use up the room of transactions before that has begun."""
+    own = st.security
     for event in range(security.SECURITY_EVENT_COUNT):
-        if st.untold >> event & 1 and not st.journal.crowded():
+        if own[_UNTOLD] >> event & 1 and not st.journal.crowded():
             try:
                 st.journal.append(kinds.SECURITY, bytes((event,)))
             except OSError:
                 return
-            st.untold ^= 1 << event
+            own[_UNTOLD] ^= 1 << event
             st.outbox.wake()
 
 
 def tick(st) -> None:
     """The journal began to drop updates, or to refuse events: tell it once, until it is empty again."""
-    if st.journal.short != st.short:
-        st.short = st.unnoted = not st.short
-        if st.short:
+    own = st.security
+    if st.journal.short != own[_SHORT]:
+        own[_SHORT] = own[_UNNOTED] = not own[_SHORT]
+        if own[_SHORT]:
             st.log.warn("the journal is short of room")
-            st.untold |= 1 << security.MEMORY_EXHAUSTION
+            own[_UNTOLD] |= 1 << security.MEMORY_EXHAUSTION
             _send(st)
-    elif st.unnoted:
+    elif own[_UNNOTED]:
         # A look later: the journal and the log are a long step each.
-        st.unnoted = False
+        own[_UNNOTED] = False
         _note(st, word(words.SECURITY_EVENT, security.MEMORY_EXHAUSTION))
-    elif st.untold:
+    elif own[_UNTOLD]:
         _send(st)
-    if st.moved is not None:
-        moved, st.moved = st.moved, None
+    moved = own[_MOVED]
+    if moved is not None:
+        own[_MOVED] = None
         _note(st, "the clock was set, it moved by %d s" % moved)
 
 
@@ -107,7 +112,7 @@ def _hear(st, fact, evse, arg):
         if arg in (ids.SECURITY_BASIC_AUTH_PASSWORD, ids.SECURITY_SECURITY_PROFILE):
             happened(st, security.RECONFIGURATION_OF_SECURITY_PARAMETERS)
     elif not st.clock_was_set:
-        st.moved = arg
+        st.security[_MOVED] = arg
     elif abs(arg) > _TIME_MOVED:
         happened(st, security.SETTING_SYSTEM_TIME)
 
