@@ -147,6 +147,12 @@ def faults(tmp_path, board, *changes, file="profile.toml", evses=None):
             '[network]\nssid = "yard"\n[pins]',
             "no file of this board reads [network]",
         ),
+        (
+            ESP32,
+            "phases = 1",
+            "phases = 1\nbay = true",
+            "no file of this board sees a parking bay",
+        ),
         (ESP32, 'ssid = ""', 'sssid = ""', "no file of this board reads 'sssid': take it out"),
         (
             ESP32,
@@ -353,7 +359,8 @@ def test_another_chip_needs_nothing_of_this(tmp_path):
     (folder / "profile.toml").write_text(text + '\n[pins]\nrelay = "X7"\n')
     with pytest.raises(BuildError, match=r"no file of this board reads \[pins\]: take it out"):
         profile.load(str(folder))
-    (folder / "board.py").write_text("def make(profile):\n    return Charger(profile.PINS)\n")
+    board = "class Board:\n    def bay(self, evse):\n        return self.profile.PINS\n"
+    (folder / "board.py").write_text(board)
     assert profile.load(str(folder)).pins == {"relay": "X7"}
 
 

@@ -345,6 +345,12 @@ class _Check:
         """Whether somebody reads what is handed to the board as it is."""
         files = [*profile.file.parent.glob("*.py"), *shipped.values()]
         text = "".join([file.read_text(encoding="utf-8") for file in files])
+        for index, evse in enumerate(profile.evses if text else ()):
+            if evse.bay and "def bay(" not in text:
+                self.error(
+                    ("evse", index, "bay"),
+                    "no file of this board sees a parking bay: take 'bay' out",
+                )
         for name in self._FREE:
             if self.raw.get(name) and f".{name.upper()}" not in text:
                 self.error((name,), f"no file of this board reads [{name}]: take it out")
