@@ -156,8 +156,11 @@ class Line:
 
     def sample(self) -> int:
         random = self.chip.random
-        self.chip.wait(random.randrange(*self.chip.sample_us), "C")
-        line = self.millivolts() + int(random.gauss(0, self.noise))
+        low, high = self.chip.sample_us
+        self.chip.wait(low + int(random.random() * (high - low)), "C")
+        line = self.millivolts()
+        if self.noise:
+            line += int(random.gauss(0, self.noise))
         if self.spikes and not random.randrange(self.spikes):
             line = random.choice((-12500, 12500))
         return 1300 + line * 1000 // 12000

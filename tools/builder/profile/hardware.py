@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tools import BOARDS, ROOT, BuildError
@@ -25,16 +26,25 @@ def drivers(folder: Path) -> dict:
     own = {file.stem: file for file in sorted(folder.glob("*.py"))}
     found, open_ = {}, list(own.values())
     while open_:
-        for node in walk(toolkit.parse(open_.pop())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module]
-            for name in names:
-                file = DRIVERS / f"{name}.py"
-                if name not in own and name not in found and file.is_file():
-                    found[name] = file
-                    open_.append(file)
+        file = open_.pop()
+        for name in _imported(file.read_bytes(), file):
+            file = DRIVERS / f"{name}.py"
+            if name not in own and name not in found and file.is_file():
+                found[name] = file
+                open_.append(file)
     return dict(sorted(found.items()))
+
+
+@lru_cache(256)
+def _imported(text: bytes, file: Path) -> list:
+    """The modules that a file imports; `text` is what is in it."""
+    names = []
+    for node in walk(toolkit.parse(file)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module)
+    return names
 
 
 def shipped(profile) -> list:
