@@ -69,6 +69,8 @@ ORDER = {
 COMPILED = {
     "squeeze": ("jumps, handlers and locals in less bytecode", squeeze.squeeze),
 }
+# These two go over the image twice: what went decides more.
+TWICE = ("decide", "strip")
 # Until here image and frozen sources are one; frozen code keeps its names and texts in ROM.
 _LAST_COMMON = "inline"
 FOR_ROM = ("pool", "mangle", "order")
@@ -100,6 +102,8 @@ def marks(without=()) -> list:
 
 def _names() -> tuple:
     names = list(ORDER)
+    behind = names.index(TWICE[-1]) + 1
+    names[behind:behind] = TWICE
     at = names.index(_LAST_COMMON) + 1
     return names[:at], names[at:]
 

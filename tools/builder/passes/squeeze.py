@@ -370,15 +370,19 @@ def _lead_into(code: list, same: dict) -> None:
 
 
 def _return_at_once(code: list) -> None:
-    """A jump to `return None` is no longer than that."""
+    """A jump to `return`, or to that of a local or a small constant, is no shorter than what it leads to."""
     handlers = _handlers(code)
     places = {item: at for at, item in enumerate(code)}
     for at, op in enumerate(code):
         if isinstance(op, _Op) and op.code == _JUMP:
-            goal = _ops(code[places[op.to] : places[op.to] + 3])[:2]
-            if [item.code for item in goal] == [_LOAD_NONE, _RETURN]:
-                if handlers[goal[1]] == handlers[op]:
-                    code[at] = _Op(_LOAD_NONE), _Op(_RETURN)
+            goal = _ops(code[places[op.to] :])[:2]
+            if goal[0].code not in _ENDS and not goal[0].to and not goal[0].rest:
+                goal = goal if len(goal) > 1 and goal[1].code == _RETURN else goal[:1]
+            else:
+                goal = goal[:1]
+            last = goal[-1]
+            if last.code in (_RETURN, _RAISE) and handlers[last] == handlers[op]:
+                code[at] = tuple(_Op(item.code) for item in goal)
     code[:] = [op for item in code for op in (item if isinstance(item, tuple) else (item,))]
 
 
