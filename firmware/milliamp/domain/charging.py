@@ -274,26 +274,17 @@ def _state(st, e):
 def step(
     st, e, trigger: int = events.CHARGING_STATE_CHANGED, reason: int = events.OTHER, end=False
 ) -> None:
-    """Take one step after a change. `trigger` is its most specific cause; it makes an event even where the
-    charging state stays the same, unless it is the default. `reason` counts if it ends the transaction,
-    which `end` asks for whatever the stop points say."""
+    """Take one step after a change: what holds now, what must open for that, the event that tells it, and what may close.
+    `trigger` is its most specific cause; it makes an event even where the charging state stays the same, unless it is
+    the default. `reason` counts if it ends the transaction, which `end` asks for whatever the stop points say."""
+    # A step that could not be finished goes on; what ends a transaction is not undone by a later change.
     if e.cause is not None and (e.cause[2] or trigger == events.CHARGING_STATE_CHANGED):
         trigger, reason, end = e.cause
-    before = e.points
-    hold = _points(st, e)
-    if e.tx is not None:
-        if hold & points.POWER_PATH_CLOSED and reason == events.OTHER:
-            reason = events.STOPPED_BY_EV
-        if before & ~hold & points_of(st, ids.TX_TX_STOP_POINT):
-            end = True
-        # And with it the authorization: a point that still holds starts nothing new.
-        if end:
-            _forget(e)
-            hold = _points(st, e)
-    elif not usable(st, e):
-        # What comes now may start something when it is usable again.
-        hold &= before
+    hold, reason, end = _decide(st, e, reason, end)
+    # Opening waits for nothing: not for flash, not for the event.
     if e.closed and not hold & points.ENERGY_TRANSFER:
+        # A fault, an EV that is gone and the states E and F open at once. Else the pilot goes first, and the EV has its
+        # time to stop: contacts that open under load weld (IEC 61851-1).
         fades = e.fault is None and e.failed is None and e.cable and 66 < e.pilot < 69
         if fades:
             if e.fading is None:
@@ -309,7 +300,34 @@ def step(
             return
     if e.fading is not None:
         e.fading = e.cause = None
-    e.points = hold
+    hold = _record(st, e, hold, trigger, reason, end)
+    _allow(st, e, hold)
+
+
+def _decide(st, e, reason, end):
+    """The first part of a step: the points that hold after it, why the transaction ends if it does, and does it?"""
+    before = e.points
+    hold = _points(st, e)
+    if e.tx is not None:
+        # Nobody took the power away, so it was the EV.
+        if hold & points.POWER_PATH_CLOSED and reason == events.OTHER:
+            reason = events.STOPPED_BY_EV
+        # A stop point is one that held and does not any more: one that never held ends nothing (E06).
+        if before & ~hold & points_of(st, ids.TX_TX_STOP_POINT):
+            end = True
+        # And with it the authorization: a point that still holds starts nothing new.
+        if end:
+            _forget(e)
+            hold = _points(st, e)
+    elif not usable(st, e):
+        # What comes now may start something when it is usable again.
+        hold &= before
+    return hold, reason, end
+
+
+def _record(st, e, hold, trigger, reason, end):
+    """The second part: the event that follows from the points, made durable. Returns those by which outputs may be set."""
+    before, e.points = e.points, hold
     if not hold & points.POWER_PATH_CLOSED:
         evse.drive(st, e, st.board.offer, 0)
     elif not before & points.POWER_PATH_CLOSED:
@@ -356,12 +374,20 @@ def step(
     e.cause = cause
     if e.state != old:
         st.bus.tell(facts.CHARGING_STATE, e.index, e.state)
+    # Energy belongs to a transaction.
+    if e.tx is None and not unrecorded:
+        hold &= ~points.ENERGY_TRANSFER
+    return hold
+
+
+def _allow(st, e, hold):
+    """The third part: what may be locked, offered and closed, now that the event is durable."""
     if hold & points.POWER_PATH_CLOSED:
-        if e.locked != e.cable and not _lock(st, e):
-            return
-        evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
-        if hold & points.ENERGY_TRANSFER and (e.tx is not None or unrecorded) and e.failed is None:
-            evse.switch(st, e, True)
+        # No offer to a plug that somebody may pull (G05).
+        if e.locked == e.cable or _lock(st, e):
+            evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
+            if hold & points.ENERGY_TRANSFER and e.failed is None:
+                evse.switch(st, e, True)
     elif not e.authorized and e.locked and not e.holder:
         release(st, e)
 
