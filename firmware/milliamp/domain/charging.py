@@ -277,11 +277,12 @@ def step(
     """Take one step after a change: what holds now, what must open for that, the event that tells it, and what may close.
     `trigger` is its most specific cause; it makes an event even where the charging state stays the same, unless it is
     the default. `reason` counts if it ends the transaction, which `end` asks for whatever the stop points say."""
-    # A step that could not be finished goes on; what ends a transaction is not undone by a later change.
+    # A step that could not be finished goes on with its own cause, for that is what the event tells (E01.FR.15). What ends
+    # a transaction is not undone by a later change.
     if e.cause is not None and (e.cause[2] or trigger == events.CHARGING_STATE_CHANGED):
         trigger, reason, end = e.cause
     hold, reason, end = _decide(st, e, reason, end)
-    # Opening waits for nothing: not for flash, not for the event.
+    # Opening waits for nothing: not for flash, not for the event that tells it.
     if e.closed and not hold & points.ENERGY_TRANSFER:
         # A fault, an EV that is gone and the states E and F open at once. Else the pilot goes first, and the EV has its
         # time to stop: contacts that open under load weld (IEC 61851-1).
@@ -312,7 +313,7 @@ def _decide(st, e, reason, end):
         # Nobody took the power away, so it was the EV.
         if hold & points.POWER_PATH_CLOSED and reason == events.OTHER:
             reason = events.STOPPED_BY_EV
-        # A stop point is one that held and does not any more: one that never held ends nothing (E06).
+        # A stop point is one that held and does not any more (E06.FR.01 to 07): one that never held ends nothing.
         if before & ~hold & points_of(st, ids.TX_TX_STOP_POINT):
             end = True
         # And with it the authorization: a point that still holds starts nothing new.
@@ -338,7 +339,9 @@ def _record(st, e, hold, trigger, reason, end):
     cause = None
     try:
         if e.tx is None:
-            # A new authorization may start what held before; energy always belongs to a transaction.
+            # A start point is one that holds now and did not (E01.FR.01 to 06). A new authorization may start what held
+            # before: the EV came first and nobody was there. Energy always belongs to a transaction, whatever
+            # TxStartPoint says.
             new = hold if hold & ~before & points.AUTHORIZED else hold & ~before
             start = new & (points_of(st, ids.TX_TX_START_POINT) | points.ENERGY_TRANSFER)
             if start and usable(st, e):
@@ -353,15 +356,16 @@ def _record(st, e, hold, trigger, reason, end):
             _end(st, e, trigger, reason)
         elif trigger != events.CHARGING_STATE_CHANGED or e.state != old:
             if trigger in (events.STOP_AUTHORIZED, events.REMOTE_STOP) and e.state != old:
-                # Two events: the stop, and then that the energy has stopped.
+                # Two events, since each has one trigger (E01.FR.15): the stop, and then that the energy has stopped
+                # (E01.FR.18).
                 state, e.state = e.state, old
                 _write(st, e, events.UPDATED, trigger)
                 e.state, trigger = state, events.CHARGING_STATE_CHANGED
             _write(st, e, events.UPDATED, trigger)
     except OSError as error:
         # Nothing may happen that is not durable: no start, no energy, unless the profile wants energy
-        # without a transaction. `tick` tries again.
-        # A full journal takes the energy from nobody (E04.FR.07).
+        # without a transaction. All is as before this step, and `tick` tries again with its cause.
+        # An update that was left out for want of room is none: a full journal takes the energy from nobody (E04.FR.07).
         if error.args[0] != errors.LEFT_OUT:
             if e.cause is None:
                 st.log.error("the journal takes no event: " + str(error))
@@ -383,7 +387,7 @@ def _record(st, e, hold, trigger, reason, end):
 def _allow(st, e, hold):
     """The third part: what may be locked, offered and closed, now that the event is durable."""
     if hold & points.POWER_PATH_CLOSED:
-        # No offer to a plug that somebody may pull (G05).
+        # No offer to a plug that somebody may pull (G05.FR.01).
         if e.locked == e.cable or _lock(st, e):
             evse.drive(st, e, st.board.offer, st.profile.CURRENTS[e.index - 1])
             if hold & points.ENERGY_TRANSFER and e.failed is None:

@@ -338,6 +338,7 @@ class Records:
                     self.damaged += self._sector
                 continue
             _, version, unit, generation, first, acked, wear, span, count, thinned, _ = header
+            # Of another format, or for other flash: it stays as long as there is room elsewhere.
             if version != _VERSION or unit != self._flash.unit:
                 self.firsts[place] = _FAR
                 self.aside += 1
@@ -348,11 +349,13 @@ class Records:
             self.thinned = max(self.thinned, thinned)
             if count != _UNCOUNTED:
                 merged.append((span, place))
+            # A merged sector has the generation of the younger of the two, so the span tells which came later.
             if (generation, span) > (self.generation, newest_span):
                 self.generation, newest_span = generation, span
                 self._place = place
                 self.next, self.acked = first, acked
-        # What a merged sector replaces may not have been erased yet.
+        # What a merged sector replaces may not have been erased yet: the power may go right behind its header. With both,
+        # events would be told twice. Widest first: it may have been made of a merged one.
         merged.sort(reverse=True)
         for span, place in merged:
             generation = generations[place]
@@ -504,8 +507,8 @@ class Records:
                 self._free -= 1
                 return
             except Exception as error:
-                # What the old sector got now would be younger than this one, which may come back: it is
-                # used up, like the number.
+                # A program that failed may have worked. What the old sector got now would be younger than this one, which
+                # may come back: so the old one is used up, like the generation.
                 failed = self._place
                 self._place = old
                 self._at = self._sector

@@ -277,7 +277,7 @@ class Reader:
                 if buf[at - 1] == 117:
                     c = self._hex(at) >> 10
                     at += 4
-                    # The other half of a surrogate pair.
+                    # The other half of a surrogate pair: one character, as the schema's maxLength counts them.
                     if c == 0x37 and was_high:
                         continue
                     high = c == 0x36

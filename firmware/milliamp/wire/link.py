@@ -106,7 +106,8 @@ class Link:
                 return
             self._waits = self._failures = 0
             self._old = False
-            # The list again, with one attempt at what it begins with.
+            # The list again, with one attempt at what it begins with: reconnecting is not provisioning, and who fell back
+            # to a later entry must not wait for all attempts at a dead one after each loss.
             if self._place:
                 self._place = 0
                 self._failures = (
@@ -142,6 +143,8 @@ class Link:
         # Else there is but the first.
         if st.profile.NETWORKS:
             order = st.model.get(ids.OCPP_COMM_NETWORK_CONFIGURATION_PRIORITY)
+            # A new list is tried from its first entry (B10.FR.04), each entry as often as
+            # NetworkProfileConnectionAttempts says (B10.FR.03).
             if order != self._order:
                 self._order = order
                 self._place = self._failures = 0
@@ -151,12 +154,16 @@ class Link:
             slots = order.split(",")
             if self._place > len(slots):
                 self._place = 0
+            # Behind the list comes what worked last (B10.FR.07), and then the list again: no list that a CSMS sets makes
+            # the station unreachable for good.
             self.slot = int((slots + [get(keys.GOOD_SLOT, 1)])[self._place])
         slot = self.slot
         base = get(keys.SLOT_URL + 16 * slot)
         if slot == 1:
             base = base or get(keys.CSMS_URL) or st.profile.URL
         self._password = password = get(keys.PASSWORD)
+        # Which password the CSMS expects hangs on an answer that it may never have got (A01.FR.03, 04): new and old take
+        # turns until one is taken, and the old one is forgotten only when the new one was.
         if self._old:
             password = get(keys.OLD_PASSWORD) or password
         identity = get(keys.IDENTITY) or st.profile.IDENTITY

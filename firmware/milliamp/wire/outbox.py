@@ -104,6 +104,8 @@ class Outbox:
             if not self._may(row):
                 continue
             journal = row[1] == gates.FROM_JOURNAL
+            # The journal comes last, but for once in a while: the CSMS may keep the others busy for ever, and
+            # transactions have to arrive (E04.FR.02). Between two attempts it has no turn at all.
             if journal:
                 if self._gap and st.clock.since(self._attempt_at) < self._gap:
                     continue
@@ -160,13 +162,15 @@ class Outbox:
         """What becomes of the journal's head after an attempt. An attempt that the connection did not
         survive does not count, and no new connection makes the others undone.
 
-        A transaction event has its attempts whatever the error is (E13). Nothing else may hold it up:
+        A transaction event has its attempts whatever the error is (E13.FR.02). Nothing else may hold it up:
         an error is the end of any other record, and what nobody answered gets one more attempt behind the
         rest of the queue, marked as told again."""
         st = self._st
         if outcome == rpc.OK:
             st.journal.ack()
         elif outcome == rpc.DOWN:
+            # The CSMS was away, or became so: that is no failure to process the message (E13.FR.02), and it may be away
+            # for weeks. `rpc` says TIMEOUT only where the peer sent something since.
             return
         elif head[1] not in (kinds.TX_EVENT, kinds.TX_UPDATE):
             if outcome == rpc.NEVER:
@@ -185,10 +189,12 @@ class Outbox:
         else:
             self._attempts += 1
             if self._attempts < st.model.get(ids.OCPP_COMM_MESSAGE_ATTEMPTS_TRANSACTION_EVENT):
+                # E13.FR.03: longer each time, by the number of transmissions.
                 self._attempt_at = st.clock.ticks()
                 interval = st.model.get(ids.OCPP_COMM_MESSAGE_ATTEMPT_INTERVAL_TRANSACTION_EVENT)
                 self._gap = min(interval * 1000 * self._attempts, _LONGEST_GAP)
                 return
+            # E13.FR.04. The one way in which an event is discarded: it is counted, and the log says so.
             st.log.error("given up after %d attempts" % self._attempts)
             st.journal.discard()
         self._attempts = self._gap = 0

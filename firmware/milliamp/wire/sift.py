@@ -29,9 +29,13 @@ class Sift:
 
     def make_room(self, size: int) -> int:
         """The buffer is full up to `size`: take strings out of it and return what is left."""
+        # The message may be cut anywhere, and is no JSON yet: there is nothing to parse, only names and quotes to find, at
+        # any depth. Inside of another string the quotes of a name are escaped, so that it is not found there.
         for name, sink in self._sinks.items():
             key = b'"%s"' % name.encode()
             at = self._buf.find(key, 0, size)
+            # One at a time: as long as its end has not come, all that comes belongs to it. _MOST bounds what a peer can
+            # make us keep.
             while at >= 0 and not self._sink and len(self.diverted) < _MOST:
                 at += len(key)
                 start = at
@@ -65,7 +69,8 @@ class Sift:
         return False
 
     def _end(self, at, size):
-        # Where the string ends that goes on at `at`, and whether it goes on behind `size`.
+        # Where the string ends that goes on at `at`, and whether it goes on behind `size`. An escape that is cut by the
+        # end of what is there is remembered: its second half may be a quote, which ends nothing.
         at += self._escaped
         self._escaped = False
         while True:
@@ -80,6 +85,7 @@ class Sift:
 
     def _pass(self, start, stop, size, open_):
         # Hand buf[start:stop] to the sink and close the gap.
+        # Its two quotes stay, so that the rest is JSON; by its length the schema tells that it is too long.
         place, length = self.diverted[-1]
         self.diverted[-1] = (place, length + stop - start)
         self._sink(self._view[start:stop], open_)
