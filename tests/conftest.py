@@ -30,6 +30,17 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_finish(session):
-    """The firmware collects its garbage often. Here that is to look at what a test has made, not at all of pytest."""
+    _freeze()
+
+
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is not None and nextitem.module is not item.module:
+        _freeze()
+
+
+def _freeze():
+    """The firmware collects its garbage often. Here that is to look at what the tests of a file have made, not at all of
+    pytest and of what others have left."""
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
