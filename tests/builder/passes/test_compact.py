@@ -124,3 +124,41 @@ def test_a_private_text_is_no_global(tmp_path):
 )
 def test_a_text_that_others_may_change_or_see_stays_a_global(more):
     assert "_WORDS = 'Idle Charging'" in made(TEXTS + more + "\n")
+
+
+def test_what_nobody_looks_at_is_given_as_it_comes():
+    source = """
+def told(x):
+    if x:
+        note(x)
+    elif x is None:
+        note(0)
+        return
+    else:
+        note(x, note(1))
+async def waits(x):
+    await told_later(x)
+def kept(x):
+    note(x)
+def asked(x):
+    note(x)
+def table(x):
+    note(x)
+class Box:
+    def __init__(self):
+        note(2)
+def main():
+    told(1)
+    kept_by = kept(1)
+    if asked(2):
+        pass
+    for row in (table,):
+        row(3)
+async def start():
+    await waits(1)
+"""
+    new = made(source)
+    assert new.count("return") == 4
+    for text in ("return note(x)", "return note(0)", "return note(x, note(1))"):
+        assert new.split("async")[0].count(text) == 1
+    assert "return await told_later(x)" in new

@@ -3,6 +3,7 @@
 - A private text of a module, `_WORDS = "a b"`, or a tuple of such, becomes a `const`: what mpy-cross puts in place is no
   global, and costs no row in its module's table. They come first: mpy-cross knows those that it has seen.
 - `x is not y` and `x not in y` become `not x is y` and `not x in y`: a jump turns round at no cost.
+- A function whose result nobody looks at ends by giving what its last call gave, not by dropping that for None.
 - `async with` a lock becomes `acquire` and `release`: all that it needs for anything else than a lock goes.
 
 Works on the joined modules, before `mangle`.
@@ -11,7 +12,7 @@ Works on the joined modules, before `mangle`.
 import ast
 from collections import Counter
 
-from tools.builder.toolkit import Transformer, walk
+from tools.builder.toolkit import FUNCTIONS, Transformer, foreign, is_special, walk, words
 
 _TURNED = {ast.IsNot: ast.Is, ast.NotIn: ast.In}
 
@@ -20,6 +21,10 @@ def compact(trees: dict) -> dict:
     """{path: tree} that does the same, for {path: tree} of an image."""
     nodes = [node for tree in trees.values() for node in walk(tree)]
     _make_constants(trees, nodes)
+    looked_at = _looked_at(nodes)
+    for node in nodes:
+        if isinstance(node, FUNCTIONS) and node.name not in looked_at and _gives_none(node):
+            _give(node.body)
     locks = _locks(nodes)
     return {path: _Compact(locks).visit(tree) for path, tree in trees.items()}
 
@@ -60,6 +65,48 @@ def _is_words(node) -> bool:
     if isinstance(node, ast.Tuple):
         return all(map(_is_words, node.elts))
     return isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
+
+
+def _looked_at(nodes: list) -> set:
+    """The names of functions whose result may be looked at: what is more than called by a statement of its own."""
+    called = {id(call.func) for node in nodes if (call := _call(node))}
+    found = set(foreign())
+    for node in nodes:
+        if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in called:
+            found.add(getattr(node, "attr", getattr(node, "id", "")))
+        elif isinstance(node, ast.alias):
+            found.update(words(node.name))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+            found.update(words(node.value))
+    return found
+
+
+def _call(statement):
+    """The call, awaited or not, that a statement is; None."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    value = value.value if isinstance(value, ast.Await) else value
+    return value if isinstance(value, ast.Call) else None
+
+
+def _gives_none(function) -> bool:
+    """Does it never give anything else, and is it no generator?"""
+    return not (function.decorator_list or is_special(function.name)) and not any(
+        isinstance(node, (ast.Yield, ast.YieldFrom))
+        or isinstance(node, ast.Return)
+        and node.value is not None
+        for node in walk(function)
+    )
+
+
+def _give(body: list) -> None:
+    """Give what is called last, by whatever branch that is."""
+    if len(body) > 1 and isinstance(body[-1], ast.Return) and _call(body[-2]):
+        del body[-1]
+    if body and _call(body[-1]):
+        body[-1] = ast.Return(body[-1].value)
+    elif body and isinstance(body[-1], ast.If):
+        _give(body[-1].body)
+        _give(body[-1].orelse)
 
 
 def _locks(nodes: list) -> set:
