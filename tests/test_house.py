@@ -65,7 +65,7 @@ MAY_IMPORT = {
 }
 OURS = ("tools", "hostsim", "tests")
 # They run on the station's side, under MicroPython.
-NOT_HOST = ("boot.py", "spies.py", "spy.py")
+NOT_HOST = ("boot.py", "hog.py", "spies.py", "spy.py")
 
 
 def files(*roots: str) -> list[Path]:

@@ -115,7 +115,7 @@ class SimBoard(board.SimBoard):
         if self._connects:
             return _ARRIVAL
         flags = self._time.ask()
-        if flags & _LOOK and self._scanner:
+        if flags & _LOOK and self._scanner and not self._scanner.done():
             due = getattr(asyncio.core, "_task_queue")
             due.remove(self._scanner)
             due.push(self._scanner, self._due)

@@ -314,27 +314,37 @@ class Station:
         work = None
         self.board.started(self)
         while True:
-            alive = True
-            for n in range(len(starts)):
-                task = tasks[n]
-                if task is None or task.done():
-                    if task is not None:
-                        self._died(n)
-                    tasks[n] = asyncio.create_task(self._guarded(starts[n]))
-                    self.progress(n)
-                alive = alive and self.clock.since(self._progress[n]) < _STUCK_MS
-            if alive:
-                self.board.watchdog()
-            self._deaths -= self._deaths > 0
-            self._shortages -= self._shortages > 0
-            if work is None or work.done():
-                # A task that is done still has its frames.
-                work = None
-                if self.journal.crowded():
-                    self.jobs.append(self.journal.thin())
-                if self.jobs:
-                    work = asyncio.create_task(self._guarded(self._work))
-            await asyncio.sleep_ms(1000)
+            try:
+                work = self._supervise(starts, tasks, work)
+                await asyncio.sleep_ms(1000)
+            except MemoryError as error:
+                # It may be there after a while.
+                self.fault(error, "the supervisor")
+
+    def _supervise(self, starts, tasks, work):
+        # What is done each second; `work`: the task that does the jobs.
+        alive = True
+        for n in range(len(starts)):
+            task = tasks[n]
+            if task is None or task.done():
+                if task is not None:
+                    tasks[n] = None
+                    self._died(n)
+                tasks[n] = asyncio.create_task(self._guarded(starts[n]))
+                self.progress(n)
+            alive = alive and self.clock.since(self._progress[n]) < _STUCK_MS
+        if alive:
+            self.board.watchdog()
+        self._deaths -= self._deaths > 0
+        self._shortages -= self._shortages > 0
+        if work is None or work.done():
+            # A task that is done still has its frames.
+            work = None
+            if self.journal.crowded():
+                self.jobs.append(self.journal.thin())
+            if self.jobs:
+                work = asyncio.create_task(self._guarded(self._work))
+        return work
 
     async def _work(self):
         while self.jobs:

@@ -77,14 +77,17 @@ def _boot_render(st, w, cursor):
 async def _boot_answered(st, cursor, r, at):
     own = st.provisioning
     own.since = st.clock.ticks()
+    # Also where what follows fails for want of memory or flash.
+    if own.wait is not None:
+        own.wait = _BOOT_RETRY * 1000
     interval = status = 0
     if r is not None:
         st.set_clock(r.text(r.get(at, "currentTime")))
         interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
         status = r.get(at, "status")
     await asyncio.sleep_ms(0)
-    if own.wait is not None:
-        own.wait = (interval if interval > 0 else _BOOT_RETRY) * 1000
+    if interval > 0 and own.wait is not None and not (status and r.same(status, "Accepted")):
+        own.wait = interval * 1000
     # Nothing was decided.
     if not status:
         return

@@ -146,9 +146,14 @@ def failed(st, e: Evse, error) -> None:
         except Exception:
             # The next poll tries again.
             pass
-    if e.failed is None and error is not None:
-        st.log.error("EVSE %d: %r" % (e.index, error))
-    e.failed = st.clock.ticks()
+    is_new, e.failed = e.failed is None, st.clock.ticks()
+    if is_new and error is not None:
+        try:
+            text = "EVSE %d: %r" % (e.index, error)
+        except MemoryError:
+            # That may be all that is wrong: who asks goes on.
+            text = "EVSE: MemoryError"
+        st.log.error(text)
 
 
 def drive(st, e: Evse, driver, *args):
