@@ -349,3 +349,20 @@ async def test_the_pilot_goes_before_the_contactor(bits):
         (tx,) = this.csms.ledger.transactions.values()
         assert tx.registers()[-1] == this.hardware.outlet(1).wh
         assert this.problems(all_ended=True) == []
+
+
+class Unsayable(Exception):
+    """Of what it is there is no memory to tell."""
+
+    def __repr__(self):
+        raise MemoryError
+
+
+def test_a_failure_that_cannot_be_said_is_one_all_the_same():
+    b = pair()
+    fails(b, "cable", Unsayable())
+    b.poll(50)
+    assert [outlet.closed for outlet in b.board.outlets] == [False, True]
+    assert b.st.evses[0].fault == "DriverFailed"
+    b.poll(1000)
+    assert b.board.lines.count("E EVSE: MemoryError") == 1

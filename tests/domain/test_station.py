@@ -6,6 +6,7 @@ import pytest
 
 from hostsim.lives.bench import Bench
 from milliamp import station
+from milliamp.blocks import provisioning
 from milliamp.storage.keys import CSMS_URL, IDENTITY, PASSWORD
 
 OWN = [(CSMS_URL, "ws://csms"), (IDENTITY, "CP001"), (PASSWORD, "hunter2hunter2hunter2")]
@@ -119,3 +120,53 @@ def test_memory_that_is_short_again_and_again_is_a_reset_when_nobody_charges(mon
     bench.st.fault(MemoryError("secret"), "a test")
     assert asked == [("ApplicationReset", True)]
     assert not [line for line in bench.board.lines if "secret" in line]
+
+
+def test_the_supervisor_survives_a_shortage(monkeypatch):
+    """Time is that of the supervisor's sleeps: a look at the journal finds no memory, then one does."""
+    bench = Bench()
+    fails = [MemoryError(), MemoryError()]
+
+    def crowded():
+        if fails:
+            raise fails.pop()
+        return False
+
+    monkeypatch.setattr(bench.st.journal, "crowded", crowded)
+    assert supervised(bench, monkeypatch, (), 60) == 0
+    assert fails == []
+    assert bench.board.lines.count("E the supervisor: MemoryError") == 2
+
+
+class Answer:
+    """Of a BootNotification: Accepted, and a long interval."""
+
+    def get(self, at, name):
+        return name
+
+    def text(self, at):
+        return "2026-03-01T00:00:00Z"
+
+    def number(self, at):
+        return 86_400
+
+    def same(self, at, text):
+        return text == "Accepted"
+
+
+@pytest.mark.parametrize("where", ["set_clock", "settings.put"])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28)])
+def test_a_boot_whose_answer_cannot_be_kept_is_tried_again_in_a_minute(monkeypatch, where, error):
+    """Not in the interval that the answer names, which is a day, and not at once."""
+    bench = Bench()
+    answered = next(row[5] for row in provisioning.SENDS if row[2] == "BootNotification")
+
+    def fail(*_):
+        raise error
+
+    thing, _, name = where.rpartition(".")
+    monkeypatch.setattr(getattr(bench.st, thing) if thing else bench.st, name, fail)
+    bench.st.provisioning.wait = 0
+    with pytest.raises(type(error)):
+        asyncio.run(answered(bench.st, 1, Answer(), 1))
+    assert bench.st.provisioning.wait == 60_000
