@@ -12,7 +12,7 @@ from milliamp.base import counts, facts, rare
 from milliamp.base.bus import Bus
 from milliamp.base.clock import Clock
 from milliamp.base.log import Log
-from milliamp.domain import charging, evse, sessions
+from milliamp.domain import charging, evse, samples, sessions
 from milliamp.storage import keys
 from milliamp.storage.device_model import Model
 from milliamp.storage.journal import Journal
@@ -266,7 +266,7 @@ class Station:
                 charging.poll(self)
                 if news.is_set():
                     await asyncio.sleep_ms(0)
-                charging.measure(self)
+                samples.measure(self)
                 if sessions.poll(self):
                     await asyncio.sleep_ms(0)
                     charging.settle(self)

@@ -21,7 +21,7 @@ cpython.install(builder.build_tables("sim"))  # for tables.ids, which is the sam
 
 from milliamp.base import hal  # noqa: E402
 from milliamp.base.facts import LINK  # noqa: E402
-from milliamp.domain import charging, sessions  # noqa: E402
+from milliamp.domain import charging, samples, sessions  # noqa: E402
 from milliamp.station import Station  # noqa: E402
 from milliamp.wire import rpc  # noqa: E402
 from milliamp.wire.gates import FROM_JOURNAL  # noqa: E402
@@ -258,7 +258,7 @@ class Bench:
                 if outlet.closed and outlet.state() == "C":
                     outlet.ms += 50
             charging.poll(st)
-            charging.measure(st)
+            samples.measure(st)
             sessions.poll(st)
             charging.settle(st)
             self.thin()

@@ -7,7 +7,7 @@ import types
 from random import Random
 
 from hostsim.charger.flash import Nor
-from milliamp.domain import charging, sessions
+from milliamp.domain import charging, samples, sessions
 from milliamp.station import Station
 from tables.registrations import ACCEPTED as ACCEPTED_BY_CSMS
 from tools import BOARDS, builder
@@ -295,7 +295,7 @@ class Life:
         while chip.us < end:
             begun = chip.us
             charging.poll(st)
-            charging.measure(st)
+            samples.measure(st)
             sessions.poll(st)
             charging.settle(st)
             if chip.ms - self.second >= 1000:

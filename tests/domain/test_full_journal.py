@@ -9,7 +9,7 @@ from hostsim.lives.bench import CARD, OTHER, Bench
 from tests.storage.test_formats import other_format
 
 from milliamp.blocks import transactions  # isort: skip
-from milliamp.domain import charging, sessions, tokens, transaction  # isort: skip
+from milliamp.domain import charging, samples, sessions, tokens, transaction  # isort: skip
 from tables.events import (  # isort: skip
     AUTHORIZED,
     CHARGING_STATE_CHANGED,
@@ -410,7 +410,7 @@ def test_a_sector_begins_with_all_that_runs_however_much_that_is(monkeypatch, se
         put_number(values, 0xFFFFFFF)
     sample = transaction.group(0, 0xFF, values, 10_000)
     monkeypatch.setattr(charging.meter, "sample", lambda *_, **__: sample)
-    monkeypatch.setattr(charging, "_mask", lambda *_: 0xFF)
+    monkeypatch.setattr(charging.meter, "asked", lambda *_: 0xFF)
     profile = types.SimpleNamespace(FLASH_SECTOR=sector, FLASH_UNIT=unit)
     st = types.SimpleNamespace(profile=profile, evses=[])
     for evse in range(1, evses + 1):
@@ -420,7 +420,7 @@ def test_a_sector_begins_with_all_that_runs_however_much_that_is(monkeypatch, se
         tx.token_hash = tx.group_hash = bytes(6)
         st.evses.append(types.SimpleNamespace(tx=tx))
     for e in st.evses * 20:
-        charging.keep(st, e, 0, 0, 0xFFFFFFFF)
+        samples.keep(st, e, 0, 0, 0xFFFFFFFF)
         journal.name_transaction(e.tx.evse, e.tx.counter, b"12345678")
         journal.ack()
         journal.append(TX_EVENT, b"")

@@ -1,9 +1,8 @@
 # Meter values (functional block J): values taken by the clock, outside transactions in MeterValues.
 from micropython import const
 
-from milliamp.base.measurands import slots
 from milliamp.base.packing import Bytes
-from milliamp.domain import charging, meter, transaction
+from milliamp.domain import charging, meter, samples, transaction
 from milliamp.wire import gates, types
 from tables import contexts, events, ids
 
@@ -37,7 +36,7 @@ def tick(st) -> None:
         for e in st.evses:
             if e.tx is not None and own.kept[1] > e.tx.started:
                 variable = ids.ALIGNED_DATA_TX_ENDED_MEASURANDS
-                charging.keep(st, e, variable, contexts.SAMPLE_CLOCK, own.kept[1])
+                samples.keep(st, e, variable, contexts.SAMPLE_CLOCK, own.kept[1])
     before, own.slot = own.slot, _slot(st, ids.ALIGNED_DATA_INTERVAL)
     if not _begins(st, before, own.slot):
         return
@@ -71,7 +70,7 @@ def _begins(st, before, slot):
 
 
 def _sample(st, e, context, age, most):
-    mask = slots(st.model.get(ids.ALIGNED_DATA_MEASURANDS))
+    mask = meter.asked(st, ids.ALIGNED_DATA_MEASURANDS)
     return meter.sample(st, e, mask, context, None, age, most)
 
 

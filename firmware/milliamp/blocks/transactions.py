@@ -2,7 +2,6 @@
 from micropython import const
 
 from milliamp.base import facts
-from milliamp.base.measurands import slots
 from milliamp.base.packing import word
 from milliamp.domain import charging, meter, sessions, transaction
 from milliamp.storage import kinds
@@ -99,7 +98,7 @@ async def _is_queued(st, counter):
 def trigger(st, evse, connector):
     """TriggerMessage TransactionEvent: an Updated event of each running transaction (F06.FR.07)."""
     done = False
-    mask = slots(st.model.get(ids.SAMPLED_DATA_TX_UPDATED_MEASURANDS))
+    mask = meter.asked(st, ids.SAMPLED_DATA_TX_UPDATED_MEASURANDS)
     for e in st.evses:
         if evse in (0, e.index) and e.tx is not None:
             values = meter.sample(st, e, mask, contexts.TRIGGER)

@@ -11,7 +11,6 @@
 from micropython import const
 
 from milliamp.base import facts
-from milliamp.base.measurands import slots
 from milliamp.domain import errors, evse, meter, transaction
 from tables import contexts, events, ids, points, words
 
@@ -19,8 +18,6 @@ from tables import contexts, events, ids, points, words
 _FADE_MS = const(3000)
 # An EV that takes longer to ask for energy counts as suspending.
 _EV_READY_MS = const(5000)
-# bytes: the most that a transaction keeps for its Ended event.
-_SAMPLES_ROOM = const(512)
 
 
 def init(st) -> None:
@@ -483,7 +480,7 @@ def _start(st, e, trigger):
 
 def _end(st, e, trigger, reason):
     tx = e.tx
-    mask = _mask(st, ids.SAMPLED_DATA_TX_ENDED_MEASURANDS)
+    mask = meter.asked(st, ids.SAMPLED_DATA_TX_ENDED_MEASURANDS)
     now = st.clock.now()
     age = now - tx.started
     samples = b""
@@ -499,10 +496,6 @@ def _end(st, e, trigger, reason):
     evse.refresh(st, e)
 
 
-def _mask(st, variable):
-    return slots(st.model.get(variable))
-
-
 def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     """One event, with what is due to be told once: token, remoteStartId, the values of the begin."""
     tx = e.tx
@@ -510,7 +503,7 @@ def _write(st, e, kind, trigger, samples=b"", reason=0, time=None):
     note = tx.group_hash != e.group_hash or kind == events.STARTED
     # Now it is known where (J02.FR.10).
     if not tx.connector and e.cable and kind != events.ENDED:
-        mask = _mask(st, ids.SAMPLED_DATA_TX_STARTED_MEASURANDS)
+        mask = meter.asked(st, ids.SAMPLED_DATA_TX_STARTED_MEASURANDS)
         samples = (
             meter.sample(st, e, mask, contexts.TRANSACTION_BEGIN, tx.start_register) + samples
         )
@@ -552,27 +545,6 @@ def trigger_event(st, e, trigger: int, samples: bytes) -> bool:
     return True
 
 
-def keep(st, e, measurands: int, context: int, time: int) -> None:
-    """Take a sample for the Ended event of what a variable lists, as of `time`."""
-    tx = e.tx
-    # A new sector of the journal begins with all of it: three eighths of a sector, less its header and the base, for all
-    # EVSEs: each has a name there, and a checkpoint of 48 bytes with its samples.
-    unit = st.profile.FLASH_UNIT
-    room = (st.profile.FLASH_SECTOR * 3 // 8 - 97 - unit) // len(st.evses) - 66 - unit
-    sample = meter.sample(st, e, _mask(st, measurands), context, age=max(time - tx.started, 0))
-    tx.keep(sample, min(room, _SAMPLES_ROOM))
-
-
-def _is_due(st, since, interval):
-    # Has the interval of a variable passed? Then the ticks from which the next one counts, else None.
-    ms = st.model.get(interval) * 1000
-    if not ms or st.clock.since(since) < ms:
-        return None
-    # From the last due time, so that the period does not drift.
-    since = (since + ms) & 0x3FFFFFFF
-    return since if st.clock.since(since) < ms else st.clock.ticks()
-
-
 def tick(st, e) -> None:
     """What time brings: timeouts, an EV or a lock that is not there yet. Called at every poll."""
     if e.opening:
@@ -593,22 +565,3 @@ def tick(st, e) -> None:
         e.state == events.EV_CONNECTED or e.locked != e.cable or _is_used_up(e)
     ):
         step(st, e)
-
-
-def measure(st) -> None:
-    """Take the periodic values that are due. Called at every poll."""
-    for e in st.evses:
-        if e.tx is None or e.cause is not None:
-            continue
-        due = _is_due(st, e.kept, ids.SAMPLED_DATA_TX_ENDED_INTERVAL)
-        if due is not None:
-            e.kept = due
-            variable = ids.SAMPLED_DATA_TX_ENDED_MEASURANDS
-            keep(st, e, variable, contexts.SAMPLE_PERIODIC, st.clock.now())
-        due = _is_due(st, e.sampled, ids.SAMPLED_DATA_TX_UPDATED_INTERVAL)
-        if due is not None:
-            e.sampled = due
-            mask = _mask(st, ids.SAMPLED_DATA_TX_UPDATED_MEASURANDS)
-            values = meter.sample(st, e, mask, contexts.SAMPLE_PERIODIC, most=st.profile.VALUES)
-            if values:
-                trigger_event(st, e, events.METER_VALUE_PERIODIC, values)

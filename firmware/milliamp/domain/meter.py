@@ -1,8 +1,13 @@
 # Measured values: which ones are asked for, and reading them.
-from milliamp.base.measurands import row
+from milliamp.base.measurands import row, slots
 from milliamp.base.packing import put_number
 from milliamp.domain.transaction import group
 from tables import measurands
+
+
+def asked(st, variable: int) -> int:
+    """The slots of the measurands that a variable lists, as a mask."""
+    return slots(st.model.get(variable))
 
 
 def read(st, e, measurand: str, phase: int):
