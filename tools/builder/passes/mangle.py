@@ -70,7 +70,9 @@ _METHODS = (
 _MODULES = (
     "e pi inf nan tau cos sin GS8 INT PTR aes md5 tls hex oct bin off ps1 ps2 cls env exc UINT VOID LONG AUTO GZIP ZLIB mem8 "
     "blit rect poly argv cmath heapq hline vline pixel SHORT MVLSB mem16 mem32 mkdir rmdir chdir umount rename unlink getcwd "
-    "getenv putenv RingIO atexit "
+    "getenv putenv RingIO atexit doc dest src dump idle polar ptr ptr8 ptr16 ptr32 uint union viper native imag real ascii "
+    "ipoll match slice stdin mtime rb wb r auth mem RAW RGB565 GS2_HMSB GS4_HMSB ellipse scroll abs_tol rel_tol isclose "
+    "center closure function fromhex fromkeys issubset iterator keepends makefile modify module popleft recvfrom sendall sendto "
     "EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED ECONNRESET EEXIST "
     "EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN EOPNOTSUPP EPERM ETIMEDOUT "
     "errorcode acos acosh asin asinh atan atan2 atanh ceil copysign cosh degrees erf erfc exp expm1 fabs floor fmod "
