@@ -137,7 +137,7 @@ def _heartbeat_render(st, w, cursor):
 
 def _heartbeat_answered(st, cursor, r, at):
     if r is not None:
-        st.set_clock(r.text(r.get(at, "currentTime")))
+        st.set_clock(r.text(at, "currentTime"))
 
 
 def change_availability(st, r, at, w):

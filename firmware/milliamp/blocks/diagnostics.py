@@ -46,7 +46,7 @@ _PATIENCE = const(60000)
 def get_log(st, r, at, w):
     """N01. A second request cancels the first."""
     where = r.get(at, "log")
-    url = r.text(r.get(where, "remoteLocation"))
+    url = r.text(where, "remoteLocation")
     security = r.same(r.get(at, "logType"), "SecurityLog")
     if not http.place(url):
         return w.status("Rejected", "InvalidURL")
@@ -62,15 +62,15 @@ def get_log(st, r, at, w):
     else:
         name = url[7:].partition("/")[2].partition("?")[0].rpartition("/")[2] or name
     oldest, latest = (
-        r.text(r.get(where, "oldestTimestamp")),
-        r.text(r.get(where, "latestTimestamp")),
+        r.text(where, "oldestTimestamp"),
+        r.text(where, "latestTimestamp"),
     )
     what = url, security, st.clock.parse(oldest or ""), st.clock.parse(latest or "")
-    pause = r.number(r.get(at, "retryInterval"))
+    pause = r.number(at, "retryInterval")
     pause = min(max(_USUAL_PAUSE if pause is None else pause, 0), _LONGEST_PAUSE) * 1000
-    retries = min(max(r.number(r.get(at, "retries")) or 0, 0), _MOST_RETRIES)
+    retries = min(max(r.number(at, "retries") or 0, 0), _MOST_RETRIES)
     own = [
-        r.number(r.get(at, "requestId")),
+        r.number(at, "requestId"),
         uploads.UPLOADING,
         0,
         None,
@@ -236,7 +236,7 @@ def customer_information(st, r, at, w):
     parts = _known(st, token) if where and report else []
     if not parts:
         parts.append("No data" if report else "Cleared")
-    st.diagnostics = upload, [r.number(r.get(at, "requestId")), 0, parts]
+    st.diagnostics = upload, [r.number(at, "requestId"), 0, parts]
     w.status("Accepted")
     return (_forget, token) if where and clear else None
 

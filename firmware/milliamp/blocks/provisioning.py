@@ -82,8 +82,8 @@ async def _boot_answered(st, cursor, r, at):
         own.wait = _BOOT_RETRY * 1000
     interval = status = 0
     if r is not None:
-        st.set_clock(r.text(r.get(at, "currentTime")))
-        interval = min(r.number(r.get(at, "interval")) or 0, _LONGEST)
+        st.set_clock(r.text(at, "currentTime"))
+        interval = min(r.number(at, "interval") or 0, _LONGEST)
         status = r.get(at, "status")
     await asyncio.sleep_ms(0)
     if interval > 0 and own.wait is not None and not (status and r.same(status, "Accepted")):
@@ -125,12 +125,12 @@ def _entry(st, r, item):
     component, variable = r.get(item, "component"), r.get(item, "variable")
     where = r.get(component, "evse")
     return st.model.find(
-        r.text(r.get(component, "name")),
-        r.text(r.get(component, "instance")),
+        r.text(component, "name"),
+        r.text(component, "instance"),
         types.index(r, r.get(where, "id")),
         types.index(r, r.get(where, "connectorId")),
-        r.text(r.get(variable, "name")),
-        r.text(r.get(variable, "instance")),
+        r.text(variable, "name"),
+        r.text(variable, "instance"),
     )
 
 
@@ -274,7 +274,7 @@ def get_base_report(st, r, at, w):
         return w.status("NotSupported", "UnsupportedParam")
     if own.report is not None:
         return w.status("Rejected")
-    own.report = r.number(r.get(at, "requestId")), r.same(base, "FullInventory")
+    own.report = r.number(at, "requestId"), r.same(base, "FullInventory")
     own.entry, own.seq = _next_reported(st, 0), 0
     if own.entry < st.model.count:
         return w.status("Accepted")

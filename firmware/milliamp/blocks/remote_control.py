@@ -23,7 +23,7 @@ def request_start(st, r, at, w):
     token = types.read_token(r, r.get(at, "idToken"))
     group = types.read_token(r, r.get(at, "groupIdToken"))
     # Until the answer has left nobody is faster: Accepted is the truth.
-    e.remote_id = r.number(r.get(at, "remoteStartId"))
+    e.remote_id = r.number(at, "remoteStartId")
     return _start, (e, token, e.remote_id, group)
 
 
@@ -44,7 +44,7 @@ def _start_on(st, index):
 
 def request_stop(st, r, at, w):
     """F03: of a transaction that runs."""
-    e = _running(st, r.text(r.get(at, "transactionId")))
+    e = _running(st, r.text(at, "transactionId"))
     if e is None or not st.accepted:
         return w.status("Rejected")
     w.status("Accepted")
@@ -64,7 +64,7 @@ def _running(st, name):
 
 async def unlock_connector(st, r, at, w):
     """F05: never under an authorized transaction, nor under energy that no transaction could be written for."""
-    index, connector = r.number(r.get(at, "evseId")), r.number(r.get(at, "connectorId"))
+    index, connector = r.number(at, "evseId"), r.number(at, "connectorId")
     if not 0 < index <= len(st.evses) or not 0 < connector <= len(st.evses[index - 1].status):
         return w.status("UnknownConnector")
     e = st.evses[index - 1]
@@ -84,7 +84,7 @@ def trigger_message(st, r, at, w):
     """F06: the answer, then the message."""
     # One that there is not is left alone by messages that it means nothing to (F06.FR.03).
     where = types.read_evse(st, r, r.get(at, "evse")) or (-1, 0)
-    name = r.text(r.get(at, "requestedMessage"))
+    name = r.text(at, "requestedMessage")
     trigger = st.trigger(name)
     if trigger is None:
         return w.status("NotImplemented")

@@ -200,9 +200,11 @@ class Reader:
         return at, self.skip(at)
 
     # --- values -------------------------------------------------------------------------------------
-    def text(self, at: int):
-        """The string at `at`, escapes decoded (half a surrogate pair becomes U+FFFD); None if it is
-        absent or no string."""
+    def text(self, at: int, key=None):
+        """The string at `at`, or that of its field `key`, escapes decoded (half a surrogate pair becomes U+FFFD);
+        None if it is absent or no string."""
+        if key:
+            at = self.get(at, key)
         if not at or self.buf[at] != 34:
             return None
         stop = self._behind(at) - 1
@@ -289,9 +291,11 @@ class Reader:
         c = self.buf[at] if at else 0
         return True if c == 116 else False if c == 102 else None
 
-    def number(self, at: int):
-        """The integer at `at` (1.0 and 1e0 are integers too); None if it is absent, none, or beyond
-        18 digits."""
+    def number(self, at: int, key=None):
+        """The integer at `at`, or that of its field `key` (1.0 and 1e0 are integers too); None if it is absent, none, or
+        beyond 18 digits."""
+        if key:
+            at = self.get(at, key)
         return self.fixed(at, 0, True) if at else None
 
     def fixed(self, at: int, places: int, exact: bool = False):

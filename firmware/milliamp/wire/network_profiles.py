@@ -14,9 +14,9 @@ _LONGEST = const(3600)
 
 def store(st, r, at: int):
     """Store the profile of a SetNetworkProfile request: (status, reason code)."""
-    slot = r.number(r.get(at, "configurationSlot"))
+    slot = r.number(at, "configurationSlot")
     data = r.get(at, "connectionData")
-    security = r.number(r.get(data, "securityProfile"))
+    security = r.number(data, "securityProfile")
     if str(slot) not in _slots(st):
         return "Rejected", "InvalidConfSlot"
     if security is None or not 0 <= security <= 3 or not _fits(r, data, security):
@@ -32,8 +32,8 @@ def store(st, r, at: int):
         return "Rejected", reason
     try:
         st.settings.put(
-            (keys.SLOT_URL + 16 * slot, r.text(r.get(data, "ocppCsmsUrl"))),
-            (keys.SLOT_TIMEOUT + 16 * slot, r.number(r.get(data, "messageTimeout"))),
+            (keys.SLOT_URL + 16 * slot, r.text(data, "ocppCsmsUrl")),
+            (keys.SLOT_TIMEOUT + 16 * slot, r.number(data, "messageTimeout")),
             (keys.SLOT_SECURITY + 16 * slot, security),
         )
     except OSError:
@@ -56,11 +56,11 @@ def _fits(r, data, security):
         and r.same(r.get(data, "ocppTransport"), "JSON")
     ):
         return False
-    if not r.text(r.get(data, "ocppInterface")).endswith("0"):
+    if not r.text(data, "ocppInterface").endswith("0"):
         return False
-    if not 0 < (r.number(r.get(data, "messageTimeout")) or 0) <= _LONGEST:
+    if not 0 < (r.number(data, "messageTimeout") or 0) <= _LONGEST:
         return False
-    url = r.text(r.get(data, "ocppCsmsUrl"))
+    url = r.text(data, "ocppCsmsUrl")
     # Of the text itself, MicroPython would keep each character for ever.
     for c in url.encode():
         if not 33 <= c <= 126 or c in b"#@":

@@ -38,7 +38,7 @@ def id_token(w, token) -> None:
 
 def read_token(r, at: int):
     """(idToken, type) of an IdTokenType, None when `at` is 0."""
-    return (r.text(r.get(at, "idToken")), r.text(r.get(at, "type"))) if at else None
+    return (r.text(at, "idToken"), r.text(at, "type")) if at else None
 
 
 def read_info(st, r, at: int) -> tuple:
@@ -56,7 +56,7 @@ def read_info(st, r, at: int) -> tuple:
     if until:
         expiry = max(1, min(st.clock.parse(r.text(until) or "") or 0, 0xFFFFFFFF))
     return (
-        r.text(r.get(at, "status")),
+        r.text(at, "status"),
         read_token(r, r.get(at, "groupIdToken")),
         evses,
         expiry,
