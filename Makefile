@@ -72,7 +72,7 @@ measure-frames: .venv/stamp  ## a modelled day: how large its frames are (writes
 measure-flash: .venv/stamp  ## what an event costs in flash, ours and others, into docs/flash.md (writes build/flash.json)
 	@$(BIN)/python -m tools.measure.flash $(ARGS)
 
-footprint: .venv/stamp  ## image, heap, instructions against their gates, into docs/footprint.md (BOARD=; ARGS='--search --tighten', --passes)
+footprint: .venv/stamp  ## image, heap, instructions against their gates, into docs/footprint.md (BOARD=; ARGS='--search --tighten', --quick, --passes)
 	@$(BIN)/python -m tools.measure.footprint $(BOARD) $(ARGS)
 
 baremetal: .venv/stamp  ## a whole device in QEMU, a Cortex-M3: flash and RAM with the interpreter (MICROPYTHON=folder of its sources, HEAP=48k)

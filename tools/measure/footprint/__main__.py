@@ -33,8 +33,8 @@ _LITES = ("sim", "esp32_generic")
 _FIRST = 64  # kB: where the search for the smallest heap begins when there is no gate
 
 
-def measure(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
-    """The figures of one board; `gate`: those it has. See `report` for what they are."""
+def measure(board: str, gate: dict, given, pool: ProcessPoolExecutor) -> dict:
+    """The figures of one board; `gate`: those it has; `given`: what was asked for. See `report` for what they are."""
     out = builder.build(_folder(board))
     figures = image.measure(out)
     if imported := memory.heap(out):
@@ -48,7 +48,8 @@ def measure(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> 
     else:
         report.say(f"{board}: heap and instructions are skipped: there is no 32-bit lane")
     if not board.endswith(_LITE) and memory.runs_here(board):
-        figures |= _alive(board, gate, search, pool)
+        alive = _lives if given.quick else _alive
+        figures |= alive(board, gate, given.search, pool)
     return figures
 
 
@@ -61,6 +62,13 @@ def _folder(board: str) -> str:
 def _boards() -> "list[str]":
     """All that are measured when none is named."""
     return sorted([*profile.boards(), *(name + _LITE for name in _LITES)])
+
+
+def _lives(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
+    """Only whether a station lives through everything in the smallest heap."""
+    _, virtual = memory.at_rest(board)
+    smallest = memory.Smallest(board, virtual - memory.simulator(board), pool)
+    return {"min_heap_bytes": _smallest(board, gate.get("min_heap_bytes"), search, smallest)}
 
 
 def _alive(board: str, gate: dict, search: bool, pool: ProcessPoolExecutor) -> dict:
@@ -132,7 +140,7 @@ def run(given) -> int:
     found: dict[str, dict] = {}
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         for board in chosen:
-            found[board] = measure(board, held.get(board, {}), given.search, pool)
+            found[board] = measure(board, held.get(board, {}), given, pool)
             _print(board, found[board])
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     complete = set(chosen) == set(boards) and all(
@@ -185,6 +193,11 @@ def main(argv=None) -> int:
         "--passes",
         action="store_true",
         help="what each pass of the build buys, into docs/footprint.md; nothing else is measured",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="only image, import heap and whether the smallest heap is enough: no instructions, no page is written",
     )
     try:
         given = parser.parse_args(argv)
