@@ -50,6 +50,7 @@ class Transaction:
     id: str
     events: list[Event] = field(default_factory=list)
     evse: int = 0
+    by_seq: dict[int, Event] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -108,10 +109,10 @@ class Ledger:
         key = payload["transactionInfo"]["transactionId"]
         tx = self.transactions.setdefault(key, Transaction(key))
         first, self._told_in = connection != self._told_in, connection
-        for before in tx.events:
-            if before.seq == event.seq:
-                self._repeated(tx, before, event)
-                return False
+        before = tx.by_seq.setdefault(event.seq, event)
+        if before is not event:
+            self._repeated(tx, before, event)
+            return False
         self._check_place(tx, event)
         tx.events.append(event)
         self._check_evse(tx, event)
