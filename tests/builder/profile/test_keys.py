@@ -122,7 +122,7 @@ def built(folder, board, table):
 
 def test_the_keys_that_are_tried_are_those_there_are(tmp_path, monkeypatch):
     seen = set()
-    known = reader._Check.known
+    known = reader.Check.known
 
     def watch(check, path, table, keys):
         # Not which EVSE or variable it is of.
@@ -130,7 +130,7 @@ def test_the_keys_that_are_tried_are_those_there_are(tmp_path, monkeypatch):
         seen.update((*place, key) for key in keys)
         known(check, path, table, keys)
 
-    monkeypatch.setattr(reader._Check, "known", watch)
+    monkeypatch.setattr(reader.Check, "known", watch)
     table = raw(SIM) | {"modbus": {}, "board": {}, "variables": {TIMEOUT: 9}, "reports": {}}
     table["flash"] |= dict.fromkeys(reader.REGIONS, {"offset": 0, "size": 0x3000})
     with pytest.raises(BuildError, match="overlaps"):

@@ -159,7 +159,7 @@ def load(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Pro
     if not file.is_file():
         raise BuildError(f"unknown board {board!r}: there are {', '.join(boards())}")
     raw, lines = toml.load(file)
-    check = _Check(raw, lines)
+    check = Check(raw, lines)
     profile = check.profile(folder.name)
     for name, value, longest in (
         ("vendor", vendor, 50),
@@ -183,7 +183,7 @@ def load(board: str, *, evses=None, vendor=None, model=None, serial=None) -> Pro
     return profile
 
 
-class _Check:
+class Check:
     """Takes the profile apart, key by key, and gathers what is wrong."""
 
     _TABLES = (
