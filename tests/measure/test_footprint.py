@@ -202,7 +202,8 @@ def test_the_most_is_looked_for_at_every_step_without_holding_time():
     found = memory.peaks("sim")
     rest = memory.idle("sim")
     assert set(found["peaks"]) == set(scenarios.TOUR)
-    assert all(rest - 512 < peak < 64_000 for peak in found["peaks"].values())
+    # A station that is looked at has not all of what another keeps.
+    assert all(rest * 9 // 10 < peak < 64_000 for peak in found["peaks"].values())
     assert found["largest_allocation_bytes"] >= 2560  # the receive buffer
 
 

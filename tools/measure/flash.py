@@ -64,7 +64,6 @@ class Workload:
     def __init__(self, journal, clock):
         self.clock = clock
         self.profile = SimpleNamespace(EVSE_IN_EACH=False)  # as profiles have it from the start
-        self.evses = (SimpleNamespace(cable=1),)
         self.journal = journal
         self.tx = Transaction(17, 1)
         self.tx.connector = 1
@@ -73,6 +72,14 @@ class Workload:
         self.tx.state = CHARGING
         self.tx.register = self.tx.start_register = 1_234_000  # Wh
         self.tx.started = clock.now()
+        self.evse = SimpleNamespace(
+            tx=self.tx,
+            cable=1,
+            state=CHARGING,
+            authorized=True,
+            barred=False,
+            remote_id=None,
+        )
 
     def event(self) -> None:
         """A minute passes."""
@@ -82,7 +89,7 @@ class Workload:
         for value in (self.tx.register, 7_050 + self.tx.seq % 7 * 10):
             put_number(values, value)
         samples = group(SAMPLE_PERIODIC, 0b11, bytes(values))
-        append(self, self.tx, UPDATED, METER_VALUE_PERIODIC, CHARGING, samples)
+        append(self, self.evse, UPDATED, METER_VALUE_PERIODIC, samples)
 
 
 # --- the designs -------------------------------------------------------------------------------------
