@@ -1,4 +1,5 @@
 import gc
+import os
 
 import hypothesis
 import pytest
@@ -16,6 +17,12 @@ hypothesis.settings.register_profile(
     print_blob=True,
 )
 hypothesis.settings.load_profile("milliamp")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: while one waits for a serial port or a socket, another has its turn."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -69,15 +69,25 @@ class Nor:
         self._check(address, len(data))
         if address % self.unit or len(data) % self.unit or not len(data):
             raise ValueError("not whole units")
-        units = range(address // self.unit, (address + len(data)) // self.unit)
-        if any([self._is_programmed(unit) for unit in units]):
+        end = address + len(data)
+        first, behind = address // self.unit, end // self.unit
+        units = range(first, behind)
+        if (
+            any(self._programmed[first:behind])
+            or min(self.image[address:end]) != _ERASED
+            or self._unreadable
+            and any([unit in self._unreadable for unit in units])
+        ):
             raise ValueError(f"programmed twice at {address}")
         if address // self.sector in self.bad:
             raise OSError(5)
         self.bytes_programmed += len(data)
         keep = self._blow(len(data), units)
-        for at in range(len(data)):
-            self.image[address + at] &= data[at] | keep(at)
+        if self._fault:
+            for at in range(len(data)):
+                self.image[address + at] &= data[at] | keep(at)
+        else:
+            self.image[address:end] = data  # over what is erased
         for unit in units:
             self._programmed[unit] = 1
         self._fall()
@@ -99,14 +109,6 @@ class Nor:
         self.image[address : address + self.sector] = b"\xff" * self.sector
         for unit in units:
             self._programmed[unit] = 0
-
-    def _is_programmed(self, unit):
-        at = unit * self.unit
-        return (
-            self._programmed[unit]
-            or unit in self._unreadable
-            or min(self.image[at : at + self.unit]) != _ERASED
-        )
 
     def _check(self, address, length):
         if not self._on:
