@@ -822,3 +822,22 @@ def test_no_memory_in_the_middle_of_an_append_is_no_reason_to_program_twice():
     for each in (journal, journal_on(nor)):
         assert [payload for _, payload in each.each_pending()] == [b"before", b"event", b"after"]
         assert each.counts()[4] == 0
+
+
+def test_names_that_found_no_room_are_told_with_what_finds_some():
+    """In a log so full that only the shortest acknowledgements fit."""
+    nor = Nor(4 * 512, 512, 1)
+    journal = journal_on(nor)
+    with contextlib.suppress(OSError):
+        for n in range(1000):
+            journal.append(TX_EVENT, struct.pack("<I", n))
+    untold = 0
+    for n in range(journal.pending):
+        if n % 4 == 0:
+            journal.name_transaction(n // 4 % 3 + 1, n, b"%08d" % n)
+        journal.ack()
+        after = journal_on(Nor(nor.size, 512, 1, bytearray(nor.image)))
+        if after.pending == journal.pending:
+            assert list(after.named_transactions()) == list(journal.named_transactions()), n
+        untold += after.pending != journal.pending
+    assert untold

@@ -62,7 +62,7 @@ class Life:
             write(self._state(number))
 
     def _state(self, number):
-        return struct.pack("<HHB", number, self.open[number], self.evses[number]) + bytes(11)
+        return struct.pack("<HHB", number, self.open[number], self.evses[number]) + bytes(3)
 
     def _follow(self, payload):
         what, number, seq, evse = _EVENT.unpack_from(payload)
@@ -98,7 +98,7 @@ class Life:
         evse = self.evses.get(number, 0)
         if what == STARTED:  # at one where none goes on
             taken = [self.evses[other] for other in self.open]
-            evse = min(n for n in range(1, 5) if n not in taken)
+            evse = min(n for n in range(1, 4) if n not in taken)
         payload = _EVENT.pack(what, number, self.open.get(number, 0), evse)
         payload += self.random.randbytes(self.random.choice((0, 3, 8, 20, 60)))
         try:

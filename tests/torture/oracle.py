@@ -37,6 +37,8 @@ class Oracle:
         self.moved = {}  # boot -> what its guesses may be off by
         self.names = {}  # place -> (EVSE, number, name): what the acknowledgement of its event said, if anything
         self.called = set()  # (number, name): all that was ever said
+        self.unsaid = set()  # places whose acknowledgement with a name only RAM knows
+        self.unnamed = 0  # names that a power cut took with it
         self.refused = 0  # appends to a full log
         self.unwritten = 0  # acknowledgements that only RAM knew at first
 
@@ -95,16 +97,27 @@ class Oracle:
 
     def _compare_names(self, journal, first):
         # A name is there when its event is gone, and goes with the event that says so: neither before nor after it.
+        known = {evse: (number, name) for evse, number, name in journal.named_transactions()}
+        assert self.called.issuperset(known.values()), "a name is made up"
+        # In a log so full that the acknowledgement waits in RAM, its sector may be erased before the next one says it.
+        gone = {place for place in self.unsaid if place < first}
+        if gone and known != self._names(first, ()) and known == self._names(first, gone):
+            self.unnamed += len(gone)
+            for place in gone:
+                del self.names[place]
+        self.unsaid.clear()
+        if not self.tolerant:
+            wanted = self._names(first, ())
+            assert known == wanted, "the names are not those of the transactions that go on"
+
+    def _names(self, first, unsaid):
         names = {}
         for place, (evse, number, name) in sorted(self.names.items()):
-            if place < first:
+            if place < first and place not in unsaid:
                 names.pop(evse, None)
                 if name:
                     names[evse] = number, name
-        known = {evse: (number, name) for evse, number, name in journal.named_transactions()}
-        assert self.called.issuperset(known.values()), "a name is made up"
-        if not self.tolerant:
-            assert known == names, "the names are not those of the transactions that go on"
+        return names
 
     def _match(self, found, events):
         # The place of each, from the last on, since what is there must be the end of what was told; and the
@@ -211,14 +224,17 @@ class Tapped(Journal):
         if called:
             oracle.names[place] = called
             oracle.called.add(called[1:])
+            oracle.unsaid.add(place)
         leave()
         oracle.leaving = 0
         oracle.gone = place + 1
         oracle.discarded += discarded
         if self._chip.landed > landed:
             oracle.sure = oracle.gone
+            oracle.unsaid.clear()
             oracle.surely_discarded = oracle.discarded
-        else:  # it waits in RAM: the log is full
+        elif not oracle.unsaid:
+            # It waits in RAM: the log is full. Names may be too long for the room that is kept in these short sectors.
             oracle.unwritten += 1
 
     def clock_set(self, offset):

@@ -66,6 +66,8 @@ class Journal:
         self._names = b""
         # (number of the head, the names with its acknowledgement).
         self._coming = None
+        # No acknowledgement has told the names yet: the log was too full.
+        self._unsaid = False
         # A record of this boot has a guessed time.
         self._guessed = False
         # Connections of this boot.
@@ -266,9 +268,13 @@ class Journal:
             note = b""
             if self._coming and self._coming[0] == head[0]:
                 # A sector that this opens begins with the names, and its header is the acknowledgement.
-                note = self._names = self._coming[1]
+                self._names = self._coming[1]
+                self._unsaid = True
+            if self._unsaid:
+                note = self._names
                 flags |= kinds.NAMED
-            self._records.ack(head[0] + 1, flags, note)
+            if self._records.ack(head[0] + 1, flags, note):
+                self._unsaid = False
             if not self.pending:
                 self.short = False
 

@@ -126,9 +126,9 @@ class Records:
                 self._at = self._sector
         raise OSError(_EIO)
 
-    def ack(self, number: int, flags: int = 0, note=b"") -> None:
+    def ack(self, number: int, flags: int = 0, note=b"") -> bool:
         """Every record below `number` is done with; `flags` and `note` are its owner's. Best effort: in a log so full
-        that not even this can be written the acknowledgement waits in RAM for the next sector's header."""
+        that not even this can be written, and it is False, the acknowledgement waits in RAM for the next sector's header."""
         self.acked = number
         flags |= number << 3
         said = struct.pack("<H", flags & 0xFFFF)
@@ -141,6 +141,7 @@ class Records:
             self._leapt = False
         except OSError:
             pass
+        return not self._leapt
 
     def drop(self) -> bool:
         """Be done with all that the oldest sector holds; False: it is the only one. Nothing is written,
