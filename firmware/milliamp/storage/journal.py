@@ -64,10 +64,8 @@ class Journal:
         self._corrections = []
         # Packed, at most one an EVSE: what the CSMS calls its transaction.
         self._names = b""
-        # (number of the head, the names with its acknowledgement).
+        # (number of the head, the names with its acknowledgement); -1: with the next, the log was too full.
         self._coming = None
-        # No acknowledgement has told the names yet: the log was too full.
-        self._unsaid = False
         # A record of this boot has a guessed time.
         self._guessed = False
         # Connections of this boot.
@@ -265,16 +263,14 @@ class Journal:
         head = self.head()
         if head:
             self._head = None
-            note = b""
-            if self._coming and self._coming[0] == head[0]:
+            note, coming = b"", self._coming
+            if coming and coming[0] in (head[0], -1):
                 # A sector that this opens begins with the names, and its header is the acknowledgement.
-                self._names = self._coming[1]
-                self._unsaid = True
-            if self._unsaid:
-                note = self._names
+                note = self._names = coming[1]
                 flags |= kinds.NAMED
-            if self._records.ack(head[0] + 1, flags, note):
-                self._unsaid = False
+            self._coming = None
+            if not self._records.ack(head[0] + 1, flags, note) and flags & kinds.NAMED:
+                self._coming = -1, note
             if not self.pending:
                 self.short = False
 
